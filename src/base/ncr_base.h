@@ -32,7 +32,15 @@ typedef unsigned char   ncr_char_t;
 typedef int64_t         ncr_msec_t;
 
 
-typedef struct {
+/* may_alias: the glue shows its own strings under this type */
+
+#if defined(__GNUC__)
+#define NCR_MAY_ALIAS  __attribute__((__may_alias__))
+#else
+#define NCR_MAY_ALIAS
+#endif
+
+typedef struct NCR_MAY_ALIAS {
     size_t       len;
     ncr_char_t  *data;
 } ncr_str_t;

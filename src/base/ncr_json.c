@@ -1,0 +1,1198 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+#include "ncr_json.h"
+
+#if defined(__SSE2__) && !defined(NCR_JSON_PORTABLE)
+#include <emmintrin.h>
+#define NCR_JSON_SSE2     1
+#else
+#define NCR_JSON_SSE2     0
+#endif
+
+/* asked for at run time, so that one build serves all machines */
+
+#if (NCR_JSON_SSE2)
+#include <immintrin.h>
+#define NCR_JSON_AVX2     1
+#else
+#define NCR_JSON_AVX2     0
+#endif
+
+
+#define NCR_JSON_BLOCK    64
+
+
+/* the private flags in json->utf8: what the next byte must be */
+
+#define NCR_JSON_REST     0x07          /* a continuation byte each bit */
+#define NCR_JSON_AFTER_E0 0x08          /* A0..BF: not overlong */
+#define NCR_JSON_AFTER_ED 0x10          /* 80..9F: no surrogate */
+#define NCR_JSON_AFTER_F0 0x20          /* 90..BF: not overlong */
+#define NCR_JSON_AFTER_F4 0x40          /* 80..8F: not over U+10FFFF */
+
+
+/* the order matters: numbers are last */
+
+typedef enum {
+    NCR_JSON_ST_VALUE = 0,
+    NCR_JSON_ST_FIRST_ITEM,             /* after "[" */
+    NCR_JSON_ST_FIRST_NAME,             /* after "{" */
+    NCR_JSON_ST_NAME,
+    NCR_JSON_ST_COLON,
+    NCR_JSON_ST_NEXT,                   /* after a value in a container */
+    NCR_JSON_ST_END,
+    NCR_JSON_ST_IN_KEY,
+    NCR_JSON_ST_IN_STRING,
+    NCR_JSON_ST_IN_LITERAL,
+    NCR_JSON_ST_MINUS,
+    NCR_JSON_ST_ZERO,
+    NCR_JSON_ST_INT,
+    NCR_JSON_ST_DOT,
+    NCR_JSON_ST_FRACTION,
+    NCR_JSON_ST_E,
+    NCR_JSON_ST_E_SIGN,
+    NCR_JSON_ST_EXPONENT,
+    NCR_JSON_ST_NUMBER_END,
+    NCR_JSON_ST_NUMBER_BAD
+} ncr_json_state_e;
+
+
+/*
+ * A block is 64 bytes; a mask has a bit for each, the first byte lowest.
+ * All that is known of strings comes from two comparisons that give masks.
+ */
+
+typedef struct {
+#if (NCR_JSON_SSE2)
+    __m128i   v[4];
+#else
+    uint64_t  v[8];
+#endif
+} ncr_json_block_t;
+
+
+static ncr_char_t *ncr_json_structure(ncr_json_t *json, ncr_char_t *p,
+    ncr_char_t *last);
+static ncr_char_t *ncr_json_value(ncr_json_t *json, ncr_char_t *p);
+static ncr_char_t *ncr_json_open(ncr_json_t *json, ncr_char_t *p,
+    ncr_json_token_e token);
+static ncr_char_t *ncr_json_close(ncr_json_t *json, ncr_char_t *p,
+    ncr_json_token_e token);
+static ncr_char_t *ncr_json_string(ncr_json_t *json, ncr_char_t *p,
+    ncr_char_t *last);
+static ncr_char_t *ncr_json_string_end(ncr_json_t *json, ncr_char_t *p);
+static ncr_char_t *ncr_json_literal(ncr_json_t *json, ncr_char_t *p,
+    ncr_char_t *last);
+static ncr_char_t *ncr_json_number(ncr_json_t *json, ncr_char_t *p,
+    ncr_char_t *last);
+static ncr_uint_t ncr_json_number_next(ncr_uint_t state, ncr_char_t c);
+static ncr_char_t *ncr_json_text(ncr_json_t *json, ncr_json_token_e token,
+    ncr_char_t *p, size_t quote);
+static ncr_char_t *ncr_json_emit(ncr_json_t *json, ncr_json_token_e token,
+    ncr_char_t *p);
+static ncr_char_t *ncr_json_fail(ncr_json_t *json, ncr_char_t *p,
+    const char *error);
+static void ncr_json_keep(ncr_json_t *json, ncr_char_t *last);
+static void ncr_json_trim(ncr_json_t *json);
+static ncr_int_t ncr_json_hex4(ncr_char_t *p, ncr_char_t *last,
+    uint32_t *value);
+static ncr_char_t *ncr_json_unescape_one(ncr_char_t **dst, ncr_char_t *p,
+    ncr_char_t *last);
+static ncr_char_t *ncr_json_encode(ncr_char_t *dst, uint32_t c);
+
+
+#if (NCR_JSON_SSE2)
+
+static inline void
+ncr_json_load(ncr_json_block_t *b, const ncr_char_t *p)
+{
+    b->v[0] = _mm_loadu_si128((const __m128i *) p);
+    b->v[1] = _mm_loadu_si128((const __m128i *) (p + 16));
+    b->v[2] = _mm_loadu_si128((const __m128i *) (p + 32));
+    b->v[3] = _mm_loadu_si128((const __m128i *) (p + 48));
+}
+
+
+static inline uint64_t
+ncr_json_mask(__m128i v0, __m128i v1, __m128i v2, __m128i v3)
+{
+    uint32_t  low, high;
+
+    low = (uint32_t) _mm_movemask_epi8(v0)
+          | (uint32_t) _mm_movemask_epi8(v1) << 16;
+    high = (uint32_t) _mm_movemask_epi8(v2)
+           | (uint32_t) _mm_movemask_epi8(v3) << 16;
+
+    return low | (uint64_t) high << 32;
+}
+
+
+static inline uint64_t
+ncr_json_equal(const ncr_json_block_t *b, int c)
+{
+    __m128i  x;
+
+    x = _mm_set1_epi8((char) c);
+
+    return ncr_json_mask(_mm_cmpeq_epi8(b->v[0], x),
+                         _mm_cmpeq_epi8(b->v[1], x),
+                         _mm_cmpeq_epi8(b->v[2], x),
+                         _mm_cmpeq_epi8(b->v[3], x));
+}
+
+
+/* bytes compared as signed: the non-ASCII ones are the lowest */
+
+static inline uint64_t
+ncr_json_less(const ncr_json_block_t *b, int c)
+{
+    __m128i  x;
+
+    x = _mm_set1_epi8((char) c);
+
+    return ncr_json_mask(_mm_cmplt_epi8(b->v[0], x),
+                         _mm_cmplt_epi8(b->v[1], x),
+                         _mm_cmplt_epi8(b->v[2], x),
+                         _mm_cmplt_epi8(b->v[3], x));
+}
+
+#else
+
+#define NCR_JSON_ONES     0x0101010101010101ULL
+#define NCR_JSON_HIGHS    0x8080808080808080ULL
+
+
+static inline void
+ncr_json_load(ncr_json_block_t *b, const ncr_char_t *p)
+{
+    ncr_uint_t  i;
+
+    for (i = 0; i < 8; i++, p += 8) {
+        b->v[i] = (uint64_t) p[0] | (uint64_t) p[1] << 8
+                  | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
+                  | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
+                  | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
+    }
+}
+
+
+/* gathers the high bits of eight bytes */
+
+static inline uint64_t
+ncr_json_gather(uint64_t x)
+{
+    return (((x & NCR_JSON_HIGHS) >> 7) * 0x0102040810204080ULL) >> 56;
+}
+
+
+static inline uint64_t
+ncr_json_equal(const ncr_json_block_t *b, int c)
+{
+    uint64_t    x, y, mask;
+    ncr_uint_t  i;
+
+    mask = 0;
+    y = NCR_JSON_ONES * (ncr_char_t) c;
+
+    for (i = 0; i < 8; i++) {
+        x = b->v[i] ^ y;
+        x |= (x & ~NCR_JSON_HIGHS) + ~NCR_JSON_HIGHS;
+        mask |= ncr_json_gather(~x) << (i * 8);
+    }
+
+    return mask;
+}
+
+
+static inline uint64_t
+ncr_json_less(const ncr_json_block_t *b, int c)
+{
+    uint64_t    x, y, d, mask;
+    ncr_uint_t  i;
+
+    mask = 0;
+    y = (NCR_JSON_ONES * (ncr_char_t) c) ^ NCR_JSON_HIGHS;
+
+    for (i = 0; i < 8; i++) {
+        x = b->v[i] ^ NCR_JSON_HIGHS;
+        d = (x | NCR_JSON_HIGHS) - (y & ~NCR_JSON_HIGHS);
+        x = (~x & y) | (~(x ^ y) & ~d);
+        mask |= ncr_json_gather(x) << (i * 8);
+    }
+
+    return mask;
+}
+
+#endif
+
+
+/* the number of the lowest bit of a mask that is not 0 */
+
+static inline size_t
+ncr_json_lowest(uint64_t mask)
+{
+    return (size_t) __builtin_ctzll(mask);
+}
+
+
+/*
+ * The bytes that a backslash escapes.  A run of backslashes escapes its
+ * every second byte and, if it is odd, the byte after it; subtracting lets
+ * the borrow run through all runs at once, so that no escape costs a branch
+ * (the arithmetic is that of simdjson).  *carry is the bit of the block's
+ * first byte if the byte before escapes it, and comes out as 0 or 1 for the
+ * next block.
+ */
+
+static inline uint64_t
+ncr_json_escaped(uint64_t slash, uint64_t *carry)
+{
+    uint64_t        first, codes, escaped;
+    const uint64_t  odd = 0xAAAAAAAAAAAAAAAAULL;
+
+    first = slash & ~*carry;
+    codes = (((first << 1) | odd) - first) ^ odd;
+    escaped = codes ^ (slash | *carry);
+
+    *carry = (codes & slash) >> 63;
+
+    return escaped;
+}
+
+
+#if (NCR_JSON_AVX2)
+
+/*
+ * Passes over the blocks of a long string that are plain: ASCII, escapes
+ * allowed, without its end.  It is the loop of ncr_json_string() in half as
+ * many instructions.
+ */
+
+__attribute__((target("avx2,bmi")))
+static ncr_char_t *
+ncr_json_plain(ncr_char_t *p, ncr_char_t *last, uint64_t *carry,
+    uint64_t *seen)
+{
+    __m256i   a, b, slashes, quotes, space;
+    uint64_t  slash, quote, next;
+
+    slashes = _mm256_set1_epi8('\\');
+    quotes = _mm256_set1_epi8('"');
+    space = _mm256_set1_epi8(' ');
+
+    while (last - p >= NCR_JSON_BLOCK) {
+
+        a = _mm256_loadu_si256((const __m256i *) p);
+        b = _mm256_loadu_si256((const __m256i *) (p + 32));
+
+        slash = (uint32_t) _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, slashes))
+                | (uint64_t) (uint32_t) _mm256_movemask_epi8(
+                                  _mm256_cmpeq_epi8(b, slashes)) << 32;
+        quote = (uint32_t) _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, quotes))
+                | (uint64_t) (uint32_t) _mm256_movemask_epi8(
+                                  _mm256_cmpeq_epi8(b, quotes)) << 32;
+
+        /* signed: a control or non-ASCII byte is below the space */
+
+        a = _mm256_cmpgt_epi8(space, _mm256_min_epi8(a, b));
+
+        next = *carry;
+        quote &= ~ncr_json_escaped(slash, &next);
+
+        if (quote | (uint32_t) _mm256_movemask_epi8(a)) {
+            break;
+        }
+
+        *carry = next;
+        *seen |= slash;
+        p += NCR_JSON_BLOCK;
+    }
+
+    return p;
+}
+
+#endif
+
+
+/*
+ * The bytes where UTF-8 breaks.  Lead bytes shifted left tell where
+ * continuation bytes have to be; where they are not, or are unasked for, or
+ * come in a forbidden range after E0, ED, F0 and F4, is an error.  The state
+ * goes from block to block; a block that is filled up in front has its first
+ * byte at bit "pad".
+ */
+
+static uint64_t
+ncr_json_utf8(const ncr_json_block_t *b, size_t pad, uint32_t *state)
+{
+    uint64_t  high, rest, c2, e0, f0, f5, two, three, four, want, bad;
+    uint64_t  lead_e0, lead_ed, lead_f0, lead_f4, low90, lowa0, in, out;
+
+    high = ncr_json_less(b, 0);
+    rest = ncr_json_less(b, 0xC0 - 256);
+    c2 = ncr_json_less(b, 0xC2 - 256);
+    e0 = ncr_json_less(b, 0xE0 - 256);
+    f0 = ncr_json_less(b, 0xF0 - 256);
+    f5 = ncr_json_less(b, 0xF5 - 256);
+
+    four = f5 & ~f0;
+    three = four | (f0 & ~e0);
+    two = three | (e0 & ~c2);
+
+    in = *state;
+
+    want = two << 1 | three << 2 | four << 3 | (in & NCR_JSON_REST) << pad;
+    bad = (want ^ rest) | (c2 & ~rest) | (high & ~f5);
+
+    out = two >> 63 | three >> 62 | four >> 61
+          | (pad ? (in & NCR_JSON_REST) >> (NCR_JSON_BLOCK - pad) : 0);
+
+    if (three | (in & ~(uint64_t) NCR_JSON_REST)) {
+
+        lead_e0 = ncr_json_equal(b, 0xE0);
+        lead_ed = ncr_json_equal(b, 0xED);
+        lead_f0 = ncr_json_equal(b, 0xF0);
+        lead_f4 = ncr_json_equal(b, 0xF4);
+
+        low90 = ncr_json_less(b, 0x90 - 256);
+        lowa0 = ncr_json_less(b, 0xA0 - 256);
+
+        bad |= (lead_e0 << 1 | (in >> 3 & 1) << pad) & lowa0;
+        bad |= (lead_ed << 1 | (in >> 4 & 1) << pad) & ~lowa0;
+        bad |= (lead_f0 << 1 | (in >> 5 & 1) << pad) & low90;
+        bad |= (lead_f4 << 1 | (in >> 6 & 1) << pad) & ~low90;
+
+        out |= (lead_e0 >> 63) * NCR_JSON_AFTER_E0
+               | (lead_ed >> 63) * NCR_JSON_AFTER_ED
+               | (lead_f0 >> 63) * NCR_JSON_AFTER_F0
+               | (lead_f4 >> 63) * NCR_JSON_AFTER_F4;
+    }
+
+    *state = (uint32_t) out;
+
+    return bad;
+}
+
+
+void
+ncr_json_init(ncr_json_t *json)
+{
+    memset(json, 0, offsetof(ncr_json_t, keep));
+
+    json->max_depth = NCR_JSON_MAX_DEPTH;
+
+#if (NCR_JSON_AVX2)
+    json->avx2 = (__builtin_cpu_supports("avx2")
+                  && __builtin_cpu_supports("bmi"));
+#endif
+}
+
+
+ncr_int_t
+ncr_json_feed(ncr_json_t *json, ncr_char_t *p, size_t len)
+{
+    ncr_char_t  *last;
+
+    if (json->rc != NCR_OK) {
+        return json->rc;
+    }
+
+    if (len) {
+        last = p + len;
+        json->chunk = p;
+
+        do {
+            if (json->state < NCR_JSON_ST_IN_KEY) {
+                p = ncr_json_structure(json, p, last);
+
+            } else if (json->state < NCR_JSON_ST_IN_LITERAL) {
+                p = ncr_json_string(json, p, last);
+
+            } else if (json->state == NCR_JSON_ST_IN_LITERAL) {
+                p = ncr_json_literal(json, p, last);
+
+            } else {
+                p = ncr_json_number(json, p, last);
+            }
+
+            if (p == NULL) {
+                return json->rc;
+            }
+
+        } while (p < last);
+
+        if (json->state >= NCR_JSON_ST_IN_KEY) {
+            ncr_json_keep(json, last);
+        }
+
+        json->fed += len;
+    }
+
+    return (json->state == NCR_JSON_ST_END) ? NCR_OK : NCR_AGAIN;
+}
+
+
+ncr_int_t
+ncr_json_final(ncr_json_t *json)
+{
+    if (json->rc != NCR_OK) {
+        return json->rc;
+    }
+
+    json->chunk = json->keep;
+
+    if (json->depth == 0 && json->state >= NCR_JSON_ST_MINUS
+        && ncr_json_number_next(json->state, ' ') == NCR_JSON_ST_NUMBER_END)
+    {
+        json->state = NCR_JSON_ST_END;
+        json->text.data = json->keep;
+        json->text.len = json->nkeep;
+
+        (void) ncr_json_emit(json, NCR_JSON_NUMBER, json->chunk);
+
+        return json->rc;
+    }
+
+    if (json->state != NCR_JSON_ST_END) {
+        (void) ncr_json_fail(json, json->chunk, "unexpected end");
+    }
+
+    return json->rc;
+}
+
+
+static ncr_char_t *
+ncr_json_structure(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
+{
+    ncr_char_t  c;
+    ncr_uint_t  object;
+
+    for ( ;; ) {
+        c = *p;
+
+        if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
+            break;
+        }
+
+        if (++p == last) {
+            return p;
+        }
+    }
+
+    switch (json->state) {
+
+    case NCR_JSON_ST_FIRST_ITEM:
+        if (c == ']') {
+            return ncr_json_close(json, p, NCR_JSON_ARRAY_END);
+        }
+
+        return ncr_json_value(json, p);
+
+    case NCR_JSON_ST_VALUE:
+        return ncr_json_value(json, p);
+
+    case NCR_JSON_ST_FIRST_NAME:
+        if (c == '}') {
+            return ncr_json_close(json, p, NCR_JSON_OBJECT_END);
+        }
+
+        /* fall through */
+
+    case NCR_JSON_ST_NAME:
+        if (c != '"') {
+            break;
+        }
+
+        p = ncr_json_value(json, p);
+        json->state = NCR_JSON_ST_IN_KEY;
+
+        return p;
+
+    case NCR_JSON_ST_COLON:
+        if (c != ':') {
+            break;
+        }
+
+        json->state = NCR_JSON_ST_VALUE;
+
+        return p + 1;
+
+    case NCR_JSON_ST_NEXT:
+        object = (ncr_uint_t) (json->stack[(json->depth - 1) / 64]
+                               >> ((json->depth - 1) % 64) & 1);
+
+        if (c == ',') {
+            json->state = object ? NCR_JSON_ST_NAME : NCR_JSON_ST_VALUE;
+            return p + 1;
+        }
+
+        if (c == '}' && object) {
+            return ncr_json_close(json, p, NCR_JSON_OBJECT_END);
+        }
+
+        if (c == ']' && !object) {
+            return ncr_json_close(json, p, NCR_JSON_ARRAY_END);
+        }
+
+        break;
+
+    default: /* NCR_JSON_ST_END */
+        break;
+    }
+
+    return ncr_json_fail(json, p, "unexpected character");
+}
+
+
+static ncr_char_t *
+ncr_json_value(ncr_json_t *json, ncr_char_t *p)
+{
+    json->start = json->fed + (uint64_t) (p - json->chunk);
+    json->nkeep = 0;
+    json->escaped = 0;
+    json->cut = 0;
+
+    switch (*p) {
+
+    case '"':
+        json->state = NCR_JSON_ST_IN_STRING;
+        break;
+
+    case '{':
+        return ncr_json_open(json, p, NCR_JSON_OBJECT);
+
+    case '[':
+        return ncr_json_open(json, p, NCR_JSON_ARRAY);
+
+    case 't':
+        json->literal = "rue";
+        json->literal_token = NCR_JSON_TRUE;
+        json->state = NCR_JSON_ST_IN_LITERAL;
+        break;
+
+    case 'f':
+        json->literal = "alse";
+        json->literal_token = NCR_JSON_FALSE;
+        json->state = NCR_JSON_ST_IN_LITERAL;
+        break;
+
+    case 'n':
+        json->literal = "ull";
+        json->literal_token = NCR_JSON_NULL;
+        json->state = NCR_JSON_ST_IN_LITERAL;
+        break;
+
+    case '-':
+        json->state = NCR_JSON_ST_MINUS;
+        break;
+
+    case '0':
+        json->state = NCR_JSON_ST_ZERO;
+        break;
+
+    default:
+        if (*p < '1' || *p > '9') {
+            return ncr_json_fail(json, p, "unexpected character");
+        }
+
+        json->state = NCR_JSON_ST_INT;
+    }
+
+    return p + 1;
+}
+
+
+static ncr_char_t *
+ncr_json_open(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
+{
+    uint64_t    bit;
+    ncr_uint_t  depth;
+
+    depth = json->depth;
+
+    if (depth >= ncr_min(json->max_depth, NCR_JSON_MAX_DEPTH)) {
+        return ncr_json_fail(json, p, "nesting too deep");
+    }
+
+    ncr_str_null(&json->text);
+
+    if (ncr_json_emit(json, token, p + 1) == NULL) {
+        return NULL;
+    }
+
+    bit = (uint64_t) 1 << (depth % 64);
+
+    if (token == NCR_JSON_OBJECT) {
+        json->stack[depth / 64] |= bit;
+        json->state = NCR_JSON_ST_FIRST_NAME;
+
+    } else {
+        json->stack[depth / 64] &= ~bit;
+        json->state = NCR_JSON_ST_FIRST_ITEM;
+    }
+
+    json->depth = depth + 1;
+
+    return p + 1;
+}
+
+
+static ncr_char_t *
+ncr_json_close(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
+{
+    json->depth--;
+    json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
+    json->start = json->fed + (uint64_t) (p - json->chunk);
+    json->escaped = 0;
+    json->cut = 0;
+
+    ncr_str_null(&json->text);
+
+    return ncr_json_emit(json, token, p + 1);
+}
+
+
+/* what is left of a string, block by block; p is inside the quotes */
+
+static ncr_char_t *
+ncr_json_string(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
+{
+    size_t             n, pad;
+    uint32_t           utf8;
+    uint64_t           slash, special, quote, before, bad, control;
+    uint64_t           carry, seen;
+    ncr_char_t         tail[NCR_JSON_BLOCK];
+    ncr_json_block_t   b;
+
+    seen = 0;
+    pad = 0;
+    utf8 = json->utf8;
+    carry = json->quote_carry;
+
+    do {
+        n = (size_t) (last - p);
+
+        if (n >= NCR_JSON_BLOCK) {
+            n = NCR_JSON_BLOCK;
+            ncr_json_load(&b, p);
+
+        } else {
+
+            /* filled up in front, so that carries still leave at the end */
+
+            pad = NCR_JSON_BLOCK - n;
+            memset(tail, ' ', NCR_JSON_BLOCK);
+            memcpy(tail + pad, p, n);
+            ncr_json_load(&b, tail);
+            carry <<= pad;
+        }
+
+        slash = ncr_json_equal(&b, '\\');
+        special = ncr_json_less(&b, ' ');
+        quote = ncr_json_equal(&b, '"') & ~ncr_json_escaped(slash, &carry);
+
+        /* the bytes before the closing quote, all if there is none */
+
+        quote &= ~quote + 1;
+        before = quote - 1;
+
+        seen |= slash & before;
+        special &= before;
+
+        if (special | utf8) {
+            bad = ncr_json_utf8(&b, pad, &utf8) & (before | quote);
+            control = special & ~ncr_json_less(&b, 0);
+
+            if (bad | control) {
+                n = ncr_json_lowest(bad | control);
+
+                return ncr_json_fail(json, p + n - pad,
+                                     (bad >> n & 1) ? "invalid UTF-8"
+                                           : "control character in a string");
+            }
+        }
+
+        if (quote) {
+            json->utf8 = 0;
+            json->quote_carry = 0;
+            json->escaped |= (seen != 0);
+
+            return ncr_json_string_end(json,
+                                       p + ncr_json_lowest(quote) - pad);
+        }
+
+        p += n;
+
+#if (NCR_JSON_AVX2)
+
+        if ((special | utf8) == 0 && json->avx2) {
+            p = ncr_json_plain(p, last, &carry, &seen);
+        }
+
+#endif
+
+    } while (p < last);
+
+    json->utf8 = utf8;
+    json->quote_carry = (ncr_uint_t) carry;
+    json->escaped |= (seen != 0);
+
+    return p;
+}
+
+
+/* p is at the closing quote */
+
+static ncr_char_t *
+ncr_json_string_end(ncr_json_t *json, ncr_char_t *p)
+{
+    ncr_json_token_e  token;
+
+    if (json->state == NCR_JSON_ST_IN_KEY) {
+        json->state = NCR_JSON_ST_COLON;
+        token = NCR_JSON_KEY;
+
+    } else {
+        json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
+        token = NCR_JSON_STRING;
+    }
+
+    return ncr_json_text(json, token, p, 1);
+}
+
+
+static ncr_char_t *
+ncr_json_literal(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
+{
+    do {
+        if (*p != (ncr_char_t) *json->literal) {
+            return ncr_json_fail(json, p, "unexpected character");
+        }
+
+        p++;
+
+        if (*++json->literal == '\0') {
+            json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
+            ncr_str_null(&json->text);
+
+            return ncr_json_emit(json, json->literal_token, p);
+        }
+
+    } while (p < last);
+
+    return p;
+}
+
+
+static ncr_char_t *
+ncr_json_number(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
+{
+    ncr_uint_t  state, next;
+
+    state = json->state;
+
+    do {
+        next = ncr_json_number_next(state, *p);
+
+        if (next == NCR_JSON_ST_NUMBER_BAD) {
+            return ncr_json_fail(json, p, "unexpected character");
+        }
+
+        if (next == NCR_JSON_ST_NUMBER_END) {
+            json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
+
+            return ncr_json_text(json, NCR_JSON_NUMBER, p, 0);
+        }
+
+        state = next;
+
+    } while (++p < last);
+
+    json->state = state;
+
+    return p;
+}
+
+
+static ncr_uint_t
+ncr_json_number_next(ncr_uint_t state, ncr_char_t c)
+{
+    ncr_uint_t  digit;
+
+    digit = (c >= '0' && c <= '9');
+
+    switch (state) {
+
+    case NCR_JSON_ST_MINUS:
+        if (c == '0') {
+            return NCR_JSON_ST_ZERO;
+        }
+
+        return digit ? NCR_JSON_ST_INT : NCR_JSON_ST_NUMBER_BAD;
+
+    case NCR_JSON_ST_INT:
+        if (digit) {
+            return state;
+        }
+
+        /* fall through */
+
+    case NCR_JSON_ST_ZERO:
+        if (c == '.') {
+            return NCR_JSON_ST_DOT;
+        }
+
+        return (c == 'e' || c == 'E') ? NCR_JSON_ST_E : NCR_JSON_ST_NUMBER_END;
+
+    case NCR_JSON_ST_DOT:
+        return digit ? NCR_JSON_ST_FRACTION : NCR_JSON_ST_NUMBER_BAD;
+
+    case NCR_JSON_ST_FRACTION:
+        if (digit) {
+            return state;
+        }
+
+        return (c == 'e' || c == 'E') ? NCR_JSON_ST_E : NCR_JSON_ST_NUMBER_END;
+
+    case NCR_JSON_ST_E:
+        if (c == '+' || c == '-') {
+            return NCR_JSON_ST_E_SIGN;
+        }
+
+        /* fall through */
+
+    case NCR_JSON_ST_E_SIGN:
+        return digit ? NCR_JSON_ST_EXPONENT : NCR_JSON_ST_NUMBER_BAD;
+
+    default: /* NCR_JSON_ST_EXPONENT */
+        return digit ? state : NCR_JSON_ST_NUMBER_END;
+    }
+}
+
+
+/* a token with a text that ends at p, within quotes or not */
+
+static ncr_char_t *
+ncr_json_text(ncr_json_t *json, ncr_json_token_e token, ncr_char_t *p,
+    size_t quote)
+{
+    if (json->depth > json->report) {
+        return p + quote;
+    }
+
+    if (json->start >= json->fed) {
+        json->text.data = json->chunk + (json->start - json->fed) + quote;
+        json->text.len = (size_t) (p - json->text.data);
+
+    } else {
+        ncr_json_keep(json, p);
+        ncr_json_trim(json);
+    }
+
+    return ncr_json_emit(json, token, p + quote);
+}
+
+
+/* p is after the token, and is returned unless the caller wants to stop */
+
+static ncr_char_t *
+ncr_json_emit(ncr_json_t *json, ncr_json_token_e token, ncr_char_t *p)
+{
+    if (json->token == NULL || json->depth > json->report) {
+        return p;
+    }
+
+    json->end = json->fed + (uint64_t) (p - json->chunk);
+    json->rc = json->token(json, token);
+
+    return (json->rc == NCR_OK) ? p : NULL;
+}
+
+
+static ncr_char_t *
+ncr_json_fail(ncr_json_t *json, ncr_char_t *p, const char *error)
+{
+    json->rc = NCR_BAD;
+    json->error = error;
+    json->offset = json->fed + (uint64_t) (p - json->chunk);
+
+    return NULL;
+}
+
+
+/* saves the text of an unfinished token, which in this chunk ends at last */
+
+static void
+ncr_json_keep(ncr_json_t *json, ncr_char_t *last)
+{
+    size_t       n, room;
+    ncr_char_t  *p;
+
+    if (json->token == NULL || json->depth > json->report) {
+        return;
+    }
+
+    p = json->chunk;
+
+    if (json->start >= json->fed) {
+        p += json->start - json->fed;
+
+        if (json->state < NCR_JSON_ST_IN_LITERAL) {
+            p++;
+        }
+    }
+
+    n = (size_t) (last - p);
+    room = NCR_JSON_TEXT - json->nkeep;
+
+    if (n > room) {
+        n = room;
+        json->cut = 1;
+    }
+
+    memcpy(json->keep + json->nkeep, p, n);
+    json->nkeep += n;
+}
+
+
+/* the kept text; if it is cut, then not within an escape or a character */
+
+static void
+ncr_json_trim(ncr_json_t *json)
+{
+    size_t       i, n, len;
+    ncr_char_t  *p;
+
+    p = json->keep;
+    len = json->nkeep;
+
+    json->text.data = p;
+    json->text.len = len;
+
+    if (!json->cut) {
+        return;
+    }
+
+    for (i = 0; i < len; i += n) {
+
+        if (p[i] == '\\') {
+            n = (i + 1 < len && p[i + 1] == 'u') ? 6 : 2;
+
+        } else {
+            n = (p[i] < 0xC0) ? 1 : (p[i] < 0xE0) ? 2 : (p[i] < 0xF0) ? 3 : 4;
+        }
+
+        if (i + n > len) {
+            json->text.len = i;
+            return;
+        }
+    }
+}
+
+
+ncr_int_t
+ncr_json_unescape(ncr_str_t *dst, ncr_str_t *text)
+{
+    size_t       n;
+    ncr_char_t  *d, *p, *q, *last;
+
+    d = dst->data;
+
+    if (text->len == 0) {
+        dst->len = 0;
+        return NCR_OK;
+    }
+
+    p = text->data;
+    last = p + text->len;
+
+    while (p < last) {
+        q = memchr(p, '\\', (size_t) (last - p));
+
+        n = (size_t) ((q ? q : last) - p);
+
+        if (d != p) {
+            memmove(d, p, n);
+        }
+
+        d += n;
+        p += n;
+
+        if (q != NULL) {
+            p = ncr_json_unescape_one(&d, p, last);
+
+            if (p == NULL) {
+                return NCR_BAD;
+            }
+        }
+    }
+
+    dst->len = (size_t) (d - dst->data);
+
+    return NCR_OK;
+}
+
+
+/* p is at the backslash; the result is after the escape, NULL if it is bad */
+
+static ncr_char_t *
+ncr_json_unescape_one(ncr_char_t **dst, ncr_char_t *p, ncr_char_t *last)
+{
+    uint32_t           c, low;
+    const char        *s;
+
+    static const char  from[] = "\"\\/bfnrt";
+    static const char  to[] = "\"\\/\b\f\n\r\t";
+
+    if (last - p < 2) {
+        return NULL;
+    }
+
+    if (p[1] != 'u') {
+        s = memchr(from, p[1], sizeof(from) - 1);
+
+        if (s == NULL) {
+            return NULL;
+        }
+
+        *(*dst)++ = (ncr_char_t) to[s - from];
+
+        return p + 2;
+    }
+
+    if (ncr_json_hex4(p + 2, last, &c) != NCR_OK) {
+        return NULL;
+    }
+
+    p += 6;
+
+    if (c >= 0xD800 && c <= 0xDBFF
+        && last - p >= 6 && p[0] == '\\' && p[1] == 'u'
+        && ncr_json_hex4(p + 2, last, &low) == NCR_OK
+        && low >= 0xDC00 && low <= 0xDFFF)
+    {
+        c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
+        p += 6;
+    }
+
+    if (c >= 0xD800 && c <= 0xDFFF) {
+        c = 0xFFFD;
+    }
+
+    *dst = ncr_json_encode(*dst, c);
+
+    return p;
+}
+
+
+static ncr_int_t
+ncr_json_hex4(ncr_char_t *p, ncr_char_t *last, uint32_t *value)
+{
+    uint32_t    v, c;
+    ncr_uint_t  i;
+
+    if (last - p < 4) {
+        return NCR_BAD;
+    }
+
+    v = 0;
+
+    for (i = 0; i < 4; i++) {
+        c = p[i];
+
+        if (c >= '0' && c <= '9') {
+            c -= '0';
+
+        } else {
+            c |= 0x20;
+
+            if (c < 'a' || c > 'f') {
+                return NCR_BAD;
+            }
+
+            c -= 'a' - 10;
+        }
+
+        v = v << 4 | c;
+    }
+
+    *value = v;
+
+    return NCR_OK;
+}
+
+
+static ncr_char_t *
+ncr_json_encode(ncr_char_t *dst, uint32_t c)
+{
+    if (c < 0x80) {
+        *dst++ = (ncr_char_t) c;
+        return dst;
+    }
+
+    if (c < 0x800) {
+        *dst++ = (ncr_char_t) (0xC0 | c >> 6);
+        *dst++ = (ncr_char_t) (0x80 | (c & 0x3F));
+        return dst;
+    }
+
+    if (c < 0x10000) {
+        *dst++ = (ncr_char_t) (0xE0 | c >> 12);
+
+    } else {
+        *dst++ = (ncr_char_t) (0xF0 | c >> 18);
+        *dst++ = (ncr_char_t) (0x80 | (c >> 12 & 0x3F));
+    }
+
+    *dst++ = (ncr_char_t) (0x80 | (c >> 6 & 0x3F));
+    *dst++ = (ncr_char_t) (0x80 | (c & 0x3F));
+
+    return dst;
+}
+
+
+ncr_int_t
+ncr_json_int(ncr_str_t *text, int64_t *value)
+{
+    size_t      i;
+    uint64_t    v, max, digit;
+    ncr_uint_t  minus, overflow;
+
+    minus = (text->len && text->data[0] == '-');
+
+    if (text->len == minus) {
+        return NCR_DECLINED;
+    }
+
+    v = 0;
+    overflow = 0;
+    max = (uint64_t) INT64_MAX + minus;
+
+    for (i = minus; i < text->len; i++) {
+
+        if (text->data[i] < '0' || text->data[i] > '9') {
+            return NCR_DECLINED;
+        }
+
+        digit = (uint64_t) (text->data[i] - '0');
+
+        if (v > (max - digit) / 10) {
+            overflow = 1;
+
+        } else {
+            v = v * 10 + digit;
+        }
+    }
+
+    if (overflow) {
+        return NCR_BAD;
+    }
+
+    *value = (minus && v) ? -1 - (int64_t) (v - 1) : (int64_t) v;
+
+    return NCR_OK;
+}
