@@ -71,13 +71,25 @@ typedef struct {
 } ncr_window_t;
 
 
+/* requests, tokens, input-tokens, output-tokens of an API key (C.1) */
+#define NCR_BUCKETS      4
+
+typedef struct {
+    int64_t              remaining;     /* -1 if not told */
+    ncr_msec_t           reset;         /* 0 if not told */
+} ncr_bucket_t;
+
+
 typedef struct {
     int64_t              retry_after;   /* ms, -1 if not told */
+    ncr_msec_t           retry_at;      /* the same as a date, 0 not told */
     int                  should_retry;  /* -1 not told, 0 false, 1 true */
     ncr_window_status_e  status;        /* ...-unified-status */
     ncr_msec_t           reset;         /* ...-unified-reset, 0 not told */
     char                 claim[32];     /* representative-claim, "" not told */
     unsigned             unified:1;     /* any unified header was there */
+    unsigned             retry_ms:1;    /* retry_after is retry-after-ms */
+    ncr_bucket_t         buckets[NCR_BUCKETS];
     ncr_uint_t           nwindows;
     ncr_window_t         windows[NCR_WINDOWS];
 } ncr_limits_t;

@@ -1,0 +1,1139 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/* The roof: directives, their merging, the wiring of the floors.  No logic. */
+
+
+#include "ngx_http_claude_relay.h"
+
+
+static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_claude_relay_create_srv_conf(ngx_conf_t *cf);
+static void *ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf,
+    void *parent, void *child);
+static char *ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev);
+static char *ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf);
+static char *ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf);
+static ngx_int_t ngx_http_claude_relay_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf);
+
+static char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_health(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_policy(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_sticky(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_tries(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_rest(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+
+
+/* a parked request is bounded by its own timers, not by this one */
+#define NGX_HTTP_CLAUDE_RELAY_PARKED_MAX  ((ngx_msec_t) 86400 * 1000)
+
+
+static ngx_conf_enum_t  ngx_http_claude_relay_keys[] = {
+    { ngx_string("off"), NGX_HTTP_CLAUDE_RELAY_KEYS_OFF },
+    { ngx_string("on"), NGX_HTTP_CLAUDE_RELAY_KEYS_ON },
+    { ngx_string("optional"), NGX_HTTP_CLAUDE_RELAY_KEYS_OPTIONAL },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_bitmask_t  ngx_http_claude_relay_ssl_protocols[] = {
+    { ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2 },
+    { ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3 },
+    { ngx_null_string, 0 }
+};
+
+
+/* what an upstream says for its own hop, or would say for the operator */
+
+static ngx_str_t  ngx_http_claude_relay_hide_headers[] = {
+    ngx_string("Server"),
+    ngx_string("X-Powered-By"),
+    ngx_string("Set-Cookie"),
+    ngx_string("Alt-Svc"),
+    ngx_string("Strict-Transport-Security"),
+    ngx_string("Public-Key-Pins"),
+    ngx_string("Access-Control-Allow-Origin"),
+    ngx_string("Upgrade"),
+    ngx_string("Trailer"),
+    ngx_string("Proxy-Authenticate"),
+    ngx_string("Proxy-Connection"),
+    ngx_string("X-Accel-Expires"),
+    ngx_string("X-Accel-Redirect"),
+    ngx_string("X-Accel-Limit-Rate"),
+    ngx_string("X-Accel-Buffering"),
+    ngx_string("X-Accel-Charset"),
+    ngx_null_string
+};
+
+
+#define NGX_HTTP_CLAUDE_RELAY_ANYWHERE                                        \
+    NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+
+
+static ngx_command_t  ngx_http_claude_relay_commands[] = {
+
+    { ngx_string("claude_relay_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_account"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_account,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_key"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_key,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_rest"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_rest,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_keepalive"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_keepalive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_ssl_trusted_certificate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, ssl_trusted),
+      NULL },
+
+    { ngx_string("claude_relay_ssl_verify"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, ssl_verify),
+      NULL },
+
+    { ngx_string("claude_relay_ssl_verify_depth"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, ssl_verify_depth),
+      NULL },
+
+    { ngx_string("claude_relay_ssl_protocols"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_conf_set_bitmask_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, ssl_protocols),
+      &ngx_http_claude_relay_ssl_protocols },
+
+    { ngx_string("claude_relay_ssl_ciphers"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, ssl_ciphers),
+      NULL },
+
+    { ngx_string("claude_relay"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_claude_relay_set_relay,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_health"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_claude_relay_set_health,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_keys"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, keys),
+      &ngx_http_claude_relay_keys },
+
+    { ngx_string("claude_relay_pool"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, pool_name),
+      NULL },
+
+    { ngx_string("claude_relay_platforms"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_platforms,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_policy"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_policy,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_sticky"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_sticky,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_tries"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_tries,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_retry_wait"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, retry_wait),
+      NULL },
+
+    { ngx_string("claude_relay_connect_timeout"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, connect_timeout),
+      NULL },
+
+    { ngx_string("claude_relay_send_timeout"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, send_timeout),
+      NULL },
+
+    { ngx_string("claude_relay_first_byte_timeout"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, first_byte_timeout),
+      NULL },
+
+    { ngx_string("claude_relay_idle_timeout"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, idle_timeout),
+      NULL },
+
+    { ngx_string("claude_relay_heartbeat"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_heartbeat,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_max_body"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_off_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, max_body),
+      NULL },
+
+    { ngx_string("claude_relay_buffer_size"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, upstream.buffer_size),
+      NULL },
+
+    { ngx_string("claude_relay_models"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_models,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_cors"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_cors,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_claude_relay_module_ctx = {
+    ngx_http_claude_relay_preconfiguration,    /* preconfiguration */
+    ngx_http_claude_relay_postconfiguration,   /* postconfiguration */
+
+    ngx_http_claude_relay_create_main_conf,    /* create main configuration */
+    ngx_http_claude_relay_init_main_conf,      /* init main configuration */
+
+    ngx_http_claude_relay_create_srv_conf,     /* create server configuration */
+    NULL,                                      /* merge server configuration */
+
+    ngx_http_claude_relay_create_loc_conf,     /* create location configuration */
+    ngx_http_claude_relay_merge_loc_conf       /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_claude_relay_module = {
+    NGX_MODULE_V1,
+    &ngx_http_claude_relay_module_ctx,         /* module context */
+    ngx_http_claude_relay_commands,            /* module directives */
+    NGX_HTTP_MODULE,                           /* module type */
+    NULL,                                      /* init master */
+    ngx_http_claude_relay_zone_init_module,    /* init module */
+    ngx_http_claude_relay_zone_init_process,   /* init process */
+    NULL,                                      /* init thread */
+    NULL,                                      /* exit thread */
+    ngx_http_claude_relay_zone_exit_process,   /* exit process */
+    NULL,                                      /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_claude_relay_preconfiguration(ngx_conf_t *cf)
+{
+    return ngx_http_claude_relay_add_variables(cf);
+}
+
+
+static void *
+ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_pool_cleanup_t                 *cln;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_claude_relay_main_conf_t));
+    if (rmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&rmcf->accounts, cf->pool, 8,
+                       sizeof(ngx_http_claude_relay_account_t *))
+        != NGX_OK
+        || ngx_array_init(&rmcf->keys, cf->pool, 8,
+                          sizeof(ngx_http_claude_relay_key_t))
+           != NGX_OK
+        || ngx_array_init(&rmcf->pools, cf->pool, 2,
+                          sizeof(ngx_http_claude_relay_pool_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    ncr_rests_default(&rmcf->rests);
+
+    rmcf->ssl_verify = NGX_CONF_UNSET;
+    rmcf->ssl_verify_depth = NGX_CONF_UNSET_UINT;
+    rmcf->keepalive = NGX_CONF_UNSET_UINT;
+    rmcf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+
+    if (cln == NULL || ncr_sha256_create(&rmcf->sha) != NCR_OK) {
+        return NULL;
+    }
+
+    cln->handler = (ngx_pool_cleanup_pt) ncr_sha256_free;
+    cln->data = &rmcf->sha;
+
+    return rmcf;
+}
+
+
+static char *
+ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    ngx_conf_init_value(rmcf->ssl_verify, 1);
+    ngx_conf_init_uint_value(rmcf->ssl_verify_depth, 4);
+    ngx_conf_init_uint_value(rmcf->keepalive, 64);
+    ngx_conf_init_msec_value(rmcf->keepalive_timeout, 60000);
+
+    if (rmcf->ssl_protocols == 0) {
+        rmcf->ssl_protocols = NGX_CONF_BITMASK_SET
+                              |NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3;
+    }
+
+    /* before locations are merged: they look their pools up */
+
+    return ngx_http_claude_relay_accounts_init(cf, rmcf);
+}
+
+
+static void *
+ngx_http_claude_relay_create_srv_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_claude_relay_srv_conf_t));
+}
+
+
+static void *
+ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_claude_relay_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_claude_relay_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->keys = NGX_CONF_UNSET_UINT;
+    conf->platforms = NGX_CONF_UNSET_PTR;
+    conf->policy = NGX_CONF_UNSET_PTR;
+    conf->sticky_ttl = NGX_CONF_UNSET;
+    conf->sticky_renew = NGX_CONF_UNSET;
+    conf->sticky_wait = NGX_CONF_UNSET_MSEC;
+    conf->sticky_strict = NGX_CONF_UNSET;
+    conf->tries = NGX_CONF_UNSET_UINT;
+    conf->tries_timeout = NGX_CONF_UNSET_MSEC;
+    conf->retry_wait = NGX_CONF_UNSET_MSEC;
+    conf->heartbeat = NGX_CONF_UNSET_MSEC;
+    conf->connect_timeout = NGX_CONF_UNSET_MSEC;
+    conf->send_timeout = NGX_CONF_UNSET_MSEC;
+    conf->first_byte_timeout = NGX_CONF_UNSET_MSEC;
+    conf->idle_timeout = NGX_CONF_UNSET_MSEC;
+    conf->max_body = NGX_CONF_UNSET;
+    conf->models = NGX_CONF_UNSET_PTR;
+    conf->cors = NGX_CONF_UNSET_PTR;
+
+    conf->upstream.buffer_size = NGX_CONF_UNSET_SIZE;
+    conf->upstream.hide_headers = NGX_CONF_UNSET_PTR;
+    conf->upstream.pass_headers = NGX_CONF_UNSET_PTR;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child)
+{
+    ngx_http_claude_relay_loc_conf_t *prev = parent;
+    ngx_http_claude_relay_loc_conf_t *conf = child;
+
+    ngx_str_t  policy = ngx_string("least-load");
+
+    ngx_conf_merge_uint_value(conf->keys, prev->keys,
+                              NGX_HTTP_CLAUDE_RELAY_KEYS_ON);
+    ngx_conf_merge_str_value(conf->pool_name, prev->pool_name, "default");
+    ngx_conf_merge_ptr_value(conf->platforms, prev->platforms, NULL);
+    ngx_conf_merge_ptr_value(conf->policy, prev->policy,
+                             ncr_policy_find(ncr(&policy)));
+
+    ngx_conf_merge_sec_value(conf->sticky_ttl, prev->sticky_ttl, 3600);
+    ngx_conf_merge_sec_value(conf->sticky_renew, prev->sticky_renew, 300);
+    ngx_conf_merge_msec_value(conf->sticky_wait, prev->sticky_wait, 5000);
+    ngx_conf_merge_value(conf->sticky_strict, prev->sticky_strict, 0);
+
+    ngx_conf_merge_uint_value(conf->tries, prev->tries, 5);
+    ngx_conf_merge_msec_value(conf->tries_timeout, prev->tries_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->retry_wait, prev->retry_wait, 3000);
+    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 0);
+
+    ngx_conf_merge_msec_value(conf->connect_timeout, prev->connect_timeout,
+                              10000);
+    ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->first_byte_timeout,
+                              prev->first_byte_timeout, 600000);
+    ngx_conf_merge_msec_value(conf->idle_timeout, prev->idle_timeout, 400000);
+
+    ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
+    ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
+
+    if (ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (!conf->enable) {
+        ngx_conf_merge_off_value(conf->max_body, prev->max_body,
+                                 NGX_CONF_UNSET);
+        return NGX_CONF_OK;
+    }
+
+    if (conf->max_body == NGX_CONF_UNSET) {
+        conf->max_body = prev->max_body;
+    }
+
+    if (ngx_http_claude_relay_merge_core(cf, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_claude_relay_merge_pool(cf, conf);
+}
+
+
+static char *
+ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev)
+{
+    ngx_hash_init_t            hash;
+    ngx_http_upstream_conf_t  *u;
+
+    u = &conf->upstream;
+
+    ngx_conf_merge_size_value(u->buffer_size, prev->upstream.buffer_size,
+                              8192);
+
+    if (u->buffer_size < 1024) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"claude_relay_buffer_size\" must be 1k at least");
+        return NGX_CONF_ERROR;
+    }
+
+    /* every failure comes back to our peer, which never runs out of tries */
+
+    u->next_upstream = NGX_CONF_BITMASK_SET
+                       |NGX_HTTP_UPSTREAM_FT_ERROR
+                       |NGX_HTTP_UPSTREAM_FT_TIMEOUT
+                       |NGX_HTTP_UPSTREAM_FT_INVALID_HEADER
+                       |NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT;
+
+    /* nothing an upstream says may steer this nginx */
+
+    u->ignore_headers = NGX_CONF_BITMASK_SET
+                        |NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT
+                        |NGX_HTTP_UPSTREAM_IGN_XA_EXPIRES
+                        |NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE
+                        |NGX_HTTP_UPSTREAM_IGN_XA_BUFFERING
+                        |NGX_HTTP_UPSTREAM_IGN_XA_CHARSET
+                        |NGX_HTTP_UPSTREAM_IGN_SET_COOKIE;
+
+    u->connect_timeout = NGX_HTTP_CLAUDE_RELAY_PARKED_MAX;
+    u->send_timeout = conf->send_timeout;
+    u->read_timeout = conf->first_byte_timeout;
+    u->pass_request_headers = 1;
+    u->pass_request_body = 1;
+    u->buffering = 0;
+    u->ignore_client_abort = 0;
+
+#if (NGX_HTTP_CACHE)
+    u->cache = 0;
+#endif
+
+    ngx_str_set(&u->module, "claude_relay");
+
+    hash.max_size = 512;
+    hash.bucket_size = ngx_align(64, ngx_cacheline_size);
+    hash.name = "claude_relay_headers_hash";
+
+    if (ngx_http_upstream_hide_headers_hash(cf, u, &prev->upstream,
+                                   ngx_http_claude_relay_hide_headers, &hash)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    u->upstream = ngx_http_claude_relay_upstream();
+
+    conf->streaming = *u;
+    conf->streaming.read_timeout = conf->idle_timeout;
+
+    return NGX_CONF_OK;
+}
+
+
+/* what nginx's own defaults get wrong for this job */
+
+static char *
+ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_core_srv_conf_t           *cscf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    if (conf->max_body == NGX_CONF_UNSET) {
+
+        /* an operator's own limit counts, nginx's default is too small */
+
+        conf->max_body = (clcf->client_max_body_size == 1 * 1024 * 1024)
+                         ? 32 * 1024 * 1024
+                         : clcf->client_max_body_size;
+    }
+
+    /* the limit is ours to watch, so that its error has our form */
+    clcf->client_max_body_size = 0;
+
+    /* 64 KB of body is the everyday case, and must not go to a file */
+
+    if (clcf->client_body_buffer_size == (size_t) 2 * ngx_pagesize) {
+        clcf->client_body_buffer_size = 1024 * 1024;
+    }
+
+    if (!cscf->underscores_in_headers && !rmcf->warned) {
+        rmcf->warned = 1;
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"underscores_in_headers\" is off: session ids "
+                           "that some clients send as \"session_id\" are "
+                           "dropped by nginx");
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf)
+{
+    ngx_uint_t                          i;
+    ngx_http_claude_relay_pool_t       *pool;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
+
+    if (rmcf->shm_zone == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"claude_relay\" needs \"claude_relay_zone\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_ON && rmcf->keys.nelts == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "no \"claude_relay_key\" is defined, and "
+                      "\"claude_relay_keys off\" is not written: nobody could "
+                      "use the relay");
+        return NGX_CONF_ERROR;
+    }
+
+    pool = rmcf->pools.elts;
+
+    for (i = 0; i < rmcf->pools.nelts; i++) {
+        if (pool[i].name.len == conf->pool_name.len
+            && ngx_strncmp(pool[i].name.data, conf->pool_name.data,
+                           pool[i].name.len)
+               == 0)
+        {
+            conf->pool = &pool[i];
+            return NGX_CONF_OK;
+        }
+    }
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "no \"claude_relay_account\" is in pool \"%V\"",
+                  &conf->pool_name);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
+
+    if (rmcf->relays == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_filter_init(cf);
+}
+
+
+static char *
+ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_claude_relay_srv_conf_t   *rscf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (rlcf->enable) {
+        return "is duplicate";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler) {
+        return "conflicts with another handler of this location";
+    }
+
+    rscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_claude_relay_module);
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
+
+    rlcf->enable = 1;
+    rscf->relays++;
+    rmcf->relays++;
+
+    clcf->handler = ngx_http_claude_relay_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
+
+    if (clcf->handler) {
+        return "is duplicate, or conflicts with another handler";
+    }
+
+    if (rmcf->shm_zone == NULL) {
+        return "needs \"claude_relay_zone\" before it";
+    }
+
+    clcf->handler = ngx_http_claude_relay_health_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_set_platforms(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_str_t        *value;
+    ngx_uint_t        i;
+    ncr_platform_t  **platform;
+
+    if (rlcf->platforms != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ncr_str_eq(ncr(&value[1]), "all")) {
+        rlcf->platforms = NULL;
+        return NGX_CONF_OK;
+    }
+
+    rlcf->platforms = ngx_array_create(cf->pool, 4, sizeof(ncr_platform_t *));
+    if (rlcf->platforms == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        platform = ngx_array_push(rlcf->platforms);
+        if (platform == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *platform = ncr_platform_find(ncr(&value[i]));
+
+        if (*platform == NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "unknown platform \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_set_policy(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_str_t  *value;
+
+    if (rlcf->policy != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    rlcf->policy = ncr_policy_find(ncr(&value[1]));
+
+    if (rlcf->policy == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "unknown policy \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* off | [ttl=time] [renew=time] [wait=time] [strict] */
+
+static char *
+ngx_http_claude_relay_set_sticky(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_str_t   *value, s;
+    ngx_uint_t   i;
+
+    if (rlcf->sticky_strict != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    rlcf->sticky_strict = 0;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        s = value[i];
+
+        if (ncr_str_eq(ncr(&s), "off") && cf->args->nelts == 2) {
+            rlcf->sticky_ttl = 0;
+            continue;
+        }
+
+        if (ncr_str_eq(ncr(&s), "strict")) {
+            rlcf->sticky_strict = 1;
+            continue;
+        }
+
+        if (ncr_str_prefix(ncr(&s), "ttl=")) {
+            s.data += 4;
+            s.len -= 4;
+
+            rlcf->sticky_ttl = ngx_parse_time(&s, 1);
+
+            if (rlcf->sticky_ttl == (time_t) NGX_ERROR
+                || rlcf->sticky_ttl == 0)
+            {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        if (ncr_str_prefix(ncr(&s), "renew=")) {
+            s.data += 6;
+            s.len -= 6;
+
+            rlcf->sticky_renew = ngx_parse_time(&s, 1);
+
+            if (rlcf->sticky_renew == (time_t) NGX_ERROR) {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        if (ncr_str_prefix(ncr(&s), "wait=")) {
+            s.data += 5;
+            s.len -= 5;
+
+            rlcf->sticky_wait = ngx_parse_time(&s, 0);
+
+            if (rlcf->sticky_wait == (ngx_msec_t) NGX_ERROR) {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        goto invalid;
+    }
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       &value[i]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value, s;
+
+    if (rlcf->tries != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR || n == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number of tries \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    rlcf->tries = (ngx_uint_t) n;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    s = value[2];
+
+    if (ncr_str_prefix(ncr(&s), "timeout=")) {
+        s.data += 8;
+        s.len -= 8;
+
+        rlcf->tries_timeout = ngx_parse_time(&s, 0);
+
+        if (rlcf->tries_timeout != (ngx_msec_t) NGX_ERROR) {
+            return NGX_CONF_OK;
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       &value[2]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (ncr_str_eq(ncr(&value[1]), "off")) {
+
+        if (rlcf->heartbeat != NGX_CONF_UNSET_MSEC) {
+            return "is duplicate";
+        }
+
+        rlcf->heartbeat = 0;
+        return NGX_CONF_OK;
+    }
+
+    cmd->offset = offsetof(ngx_http_claude_relay_loc_conf_t, heartbeat);
+
+    return ngx_conf_set_msec_slot(cf, cmd, conf);
+}
+
+
+/* connections [timeout=time] */
+
+static char *
+ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value, s;
+
+    if (rmcf->keepalive != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    rmcf->keepalive = (ngx_uint_t) n;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    s = value[2];
+
+    if (ncr_str_prefix(ncr(&s), "timeout=")) {
+        s.data += 8;
+        s.len -= 8;
+
+        rmcf->keepalive_timeout = ngx_parse_time(&s, 0);
+
+        if (rmcf->keepalive_timeout != (ngx_msec_t) NGX_ERROR) {
+            return NGX_CONF_OK;
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       &value[2]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* class=time ...; how long an account rests after what */
+
+static char *
+ngx_http_claude_relay_set_rest(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    u_char      *p;
+    ngx_int_t    ms;
+    ngx_str_t   *value, name, s;
+    ngx_uint_t   i, j;
+
+    static const struct {
+        const char  *name;
+        size_t       offset;
+    } rests[] = {
+        { "unauthorized", offsetof(ncr_rests_t, unauthorized) },
+        { "forbidden", offsetof(ncr_rests_t, forbidden) },
+        { "edge", offsetof(ncr_rests_t, edge) },
+        { "disabled", offsetof(ncr_rests_t, disabled) },
+        { "billing", offsetof(ncr_rests_t, billing) },
+        { "limited", offsetof(ncr_rests_t, limited) },
+        { "throttled", offsetof(ncr_rests_t, throttled) },
+        { "overloaded", offsetof(ncr_rests_t, overloaded) },
+        { "overloaded_max", offsetof(ncr_rests_t, overloaded_max) },
+        { "server", offsetof(ncr_rests_t, server) },
+        { "server_max", offsetof(ncr_rests_t, server_max) },
+        { NULL, 0 }
+    };
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        p = (u_char *) ngx_strchr(value[i].data, '=');
+
+        if (p == NULL) {
+            goto invalid;
+        }
+
+        name.data = value[i].data;
+        name.len = p - value[i].data;
+
+        s.data = p + 1;
+        s.len = value[i].len - name.len - 1;
+
+        ms = ngx_parse_time(&s, 0);
+
+        if (ms == NGX_ERROR) {
+            goto invalid;
+        }
+
+        for (j = 0; rests[j].name; j++) {
+            if (ncr_str_eq(ncr(&name), rests[j].name)) {
+                break;
+            }
+        }
+
+        if (rests[j].name == NULL) {
+            goto invalid;
+        }
+
+        *(ncr_msec_t *) ((u_char *) &rmcf->rests + rests[j].offset) = ms;
+    }
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       &value[i]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* off | * | origin ... */
+
+static char *
+ngx_http_claude_relay_set_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_str_t   *value, *origin;
+    ngx_uint_t   i;
+
+    if (rlcf->cors != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ncr_str_eq(ncr(&value[1]), "off")) {
+        rlcf->cors = NULL;
+        return NGX_CONF_OK;
+    }
+
+    rlcf->cors = ngx_array_create(cf->pool, 2, sizeof(ngx_str_t));
+    if (rlcf->cors == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        origin = ngx_array_push(rlcf->cors);
+        if (origin == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *origin = value[i];
+    }
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,222 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The Anthropic Messages dialect, observing side: what a relay must know of
+ * a request, a stream and an answer while their bytes pass by unchanged.
+ * Facts: protocols/anthropic.md D (errors), E (stream, usage), G (sessions).
+ */
+
+
+#ifndef _NCR_ANTHROPIC_H_INCLUDED_
+#define _NCR_ANTHROPIC_H_INCLUDED_
+
+
+#include "ncr_model.h"
+#include "ncr_json.h"
+#include "ncr_sse.h"
+#include "ncr_out.h"
+#include "ncr_hash.h"
+
+
+/* the request body, fed as it arrives */
+
+#define NCR_ANTHROPIC_SESSION    512
+#define NCR_ANTHROPIC_KEYS       64     /* top-level keys remembered */
+#define NCR_ANTHROPIC_HASHED     (64 * 1024)
+
+
+typedef struct {
+
+    /* results, valid once ncr_anthropic_request_final() said NCR_OK */
+
+    ncr_str_t       model;              /* unescaped; "" if there is none */
+    uint64_t        model_start;        /* span of the value with quotes */
+    uint64_t        model_end;
+    int64_t         max_tokens;         /* -1 if not told */
+    unsigned        stream:1;
+    unsigned        has_user_id:1;      /* metadata.user_id is a string */
+
+    /*
+     * the session by G.1 rows 2, 3, 6 and 7: session_id of user_id's JSON
+     * form, what follows "_session_" in its old form, a top-level session_id,
+     * sessionId, prompt_cache_key, conversation or conversation_id, or the
+     * whole user_id; "" if none
+     */
+    ncr_str_t       session;
+
+    /*
+     * row 8: SHA-256 of the cacheable prefix: the blocks of system that have
+     * cache_control, else all of system, and the first message, of which
+     * cache_control itself is no part, because it moves on with every turn;
+     * at most NCR_ANTHROPIC_HASHED bytes are hashed.  Made only if contexts
+     * were given to init and session is "".
+     */
+    unsigned        hashed:1;
+    ncr_char_t      digest[NCR_SHA256_LEN];
+
+    /* after NCR_BAD: NULL for syntax (see json); for ..._request_error() */
+    const char     *error;
+
+    ncr_json_t      json;
+
+    /* private */
+
+    ncr_sha256_t   *plain;
+    ncr_sha256_t   *cached;             /* of a block of system */
+    ncr_char_t     *chunk;
+    uint64_t        base;               /* the offset of chunk */
+    uint64_t        hash_from;
+    uint64_t        nhashed;            /* of this part */
+    uint64_t        keys[NCR_ANTHROPIC_KEYS];
+    ncr_uint_t      nkeys;
+    ncr_uint_t      top;                /* which top-level key is open */
+    ncr_uint_t      inner;
+    ncr_uint_t      part;               /* which part is being hashed */
+    ncr_uint_t      hash_depth;
+    ncr_uint_t      session_rank;
+    unsigned        hashing:1;          /* inside a value */
+    unsigned        lead:1;             /* before its first byte */
+    unsigned        content:1;          /* which may be an array of blocks */
+    unsigned        in_block:1;
+    unsigned        block_cached:1;
+    unsigned        any_cached:1;
+    unsigned        has_system:1;
+    unsigned        has_message:1;
+    unsigned        first_done:1;
+    unsigned        require_model:1;
+    ncr_char_t      cached_digest[NCR_SHA256_LEN];
+    ncr_char_t      system_digest[NCR_SHA256_LEN];
+    ncr_char_t      message_digest[NCR_SHA256_LEN];
+    size_t          nname;
+    ncr_char_t      name[64];           /* of the top-level key, cut */
+    ncr_char_t      model_buf[NCR_MODEL_LEN];
+    ncr_char_t      session_buf[NCR_ANTHROPIC_SESSION];
+} ncr_anthropic_request_t;
+
+
+/*
+ * plain and cached are two created contexts for the hash, or both NULL when
+ * the caller already knows the session.  require_model: a body without a string
+ * "model" is NCR_BAD (messages, count_tokens).
+ */
+void ncr_anthropic_request_init(ncr_anthropic_request_t *req,
+    ncr_sha256_t *plain, ncr_sha256_t *cached, ncr_uint_t require_model);
+
+/* NCR_OK or NCR_BAD */
+ncr_int_t ncr_anthropic_request_feed(ncr_anthropic_request_t *req,
+    ncr_char_t *p, size_t len);
+ncr_int_t ncr_anthropic_request_final(ncr_anthropic_request_t *req);
+
+/* the message for NCR_BAD, into buf; returns it as a slice */
+ncr_str_t ncr_anthropic_request_error(ncr_anthropic_request_t *req,
+    char *buf, size_t size);
+
+
+/* an answer: stream or JSON, fed as it passes; E.4 */
+
+#define NCR_ANTHROPIC_EVENT    (16 * 1024)
+#define NCR_ANTHROPIC_ID       64
+
+
+typedef enum {
+    NCR_ANTHROPIC_NOTHING = 0,          /* no real event yet */
+    NCR_ANTHROPIC_STARTED,              /* a real event was seen */
+    NCR_ANTHROPIC_COMPLETE,             /* message_stop, or a stop_reason */
+    NCR_ANTHROPIC_FAILED                /* an error event */
+} ncr_anthropic_state_e;
+
+
+/* counters of one usage object; those not told are not in the mask */
+
+typedef struct {
+    ncr_uint_t    told;                 /* bit mask of the values */
+    uint64_t      value[9];
+} ncr_anthropic_count_t;
+
+
+/* what one event or body said, whatever the order of its members */
+
+typedef struct {
+    ncr_uint_t    path[8];              /* the open key at each depth */
+    ncr_uint_t    type;
+    char          model[NCR_MODEL_LEN];
+    char          id[NCR_ANTHROPIC_ID];
+    char          stop_reason[40];
+    char          service_tier[16];
+    char          speed[16];
+    char          error_type[48];
+    char          error_message[256];
+    char          fallback[NCR_MODEL_LEN];      /* content_block.to.model */
+    unsigned      is_fallback:1;
+    unsigned      is_error:1;
+    unsigned      iterated:1;
+    unsigned      held:1;
+    ncr_anthropic_count_t  usage;
+    ncr_anthropic_count_t  entry;       /* of iterations */
+    ncr_uint_t    entry_type;
+    ncr_usage_t   pending;              /* an entry without output */
+    ncr_usage_t   sum;                  /* of iterations */
+} ncr_anthropic_seen_t;
+
+
+typedef struct {
+    ncr_anthropic_state_e  state;
+    ncr_usage_t   usage;
+    unsigned      has_usage:1;
+    unsigned      pinged:1;             /* a ping or comment came */
+    char          model[NCR_MODEL_LEN];         /* as served */
+    char          id[NCR_ANTHROPIC_ID];         /* msg_..., msgbatch_... */
+    char          stop_reason[40];
+    char          service_tier[16];
+    char          speed[16];
+    char          error_type[48];               /* of the error event */
+    char          error_message[256];
+    ncr_uint_t    messages;             /* message_start events seen */
+
+    /* private */
+
+    ncr_sse_t     sse;
+    ncr_json_t    json;
+    ncr_anthropic_seen_t  seen;         /* of the event or body being read */
+    ncr_anthropic_count_t message;      /* of the message being read */
+    ncr_usage_t   iterations;           /* of that message, if it has them */
+    unsigned      iterated:1;
+    ncr_usage_t   done;                 /* of earlier messages of the body */
+    ncr_char_t    buf[NCR_ANTHROPIC_EVENT];
+} ncr_anthropic_answer_t;
+
+
+void ncr_anthropic_answer_init(ncr_anthropic_answer_t *a);
+
+/* bytes of a text/event-stream body; never fails: what it cannot read it
+ * passes over */
+void ncr_anthropic_stream_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
+    size_t len);
+
+/* bytes of a JSON body (message, count_tokens, batch, file, error) */
+void ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
+    size_t len);
+
+/* 1 if the stream is between two events (a comment may be put in) */
+ncr_uint_t ncr_anthropic_boundary(ncr_anthropic_answer_t *a);
+
+
+/*
+ * Errors of our own: {"type":"error","error":{"type","message"},
+ * "request_id"} (D.1); the type follows the status.  request_id may be "".
+ */
+void ncr_anthropic_error(ncr_out_t *out, ncr_uint_t status,
+    ncr_str_t *message, ncr_str_t *request_id);
+
+/* the same as an event of a stream, "event: error\ndata: ...\n\n" */
+void ncr_anthropic_error_event(ncr_out_t *out, ncr_uint_t status,
+    ncr_str_t *message, ncr_str_t *request_id);
+
+const char *ncr_anthropic_error_type(ncr_uint_t status);
+
+
+#endif /* _NCR_ANTHROPIC_H_INCLUDED_ */

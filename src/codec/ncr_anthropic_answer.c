@@ -1,0 +1,1091 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The answer: anthropic.md E.  An event, or a JSON body, is first read into
+ * "seen" in whatever order its members come, then applied by its type.
+ */
+
+
+#include "ncr_anthropic.h"
+#include "ncr_anthropic_text.h"
+#include "ncr_str.h"
+
+
+/* no reply has that many tokens, and sums of such counts never overflow */
+#define NCR_ANTHROPIC_COUNT_MAX  ((int64_t) 1000000000000000)
+
+
+typedef enum {
+    NCR_ANTHROPIC_INPUT = 0,
+    NCR_ANTHROPIC_OUTPUT,
+    NCR_ANTHROPIC_CACHE_READ,
+    NCR_ANTHROPIC_CACHE_WRITE,
+    NCR_ANTHROPIC_CACHE_WRITE_5M,
+    NCR_ANTHROPIC_CACHE_WRITE_1H,
+    NCR_ANTHROPIC_THINKING,
+    NCR_ANTHROPIC_WEB_SEARCHES,
+    NCR_ANTHROPIC_WEB_FETCHES,
+    NCR_ANTHROPIC_COUNTS
+} ncr_anthropic_count_e;
+
+
+typedef enum {
+    NCR_ANTHROPIC_EV_UNKNOWN = 0,       /* it has a type, a new one */
+    NCR_ANTHROPIC_EV_UNTOLD,            /* the type is not known yet */
+    NCR_ANTHROPIC_EV_MESSAGE_START,
+    NCR_ANTHROPIC_EV_MESSAGE_DELTA,
+    NCR_ANTHROPIC_EV_MESSAGE_STOP,
+    NCR_ANTHROPIC_EV_BLOCK_START,
+    NCR_ANTHROPIC_EV_BLOCK_DELTA,
+    NCR_ANTHROPIC_EV_BLOCK_STOP,
+    NCR_ANTHROPIC_EV_PING,
+    NCR_ANTHROPIC_EV_ERROR
+} ncr_anthropic_event_e;
+
+
+/* keys; the numbers of ncr_anthropic_count_e come first */
+
+typedef enum {
+    NCR_ANTHROPIC_K_NONE = NCR_ANTHROPIC_COUNTS,
+    NCR_ANTHROPIC_K_TYPE,
+    NCR_ANTHROPIC_K_MESSAGE,
+    NCR_ANTHROPIC_K_MODEL,
+    NCR_ANTHROPIC_K_ID,
+    NCR_ANTHROPIC_K_DELTA,
+    NCR_ANTHROPIC_K_STOP_REASON,
+    NCR_ANTHROPIC_K_USAGE,
+    NCR_ANTHROPIC_K_CACHE_CREATION,
+    NCR_ANTHROPIC_K_OUTPUT_DETAILS,
+    NCR_ANTHROPIC_K_SERVER_TOOL_USE,
+    NCR_ANTHROPIC_K_ITERATIONS,
+    NCR_ANTHROPIC_K_SERVICE_TIER,
+    NCR_ANTHROPIC_K_SPEED,
+    NCR_ANTHROPIC_K_ERROR,
+    NCR_ANTHROPIC_K_CONTENT_BLOCK,
+    NCR_ANTHROPIC_K_TO
+} ncr_anthropic_word_e;
+
+
+/* entries of iterations that may be refused and then fallen back from */
+
+typedef enum {
+    NCR_ANTHROPIC_IT_OTHER = 0,
+    NCR_ANTHROPIC_IT_MESSAGE,
+    NCR_ANTHROPIC_IT_FALLBACK
+} ncr_anthropic_iteration_e;
+
+
+typedef struct {
+    const char  *name;
+    ncr_uint_t   value;
+} ncr_anthropic_name_t;
+
+
+static ncr_uint_t ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name,
+    ncr_str_t *head);
+static ncr_int_t ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
+    ncr_str_t *payload);
+static ncr_uint_t ncr_anthropic_head_type(ncr_str_t *head);
+static ncr_char_t *ncr_anthropic_space(ncr_char_t *p, ncr_char_t *last);
+static ncr_uint_t ncr_anthropic_lookup(ncr_anthropic_name_t *names,
+    ncr_str_t *s, ncr_uint_t none);
+static void ncr_anthropic_started(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_read(ncr_anthropic_answer_t *a);
+static ncr_int_t ncr_anthropic_token(ncr_json_t *json,
+    ncr_json_token_e token);
+static void ncr_anthropic_string(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_usage_string(ncr_anthropic_answer_t *a,
+    ncr_uint_t *path, ncr_uint_t depth);
+static void ncr_anthropic_number(ncr_anthropic_answer_t *a);
+static ncr_uint_t ncr_anthropic_usage_path(ncr_anthropic_answer_t *a,
+    ncr_uint_t **path);
+static ncr_uint_t ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth);
+static void ncr_anthropic_iteration(ncr_anthropic_answer_t *a,
+    ncr_json_token_e token);
+static void ncr_anthropic_apply(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_apply_start(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_apply_error(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_total(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_message_usage(ncr_anthropic_answer_t *a,
+    ncr_usage_t *u);
+static void ncr_anthropic_count(ncr_usage_t *u, ncr_anthropic_count_t *c);
+static void ncr_anthropic_sum(ncr_usage_t *u, const ncr_usage_t *more);
+
+
+static ncr_anthropic_name_t  ncr_anthropic_events[] = {
+    { "content_block_delta", NCR_ANTHROPIC_EV_BLOCK_DELTA },
+    { "content_block_start", NCR_ANTHROPIC_EV_BLOCK_START },
+    { "content_block_stop", NCR_ANTHROPIC_EV_BLOCK_STOP },
+    { "message_start", NCR_ANTHROPIC_EV_MESSAGE_START },
+    { "message_delta", NCR_ANTHROPIC_EV_MESSAGE_DELTA },
+    { "message_stop", NCR_ANTHROPIC_EV_MESSAGE_STOP },
+    { "ping", NCR_ANTHROPIC_EV_PING },
+    { "error", NCR_ANTHROPIC_EV_ERROR },
+    { NULL, 0 }
+};
+
+
+static ncr_anthropic_name_t  ncr_anthropic_words[] = {
+    { "input_tokens", NCR_ANTHROPIC_INPUT },
+    { "output_tokens", NCR_ANTHROPIC_OUTPUT },
+    { "cache_read_input_tokens", NCR_ANTHROPIC_CACHE_READ },
+    { "cache_creation_input_tokens", NCR_ANTHROPIC_CACHE_WRITE },
+    { "ephemeral_5m_input_tokens", NCR_ANTHROPIC_CACHE_WRITE_5M },
+    { "ephemeral_1h_input_tokens", NCR_ANTHROPIC_CACHE_WRITE_1H },
+    { "thinking_tokens", NCR_ANTHROPIC_THINKING },
+    { "web_search_requests", NCR_ANTHROPIC_WEB_SEARCHES },
+    { "web_fetch_requests", NCR_ANTHROPIC_WEB_FETCHES },
+    { "type", NCR_ANTHROPIC_K_TYPE },
+    { "message", NCR_ANTHROPIC_K_MESSAGE },
+    { "model", NCR_ANTHROPIC_K_MODEL },
+    { "id", NCR_ANTHROPIC_K_ID },
+    { "delta", NCR_ANTHROPIC_K_DELTA },
+    { "stop_reason", NCR_ANTHROPIC_K_STOP_REASON },
+    { "usage", NCR_ANTHROPIC_K_USAGE },
+    { "cache_creation", NCR_ANTHROPIC_K_CACHE_CREATION },
+    { "output_tokens_details", NCR_ANTHROPIC_K_OUTPUT_DETAILS },
+    { "server_tool_use", NCR_ANTHROPIC_K_SERVER_TOOL_USE },
+    { "iterations", NCR_ANTHROPIC_K_ITERATIONS },
+    { "service_tier", NCR_ANTHROPIC_K_SERVICE_TIER },
+    { "speed", NCR_ANTHROPIC_K_SPEED },
+    { "error", NCR_ANTHROPIC_K_ERROR },
+    { "content_block", NCR_ANTHROPIC_K_CONTENT_BLOCK },
+    { "to", NCR_ANTHROPIC_K_TO },
+    { NULL, 0 }
+};
+
+
+static ncr_anthropic_name_t  ncr_anthropic_iterations[] = {
+    { "message", NCR_ANTHROPIC_IT_MESSAGE },
+    { "fallback_message", NCR_ANTHROPIC_IT_FALLBACK },
+    { NULL, 0 }
+};
+
+
+void
+ncr_anthropic_answer_init(ncr_anthropic_answer_t *a)
+{
+    /* all but the parts of buf and json that need no value */
+
+    memset(a, 0, offsetof(ncr_anthropic_answer_t, sse));
+
+    ncr_sse_init(&a->sse);
+
+    a->sse.data = a;
+    a->sse.want = ncr_anthropic_stream_want;
+    a->sse.event = ncr_anthropic_stream_event;
+    a->sse.buf = a->buf;
+    a->sse.size = sizeof(a->buf);
+
+    memset(&a->message, 0, sizeof(a->message));
+    memset(&a->iterations, 0, sizeof(a->iterations));
+    memset(&a->done, 0, sizeof(a->done));
+
+    a->iterated = 0;
+
+    ncr_anthropic_read(a);
+}
+
+
+void
+ncr_anthropic_stream_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
+    size_t len)
+{
+    /* comments are no events; the first one matters, and starts a chunk */
+
+    if (len && *p == ':' && !a->pinged && ncr_sse_boundary(&a->sse)) {
+        a->pinged = 1;
+    }
+
+    (void) ncr_sse_feed(&a->sse, p, len);
+}
+
+
+ncr_uint_t
+ncr_anthropic_boundary(ncr_anthropic_answer_t *a)
+{
+    return ncr_sse_boundary(&a->sse);
+}
+
+
+/*
+ * The type is that in the JSON (E.1); the name of the event stands in where
+ * the type is not at the front, and saves a look at what most events are.
+ */
+
+static ncr_uint_t
+ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
+{
+    ncr_uint_t               type;
+    ncr_anthropic_answer_t  *a;
+
+    a = sse->data;
+
+    if (ncr_str_eq(name, "content_block_delta")) {
+        ncr_anthropic_started(a);
+        return 0;
+    }
+
+    type = ncr_anthropic_head_type(head);
+
+    if (type == NCR_ANTHROPIC_EV_UNTOLD) {
+
+        if (head->len == 0 || *head->data != '{') {
+
+            /* "[DONE]" and the like, which others send */
+
+            return 0;
+        }
+
+        type = ncr_anthropic_lookup(ncr_anthropic_events, name,
+                                    NCR_ANTHROPIC_EV_UNTOLD);
+    }
+
+    switch ((ncr_anthropic_event_e) type) {
+
+    case NCR_ANTHROPIC_EV_PING:
+        a->pinged = 1;
+        return 0;
+
+    case NCR_ANTHROPIC_EV_ERROR:
+    case NCR_ANTHROPIC_EV_UNTOLD:
+        return 1;
+
+    case NCR_ANTHROPIC_EV_MESSAGE_START:
+    case NCR_ANTHROPIC_EV_MESSAGE_DELTA:
+    case NCR_ANTHROPIC_EV_MESSAGE_STOP:
+    case NCR_ANTHROPIC_EV_BLOCK_START:
+        ncr_anthropic_started(a);
+        return 1;
+
+    case NCR_ANTHROPIC_EV_UNKNOWN:
+    case NCR_ANTHROPIC_EV_BLOCK_DELTA:
+    case NCR_ANTHROPIC_EV_BLOCK_STOP:
+        break;
+    }
+
+    ncr_anthropic_started(a);
+
+    return 0;
+}
+
+
+static ncr_int_t
+ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
+    ncr_str_t *payload)
+{
+    ncr_str_t                s;
+    ncr_anthropic_answer_t  *a;
+
+    a = sse->data;
+
+    /* of the starts of blocks only a fallback tells the relay anything */
+
+    if (ncr_str_eq(name, "content_block_start")) {
+        s.data = payload->data;
+        s.len = ncr_min(payload->len, 128);
+
+        if (!ncr_str_contains(&s, "fallback")) {
+            return NCR_OK;
+        }
+    }
+
+    /* not more of a whole event than of one that came in pieces */
+
+    ncr_anthropic_read(a);
+
+    (void) ncr_json_feed(&a->json, payload->data,
+                         ncr_min(payload->len, NCR_ANTHROPIC_EVENT));
+
+    if (a->seen.type == NCR_ANTHROPIC_EV_UNTOLD) {
+        a->seen.type = ncr_anthropic_lookup(ncr_anthropic_events, name,
+                                            NCR_ANTHROPIC_EV_UNTOLD);
+    }
+
+    if (a->seen.type == NCR_ANTHROPIC_EV_UNTOLD && a->seen.is_error) {
+        a->seen.type = NCR_ANTHROPIC_EV_ERROR;
+    }
+
+    ncr_anthropic_apply(a);
+
+    return NCR_OK;
+}
+
+
+/* of {"type":"..." at the front, else the type is not told yet */
+
+static ncr_uint_t
+ncr_anthropic_head_type(ncr_str_t *head)
+{
+    ncr_str_t    type;
+    ncr_char_t  *p, *last;
+
+    p = head->data;
+    last = p + head->len;
+
+    p = ncr_anthropic_space(p, last);
+
+    if (p == last || *p++ != '{') {
+        return NCR_ANTHROPIC_EV_UNTOLD;
+    }
+
+    p = ncr_anthropic_space(p, last);
+
+    if (last - p < 6 || memcmp(p, "\"type\"", 6) != 0) {
+        return NCR_ANTHROPIC_EV_UNTOLD;
+    }
+
+    p = ncr_anthropic_space(p + 6, last);
+
+    if (p == last || *p++ != ':') {
+        return NCR_ANTHROPIC_EV_UNTOLD;
+    }
+
+    p = ncr_anthropic_space(p, last);
+
+    if (p == last || *p++ != '"') {
+        return NCR_ANTHROPIC_EV_UNTOLD;
+    }
+
+    type.data = p;
+
+    while (p < last && *p != '"') {
+        p++;
+    }
+
+    if (p == last) {
+        return NCR_ANTHROPIC_EV_UNTOLD;
+    }
+
+    type.len = (size_t) (p - type.data);
+
+    return ncr_anthropic_lookup(ncr_anthropic_events, &type,
+                                NCR_ANTHROPIC_EV_UNKNOWN);
+}
+
+
+static ncr_char_t *
+ncr_anthropic_space(ncr_char_t *p, ncr_char_t *last)
+{
+    while (p < last
+           && (*p == ' ' || *p == '\t' || *p == '\r' || *p == '\n'))
+    {
+        p++;
+    }
+
+    return p;
+}
+
+
+static ncr_uint_t
+ncr_anthropic_lookup(ncr_anthropic_name_t *names, ncr_str_t *s,
+    ncr_uint_t none)
+{
+    for ( /* void */ ; names->name; names++) {
+        if (ncr_str_eq(s, names->name)) {
+            return names->value;
+        }
+    }
+
+    return none;
+}
+
+
+static void
+ncr_anthropic_started(ncr_anthropic_answer_t *a)
+{
+    if (a->state == NCR_ANTHROPIC_NOTHING) {
+        a->state = NCR_ANTHROPIC_STARTED;
+    }
+}
+
+
+/* a JSON text is about to be read */
+
+static void
+ncr_anthropic_read(ncr_anthropic_answer_t *a)
+{
+    memset(&a->seen, 0, sizeof(a->seen));
+
+    a->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
+
+    ncr_json_init(&a->json);
+
+    a->json.data = a;
+    a->json.token = ncr_anthropic_token;
+    a->json.report = 1;
+}
+
+
+void
+ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
+{
+    ncr_int_t  rc;
+
+    if (a->state == NCR_ANTHROPIC_FAILED
+        || a->state == NCR_ANTHROPIC_COMPLETE)
+    {
+        return;
+    }
+
+    rc = ncr_json_feed(&a->json, p, len);
+
+    if (a->json.depth) {
+        ncr_anthropic_started(a);
+    }
+
+    /* all counts are overwritten: applying what is known so far is free */
+
+    if (a->seen.stop_reason[0]) {
+        memcpy(a->stop_reason, a->seen.stop_reason, sizeof(a->stop_reason));
+    }
+
+    if (a->seen.model[0]) {
+        memcpy(a->model, a->seen.model, sizeof(a->model));
+    }
+
+    if (a->seen.id[0]) {
+        memcpy(a->id, a->seen.id, sizeof(a->id));
+    }
+
+    ncr_anthropic_apply_usage(a);
+
+    if (rc != NCR_OK) {
+        return;
+    }
+
+    if (a->seen.is_error) {
+        ncr_anthropic_apply_error(a);
+        return;
+    }
+
+    a->state = NCR_ANTHROPIC_COMPLETE;
+}
+
+
+static ncr_int_t
+ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
+{
+    ncr_uint_t               key, *path;
+    ncr_anthropic_answer_t  *a;
+
+    a = json->data;
+    path = a->seen.path;
+
+    switch (token) {
+
+    case NCR_JSON_KEY:
+        key = ncr_anthropic_lookup(ncr_anthropic_words, &json->text,
+                                   NCR_ANTHROPIC_K_NONE);
+        path[json->depth] = key;
+
+        if (json->depth == 1) {
+
+            /* how deep this member is worth reading */
+
+            switch (key) {
+
+            case NCR_ANTHROPIC_K_MESSAGE:
+            case NCR_ANTHROPIC_K_USAGE:
+                json->report = 6;
+                break;
+
+            case NCR_ANTHROPIC_K_DELTA:
+            case NCR_ANTHROPIC_K_ERROR:
+            case NCR_ANTHROPIC_K_CONTENT_BLOCK:
+                json->report = 3;
+                break;
+
+            default:
+                json->report = 1;
+                break;
+            }
+        }
+
+        break;
+
+    case NCR_JSON_STRING:
+        ncr_anthropic_string(a);
+        break;
+
+    case NCR_JSON_NUMBER:
+        ncr_anthropic_number(a);
+        break;
+
+    case NCR_JSON_OBJECT:
+    case NCR_JSON_ARRAY:
+
+        /* elements of an array have no key */
+
+        path[json->depth + 1] = NCR_ANTHROPIC_K_NONE;
+
+        if (json->depth == 1 && path[1] == NCR_ANTHROPIC_K_ERROR) {
+            a->seen.is_error = 1;
+        }
+
+        /* fall through */
+
+    case NCR_JSON_OBJECT_END:
+    case NCR_JSON_ARRAY_END:
+        ncr_anthropic_iteration(a, token);
+        break;
+
+    case NCR_JSON_TRUE:
+    case NCR_JSON_FALSE:
+    case NCR_JSON_NULL:
+        break;
+    }
+
+    return NCR_OK;
+}
+
+
+static void
+ncr_anthropic_string(ncr_anthropic_answer_t *a)
+{
+    ncr_str_t              s;
+    ncr_char_t             buf[NCR_JSON_TEXT];
+    ncr_uint_t             depth, key, *path;
+    ncr_anthropic_seen_t  *seen;
+
+    seen = &a->seen;
+    depth = a->json.depth;
+    path = seen->path;
+    key = path[depth];
+
+    if (depth == 0 || key == NCR_ANTHROPIC_K_NONE) {
+        return;
+    }
+
+    s.data = buf;
+
+    if (ncr_anthropic_text(&a->json, &s) == NCR_BAD) {
+        return;
+    }
+
+    /* a message is at the top of a body, and inside of message_start */
+
+    if (depth == 1 || (depth == 2 && path[1] == NCR_ANTHROPIC_K_MESSAGE)) {
+
+        if (key == NCR_ANTHROPIC_K_TYPE && depth == 1) {
+            seen->type = ncr_anthropic_lookup(ncr_anthropic_events, &s,
+                                              NCR_ANTHROPIC_EV_UNKNOWN);
+
+        } else if (key == NCR_ANTHROPIC_K_MODEL) {
+            ncr_str_copy(seen->model, sizeof(seen->model), &s);
+
+        } else if (key == NCR_ANTHROPIC_K_ID) {
+            ncr_str_copy(seen->id, sizeof(seen->id), &s);
+
+        } else if (key == NCR_ANTHROPIC_K_STOP_REASON) {
+            ncr_str_copy(seen->stop_reason, sizeof(seen->stop_reason), &s);
+
+        } else if (key == NCR_ANTHROPIC_K_ERROR
+                   || (key == NCR_ANTHROPIC_K_MESSAGE && depth == 1
+                       && !seen->is_error))
+        {
+            /* {"error":"text"} and {"type":"error","message":"text"} */
+
+            seen->is_error |= (key == NCR_ANTHROPIC_K_ERROR);
+            ncr_str_copy(seen->error_message, sizeof(seen->error_message),
+                         &s);
+        }
+
+        return;
+    }
+
+    if (depth == 2 && path[1] == NCR_ANTHROPIC_K_ERROR) {
+
+        if (key == NCR_ANTHROPIC_K_TYPE) {
+            ncr_str_copy(seen->error_type, sizeof(seen->error_type), &s);
+
+        } else if (key == NCR_ANTHROPIC_K_MESSAGE) {
+            ncr_str_copy(seen->error_message, sizeof(seen->error_message),
+                         &s);
+        }
+
+        return;
+    }
+
+    if (path[1] == NCR_ANTHROPIC_K_DELTA) {
+
+        if (depth == 2 && key == NCR_ANTHROPIC_K_STOP_REASON) {
+            ncr_str_copy(seen->stop_reason, sizeof(seen->stop_reason), &s);
+        }
+
+        return;
+    }
+
+    if (path[1] == NCR_ANTHROPIC_K_CONTENT_BLOCK) {
+
+        if (depth == 2 && key == NCR_ANTHROPIC_K_TYPE) {
+            seen->is_fallback = ncr_str_eq(&s, "fallback") ? 1 : 0;
+
+        } else if (depth == 3 && path[2] == NCR_ANTHROPIC_K_TO
+                   && key == NCR_ANTHROPIC_K_MODEL)
+        {
+            ncr_str_copy(seen->fallback, sizeof(seen->fallback), &s);
+        }
+
+        return;
+    }
+
+    depth = ncr_anthropic_usage_path(a, &path);
+
+    if (depth) {
+        ncr_anthropic_usage_string(a, path, depth);
+    }
+}
+
+
+static void
+ncr_anthropic_usage_string(ncr_anthropic_answer_t *a, ncr_uint_t *path,
+    ncr_uint_t depth)
+{
+    ncr_str_t              s;
+    ncr_char_t             buf[NCR_JSON_TEXT];
+    ncr_anthropic_seen_t  *seen;
+
+    seen = &a->seen;
+    s.data = buf;
+
+    if (ncr_anthropic_text(&a->json, &s) == NCR_BAD) {
+        return;
+    }
+
+    if (depth == 1 && path[1] == NCR_ANTHROPIC_K_SERVICE_TIER) {
+        ncr_str_copy(seen->service_tier, sizeof(seen->service_tier), &s);
+
+    } else if (depth == 1 && path[1] == NCR_ANTHROPIC_K_SPEED) {
+        ncr_str_copy(seen->speed, sizeof(seen->speed), &s);
+
+    } else if (depth == 3 && path[1] == NCR_ANTHROPIC_K_ITERATIONS
+               && path[3] == NCR_ANTHROPIC_K_TYPE)
+    {
+        seen->entry_type = ncr_anthropic_lookup(ncr_anthropic_iterations, &s,
+                                                NCR_ANTHROPIC_IT_OTHER);
+    }
+}
+
+
+static void
+ncr_anthropic_number(ncr_anthropic_answer_t *a)
+{
+    size_t                  i;
+    int64_t                 n;
+    ncr_str_t               text;
+    ncr_uint_t              counter, depth, *path;
+    ncr_anthropic_count_t  *c;
+
+    depth = ncr_anthropic_usage_path(a, &path);
+
+    if (depth == 0) {
+        return;
+    }
+
+    c = &a->seen.usage;
+
+    if (depth >= 3 && path[1] == NCR_ANTHROPIC_K_ITERATIONS) {
+        c = &a->seen.entry;
+        path += 2;
+        depth -= 2;
+    }
+
+    counter = ncr_anthropic_counter(path, depth);
+
+    if (counter == NCR_ANTHROPIC_COUNTS) {
+        return;
+    }
+
+    /* "12.0", which some languages write for 12 */
+
+    text = a->json.text;
+
+    for (i = 0; i < text.len; i++) {
+
+        if (text.data[i] == 'e' || text.data[i] == 'E') {
+            return;
+        }
+    }
+
+    for (i = 0; i < text.len && text.data[i] != '.'; i++) { /* void */ }
+
+    text.len = i;
+
+    if (ncr_json_int(&text, &n) == NCR_OK
+        && n >= 0 && n <= NCR_ANTHROPIC_COUNT_MAX)
+    {
+        c->value[counter] = (uint64_t) n;
+        c->told |= (ncr_uint_t) 1 << counter;
+    }
+}
+
+
+/*
+ * The depth below "usage", and the path from there, so that path[1] is the
+ * key of a member; 0: the token is elsewhere.
+ */
+
+static ncr_uint_t
+ncr_anthropic_usage_path(ncr_anthropic_answer_t *a, ncr_uint_t **path)
+{
+    ncr_uint_t  depth, up, *p;
+
+    p = a->seen.path;
+    depth = a->json.depth;
+
+    up = (p[1] == NCR_ANTHROPIC_K_MESSAGE) ? 2 : 1;
+
+    if (depth <= up || p[up] != NCR_ANTHROPIC_K_USAGE) {
+        return 0;
+    }
+
+    *path = p + up;
+
+    return depth - up;
+}
+
+
+static ncr_uint_t
+ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth)
+{
+    ncr_uint_t  key, parent;
+
+    key = path[depth];
+
+    if (depth == 1) {
+        return (key <= NCR_ANTHROPIC_CACHE_WRITE) ? key
+                                                  : NCR_ANTHROPIC_COUNTS;
+    }
+
+    if (depth != 2) {
+        return NCR_ANTHROPIC_COUNTS;
+    }
+
+    parent = path[1];
+
+    if ((parent == NCR_ANTHROPIC_K_CACHE_CREATION
+         && (key == NCR_ANTHROPIC_CACHE_WRITE_5M
+             || key == NCR_ANTHROPIC_CACHE_WRITE_1H))
+        || (parent == NCR_ANTHROPIC_K_OUTPUT_DETAILS
+            && key == NCR_ANTHROPIC_THINKING)
+        || (parent == NCR_ANTHROPIC_K_SERVER_TOOL_USE
+            && (key == NCR_ANTHROPIC_WEB_SEARCHES
+                || key == NCR_ANTHROPIC_WEB_FETCHES)))
+    {
+        return key;
+    }
+
+    return NCR_ANTHROPIC_COUNTS;
+}
+
+
+/*
+ * E.4, 5: an attempt that was refused before any output, and fallen back
+ * from, is listed and not charged.
+ */
+
+static void
+ncr_anthropic_iteration(ncr_anthropic_answer_t *a, ncr_json_token_e token)
+{
+    ncr_usage_t            u;
+    ncr_uint_t             depth, *path;
+    ncr_anthropic_seen_t  *seen;
+
+    depth = ncr_anthropic_usage_path(a, &path);
+
+    if (depth == 0 || path[1] != NCR_ANTHROPIC_K_ITERATIONS) {
+        return;
+    }
+
+    seen = &a->seen;
+
+    if (depth == 1) {
+
+        if (token == NCR_JSON_ARRAY) {
+            seen->iterated = 0;
+            seen->held = 0;
+            memset(&seen->sum, 0, sizeof(seen->sum));
+
+        } else if (token == NCR_JSON_ARRAY_END && seen->held) {
+            ncr_anthropic_sum(&seen->sum, &seen->pending);
+            seen->held = 0;
+        }
+
+        return;
+    }
+
+    if (depth != 2) {
+        return;
+    }
+
+    if (token == NCR_JSON_OBJECT) {
+        seen->entry_type = NCR_ANTHROPIC_IT_OTHER;
+        memset(&seen->entry, 0, sizeof(seen->entry));
+        return;
+    }
+
+    if (token != NCR_JSON_OBJECT_END) {
+        return;
+    }
+
+    memset(&u, 0, sizeof(u));
+    ncr_anthropic_count(&u, &seen->entry);
+
+    if (seen->held) {
+
+        if (seen->entry_type != NCR_ANTHROPIC_IT_FALLBACK) {
+            ncr_anthropic_sum(&seen->sum, &seen->pending);
+        }
+
+        seen->held = 0;
+    }
+
+    if (u.output == 0 && seen->entry_type != NCR_ANTHROPIC_IT_OTHER) {
+        seen->pending = u;
+        seen->held = 1;
+
+    } else {
+        ncr_anthropic_sum(&seen->sum, &u);
+    }
+
+    seen->iterated = 1;
+}
+
+
+static void
+ncr_anthropic_apply(ncr_anthropic_answer_t *a)
+{
+    switch ((ncr_anthropic_event_e) a->seen.type) {
+
+    case NCR_ANTHROPIC_EV_MESSAGE_START:
+        ncr_anthropic_apply_start(a);
+        ncr_anthropic_apply_usage(a);
+        break;
+
+    case NCR_ANTHROPIC_EV_MESSAGE_DELTA:
+        ncr_anthropic_started(a);
+        ncr_anthropic_apply_usage(a);
+        ncr_anthropic_apply_stop(a);
+        break;
+
+    case NCR_ANTHROPIC_EV_MESSAGE_STOP:
+        if (a->state != NCR_ANTHROPIC_FAILED) {
+            a->state = NCR_ANTHROPIC_COMPLETE;
+        }
+
+        break;
+
+    case NCR_ANTHROPIC_EV_BLOCK_START:
+        ncr_anthropic_started(a);
+
+        if (a->seen.is_fallback && a->seen.fallback[0]) {
+            memcpy(a->model, a->seen.fallback, sizeof(a->model));
+        }
+
+        break;
+
+    case NCR_ANTHROPIC_EV_ERROR:
+        ncr_anthropic_apply_error(a);
+        break;
+
+    case NCR_ANTHROPIC_EV_PING:
+        a->pinged = 1;
+        break;
+
+    /* whatever it is, the client waits for it */
+
+    case NCR_ANTHROPIC_EV_UNTOLD:
+    case NCR_ANTHROPIC_EV_UNKNOWN:
+    case NCR_ANTHROPIC_EV_BLOCK_DELTA:
+    case NCR_ANTHROPIC_EV_BLOCK_STOP:
+        ncr_anthropic_started(a);
+        break;
+    }
+}
+
+
+/* E.4, 6: several messages in one body add up, each counted by itself */
+
+static void
+ncr_anthropic_apply_start(ncr_anthropic_answer_t *a)
+{
+    ncr_usage_t            u;
+    ncr_anthropic_seen_t  *seen;
+
+    seen = &a->seen;
+
+    if (a->messages && (seen->id[0] == '\0' || strcmp(a->id, seen->id) != 0)) {
+
+        memset(&u, 0, sizeof(u));
+        ncr_anthropic_message_usage(a, &u);
+        ncr_anthropic_sum(&a->done, &u);
+
+        memset(&a->message, 0, sizeof(a->message));
+        a->iterated = 0;
+    }
+
+    a->messages++;
+
+    if (a->state != NCR_ANTHROPIC_FAILED) {
+        a->state = NCR_ANTHROPIC_STARTED;
+    }
+
+    memcpy(a->id, seen->id, sizeof(a->id));
+
+    if (seen->model[0]) {
+        memcpy(a->model, seen->model, sizeof(a->model));
+    }
+}
+
+
+static void
+ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a)
+{
+    ncr_uint_t             i;
+    ncr_anthropic_seen_t  *seen;
+
+    seen = &a->seen;
+
+    for (i = 0; i < NCR_ANTHROPIC_COUNTS; i++) {
+        if (seen->usage.told & (ncr_uint_t) 1 << i) {
+            a->message.value[i] = seen->usage.value[i];
+        }
+    }
+
+    a->message.told |= seen->usage.told;
+
+    if (seen->iterated) {
+        a->iterated = 1;
+        a->iterations = seen->sum;
+    }
+
+    if (seen->service_tier[0]) {
+        memcpy(a->service_tier, seen->service_tier, sizeof(a->service_tier));
+    }
+
+    if (seen->speed[0]) {
+        memcpy(a->speed, seen->speed, sizeof(a->speed));
+    }
+
+    if (a->message.told || a->iterated) {
+        a->has_usage = 1;
+        ncr_anthropic_total(a);
+    }
+}
+
+
+/* a later delta without a reason does not take it back (E.1) */
+
+static void
+ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a)
+{
+    if (a->seen.stop_reason[0] == '\0') {
+        return;
+    }
+
+    memcpy(a->stop_reason, a->seen.stop_reason, sizeof(a->stop_reason));
+
+    if (a->state != NCR_ANTHROPIC_FAILED) {
+        a->state = NCR_ANTHROPIC_COMPLETE;
+    }
+}
+
+
+static void
+ncr_anthropic_apply_error(ncr_anthropic_answer_t *a)
+{
+    a->state = NCR_ANTHROPIC_FAILED;
+
+    memcpy(a->error_type, a->seen.error_type, sizeof(a->error_type));
+    memcpy(a->error_message, a->seen.error_message, sizeof(a->error_message));
+}
+
+
+static void
+ncr_anthropic_total(ncr_anthropic_answer_t *a)
+{
+    memset(&a->usage, 0, sizeof(a->usage));
+
+    ncr_anthropic_message_usage(a, &a->usage);
+    ncr_anthropic_sum(&a->usage, &a->done);
+}
+
+
+/* what the current message costs; top-level counts are only its last try's */
+
+static void
+ncr_anthropic_message_usage(ncr_anthropic_answer_t *a, ncr_usage_t *u)
+{
+    uint64_t  thinking;
+
+    ncr_anthropic_count(u, &a->message);
+
+    if (!a->iterated) {
+        return;
+    }
+
+    thinking = a->iterations.thinking ? a->iterations.thinking : u->thinking;
+
+    u->input = a->iterations.input;
+    u->output = a->iterations.output;
+    u->cache_read = a->iterations.cache_read;
+    u->cache_write = a->iterations.cache_write;
+    u->cache_write_5m = a->iterations.cache_write_5m;
+    u->cache_write_1h = a->iterations.cache_write_1h;
+    u->thinking = thinking;
+}
+
+
+static void
+ncr_anthropic_count(ncr_usage_t *u, ncr_anthropic_count_t *c)
+{
+    uint64_t  *v;
+
+    v = c->value;
+
+    u->input = v[NCR_ANTHROPIC_INPUT];
+    u->output = v[NCR_ANTHROPIC_OUTPUT];
+    u->cache_read = v[NCR_ANTHROPIC_CACHE_READ];
+    u->thinking = v[NCR_ANTHROPIC_THINKING];
+    u->web_searches = v[NCR_ANTHROPIC_WEB_SEARCHES];
+    u->web_fetches = v[NCR_ANTHROPIC_WEB_FETCHES];
+
+    u->cache_write_5m = v[NCR_ANTHROPIC_CACHE_WRITE_5M];
+    u->cache_write_1h = v[NCR_ANTHROPIC_CACHE_WRITE_1H];
+    u->cache_write = u->cache_write_5m + u->cache_write_1h;
+
+    if (!(c->told & (ncr_uint_t) 1 << NCR_ANTHROPIC_CACHE_WRITE)) {
+        return;
+    }
+
+    /*
+     * The breakdown comes with message_start only, the sum again later: what
+     * it has more is written for five minutes, as is a sum without breakdown.
+     */
+
+    u->cache_write = v[NCR_ANTHROPIC_CACHE_WRITE];
+    u->cache_write_1h = ncr_min(u->cache_write_1h, u->cache_write);
+    u->cache_write_5m = u->cache_write - u->cache_write_1h;
+}
+
+
+static void
+ncr_anthropic_sum(ncr_usage_t *u, const ncr_usage_t *more)
+{
+    u->input += more->input;
+    u->output += more->output;
+    u->cache_read += more->cache_read;
+    u->cache_write += more->cache_write;
+    u->cache_write_5m += more->cache_write_5m;
+    u->cache_write_1h += more->cache_write_1h;
+    u->thinking += more->thinking;
+    u->web_searches += more->web_searches;
+    u->web_fetches += more->web_fetches;
+}

@@ -1,0 +1,930 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The request body: anthropic.md B.9, G.1.  What is checked here is only
+ * what the relay itself acts on; everything else is the upstream's to judge.
+ */
+
+
+#include "ncr_anthropic.h"
+#include "ncr_anthropic_text.h"
+#include "ncr_str.h"
+
+
+#define NCR_ANTHROPIC_DEPTH      256
+
+/* each of system and the first message has its share */
+#define NCR_ANTHROPIC_HASH_PART  (NCR_ANTHROPIC_HASHED / 2)
+
+#define NCR_ANTHROPIC_OLD        "_session_"
+
+
+typedef enum {
+    NCR_ANTHROPIC_OTHER = 0,
+    NCR_ANTHROPIC_MODEL,
+    NCR_ANTHROPIC_STREAM,
+    NCR_ANTHROPIC_MAX_TOKENS,
+    NCR_ANTHROPIC_METADATA,
+    NCR_ANTHROPIC_SYSTEM,
+    NCR_ANTHROPIC_MESSAGES,
+
+    /* row 6, the first is the best */
+
+    NCR_ANTHROPIC_SESSION_ID,
+    NCR_ANTHROPIC_SESSIONID,
+    NCR_ANTHROPIC_PROMPT_CACHE_KEY,
+    NCR_ANTHROPIC_CONVERSATION,
+    NCR_ANTHROPIC_CONVERSATION_ID
+} ncr_anthropic_key_e;
+
+
+/* the lower the better; row 6 lies between, by its key */
+
+typedef enum {
+    NCR_ANTHROPIC_RANK_JSON = 0,
+    NCR_ANTHROPIC_RANK_OLD,
+    NCR_ANTHROPIC_RANK_WHOLE = 100,
+    NCR_ANTHROPIC_RANK_NONE
+} ncr_anthropic_rank_e;
+
+
+/* what of the body is being hashed */
+
+typedef enum {
+    NCR_ANTHROPIC_PART_NONE = 0,
+    NCR_ANTHROPIC_PART_SYSTEM,
+    NCR_ANTHROPIC_PART_MESSAGE
+} ncr_anthropic_part_e;
+
+
+static ncr_int_t ncr_anthropic_request_token(ncr_json_t *json,
+    ncr_json_token_e token);
+static ncr_int_t ncr_anthropic_request_bad(ncr_anthropic_request_t *req,
+    const char *error);
+static ncr_int_t ncr_anthropic_request_key(ncr_anthropic_request_t *req);
+static ncr_anthropic_key_e ncr_anthropic_request_top(ncr_str_t *name);
+static ncr_int_t ncr_anthropic_request_value(ncr_anthropic_request_t *req,
+    ncr_json_token_e token);
+static ncr_int_t ncr_anthropic_request_model(ncr_anthropic_request_t *req,
+    ncr_json_token_e token);
+static ncr_int_t ncr_anthropic_request_number(ncr_anthropic_request_t *req);
+static void ncr_anthropic_request_member(ncr_anthropic_request_t *req,
+    ncr_json_token_e token);
+static void ncr_anthropic_request_user_id(ncr_anthropic_request_t *req);
+static ncr_int_t ncr_anthropic_request_inner(ncr_json_t *json,
+    ncr_json_token_e token);
+static void ncr_anthropic_request_session(ncr_anthropic_request_t *req,
+    ncr_uint_t rank, ncr_str_t *session);
+static void ncr_anthropic_request_hash(ncr_anthropic_request_t *req,
+    ncr_json_token_e token);
+static void ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req);
+static ncr_uint_t ncr_anthropic_request_opens(ncr_anthropic_request_t *req,
+    ncr_json_token_e token);
+static void ncr_anthropic_request_hash_to(ncr_anthropic_request_t *req,
+    uint64_t end);
+static void ncr_anthropic_request_update(ncr_anthropic_request_t *req,
+    ncr_char_t *p, size_t len);
+static void ncr_anthropic_request_block_end(ncr_anthropic_request_t *req);
+static void ncr_anthropic_request_part_end(ncr_anthropic_request_t *req);
+static void ncr_anthropic_request_digest(ncr_anthropic_request_t *req);
+
+
+void
+ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
+    ncr_sha256_t *cached, ncr_uint_t require_model)
+{
+    memset(req, 0, offsetof(ncr_anthropic_request_t, json));
+
+    ncr_json_init(&req->json);
+
+    memset((ncr_char_t *) req
+           + offsetof(ncr_anthropic_request_t, json) + sizeof(ncr_json_t),
+           0,
+           sizeof(ncr_anthropic_request_t)
+           - offsetof(ncr_anthropic_request_t, json) - sizeof(ncr_json_t));
+
+    req->json.data = req;
+    req->json.token = ncr_anthropic_request_token;
+    req->json.report = 1;
+    req->json.max_depth = NCR_ANTHROPIC_DEPTH;
+
+    req->max_tokens = -1;
+    req->plain = plain;
+    req->cached = cached;
+    req->require_model = (require_model != 0);
+    req->session_rank = NCR_ANTHROPIC_RANK_NONE;
+}
+
+
+ncr_int_t
+ncr_anthropic_request_feed(ncr_anthropic_request_t *req, ncr_char_t *p,
+    size_t len)
+{
+    ncr_int_t  rc;
+
+    req->chunk = p;
+
+    rc = ncr_json_feed(&req->json, p, len);
+
+    if (rc != NCR_OK && rc != NCR_AGAIN) {
+        return NCR_BAD;
+    }
+
+    if (req->hashing) {
+        ncr_anthropic_request_hash_to(req, req->base + len);
+    }
+
+    req->base += len;
+
+    return NCR_OK;
+}
+
+
+ncr_int_t
+ncr_anthropic_request_final(ncr_anthropic_request_t *req)
+{
+    if (ncr_json_final(&req->json) != NCR_OK) {
+        return NCR_BAD;
+    }
+
+    if (req->require_model && req->model.len == 0) {
+        return ncr_anthropic_request_bad(req, "model: field required");
+    }
+
+    if (req->session.len == 0 && req->plain != NULL) {
+        ncr_anthropic_request_digest(req);
+    }
+
+    return NCR_OK;
+}
+
+
+ncr_str_t
+ncr_anthropic_request_error(ncr_anthropic_request_t *req, char *buf,
+    size_t size)
+{
+    ncr_out_t    out;
+    ncr_str_t    text, name;
+    const char  *p, *mark;
+
+    ncr_out_init(&out, (ncr_char_t *) buf, size);
+
+    if (req->error == NULL) {
+        ncr_out_text(&out, "request body is not valid JSON: ");
+        ncr_out_text(&out, req->json.error ? req->json.error : "unknown");
+        ncr_out_text(&out, " at byte ");
+        ncr_out_int(&out, (int64_t) req->json.offset);
+
+    } else {
+
+        /* "%" stands for the name of the key */
+
+        p = req->error;
+        mark = strchr(p, '%');
+
+        if (mark == NULL) {
+            ncr_out_text(&out, p);
+
+        } else {
+            name.data = req->name;
+            name.len = req->nname;
+
+            ncr_out_bytes(&out, p, (size_t) (mark - p));
+            ncr_out_bytes(&out, "\"", 1);
+            ncr_out_json(&out, &name);
+            ncr_out_bytes(&out, "\"", 1);
+            ncr_out_text(&out, mark + 1);
+        }
+    }
+
+    text.data = out.start;
+    text.len = (size_t) (out.last - out.start);
+
+    return text;
+}
+
+
+static ncr_int_t
+ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
+{
+    ncr_anthropic_request_t  *req;
+
+    req = json->data;
+
+    if (req->part != NCR_ANTHROPIC_PART_NONE) {
+        ncr_anthropic_request_hash(req, token);
+    }
+
+    if (json->depth == 0) {
+
+        if (token != NCR_JSON_OBJECT && token != NCR_JSON_OBJECT_END) {
+            return ncr_anthropic_request_bad(req,
+                                             "request body must be an object");
+        }
+
+        return NCR_OK;
+    }
+
+    if (json->depth == 1) {
+
+        if (token == NCR_JSON_KEY) {
+            return ncr_anthropic_request_key(req);
+        }
+
+        return ncr_anthropic_request_value(req, token);
+    }
+
+    if (json->depth == 2) {
+        ncr_anthropic_request_member(req, token);
+    }
+
+    return NCR_OK;
+}
+
+
+static ncr_int_t
+ncr_anthropic_request_bad(ncr_anthropic_request_t *req, const char *error)
+{
+    req->error = error;
+
+    return NCR_BAD;
+}
+
+
+/* a top-level key; the JSON of two readers that differ here is dangerous */
+
+static ncr_int_t
+ncr_anthropic_request_key(ncr_anthropic_request_t *req)
+{
+    size_t      i;
+    uint64_t    hash;
+    ncr_int_t   rc;
+    ncr_str_t   name;
+    ncr_char_t  buf[NCR_JSON_TEXT];
+
+    name.data = buf;
+
+    rc = ncr_anthropic_text(&req->json, &name);
+
+    req->nname = ncr_min(name.len, sizeof(req->name));
+    memcpy(req->name, name.data, req->nname);
+
+    if (rc == NCR_BAD) {
+        return ncr_anthropic_request_bad(req, "invalid escape in a key");
+    }
+
+    if (rc == NCR_DECLINED) {
+        return ncr_anthropic_request_bad(req, "key % is too long");
+    }
+
+    /* FNV-1a of 64 bits: names collide for those only who look for it */
+
+    hash = 0xcbf29ce484222325;
+
+    for (i = 0; i < name.len; i++) {
+        hash = (hash ^ name.data[i]) * 0x100000001b3;
+    }
+
+    for (i = 0; i < req->nkeys; i++) {
+        if (req->keys[i] == hash) {
+            return ncr_anthropic_request_bad(req, "duplicate key %");
+        }
+    }
+
+    if (req->nkeys == NCR_ANTHROPIC_KEYS) {
+        return ncr_anthropic_request_bad(req, "too many fields");
+    }
+
+    req->keys[req->nkeys++] = hash;
+    req->top = ncr_anthropic_request_top(&name);
+    req->inner = 0;
+
+    if (req->plain != NULL && req->top == NCR_ANTHROPIC_SYSTEM) {
+        req->part = NCR_ANTHROPIC_PART_SYSTEM;
+        req->nhashed = 0;
+
+        ncr_sha256_init(req->plain);
+        ncr_anthropic_request_hash_key(req);
+    }
+
+    return NCR_OK;
+}
+
+
+static ncr_anthropic_key_e
+ncr_anthropic_request_top(ncr_str_t *name)
+{
+    ncr_uint_t  i;
+
+    static const struct {
+        const char           *name;
+        ncr_anthropic_key_e   key;
+    } keys[] = {
+        { "model", NCR_ANTHROPIC_MODEL },
+        { "stream", NCR_ANTHROPIC_STREAM },
+        { "max_tokens", NCR_ANTHROPIC_MAX_TOKENS },
+        { "metadata", NCR_ANTHROPIC_METADATA },
+        { "system", NCR_ANTHROPIC_SYSTEM },
+        { "messages", NCR_ANTHROPIC_MESSAGES },
+        { "session_id", NCR_ANTHROPIC_SESSION_ID },
+        { "sessionId", NCR_ANTHROPIC_SESSIONID },
+        { "prompt_cache_key", NCR_ANTHROPIC_PROMPT_CACHE_KEY },
+        { "conversation", NCR_ANTHROPIC_CONVERSATION },
+        { "conversation_id", NCR_ANTHROPIC_CONVERSATION_ID }
+    };
+
+    for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (ncr_str_eq(name, keys[i].name)) {
+            return keys[i].key;
+        }
+    }
+
+    return NCR_ANTHROPIC_OTHER;
+}
+
+
+/* the value of a top-level key, or the end of one that is a container */
+
+static ncr_int_t
+ncr_anthropic_request_value(ncr_anthropic_request_t *req,
+    ncr_json_token_e token)
+{
+    ncr_str_t   s;
+    ncr_char_t  buf[NCR_JSON_TEXT];
+
+    if (token == NCR_JSON_OBJECT_END || token == NCR_JSON_ARRAY_END) {
+        req->json.report = 1;
+        return NCR_OK;
+    }
+
+    if (token == NCR_JSON_NUMBER
+        && ncr_anthropic_request_number(req) != NCR_OK)
+    {
+        return NCR_BAD;
+    }
+
+    switch (req->top) {
+
+    case NCR_ANTHROPIC_MODEL:
+        return ncr_anthropic_request_model(req, token);
+
+    case NCR_ANTHROPIC_STREAM:
+        if (token != NCR_JSON_TRUE && token != NCR_JSON_FALSE) {
+            return ncr_anthropic_request_bad(req, "stream must be a boolean");
+        }
+
+        req->stream = (token == NCR_JSON_TRUE);
+        break;
+
+    case NCR_ANTHROPIC_METADATA:
+    case NCR_ANTHROPIC_CONVERSATION:
+        if (token == NCR_JSON_OBJECT) {
+            req->json.report = 2;
+            break;
+        }
+
+        if (req->top == NCR_ANTHROPIC_METADATA) {
+            break;
+        }
+
+        /* fall through */
+
+    case NCR_ANTHROPIC_SESSION_ID:
+    case NCR_ANTHROPIC_SESSIONID:
+    case NCR_ANTHROPIC_PROMPT_CACHE_KEY:
+    case NCR_ANTHROPIC_CONVERSATION_ID:
+        if (token == NCR_JSON_STRING) {
+            s.data = buf;
+
+            if (ncr_anthropic_text(&req->json, &s) != NCR_BAD) {
+                ncr_anthropic_request_session(req, req->top, &s);
+            }
+        }
+
+        break;
+
+    case NCR_ANTHROPIC_SYSTEM:
+        if (token == NCR_JSON_ARRAY && req->part) {
+            req->json.report = 3;
+        }
+
+        break;
+
+    case NCR_ANTHROPIC_MESSAGES:
+        if (token == NCR_JSON_ARRAY && req->plain != NULL) {
+            req->json.report = 2;
+        }
+
+        break;
+
+    default: /* others, max_tokens is a number */
+        break;
+    }
+
+    return NCR_OK;
+}
+
+
+static ncr_int_t
+ncr_anthropic_request_model(ncr_anthropic_request_t *req,
+    ncr_json_token_e token)
+{
+    size_t      i;
+    ncr_int_t   rc;
+    ncr_str_t   s;
+    ncr_char_t  buf[NCR_JSON_TEXT];
+
+    if (token != NCR_JSON_STRING) {
+
+        if (!req->require_model) {
+            return NCR_OK;
+        }
+
+        return ncr_anthropic_request_bad(req, "model must be a string");
+    }
+
+    s.data = buf;
+
+    rc = ncr_anthropic_text(&req->json, &s);
+
+    if (rc == NCR_BAD) {
+        return ncr_anthropic_request_bad(req, "invalid escape in model");
+    }
+
+    if (rc == NCR_DECLINED || s.len >= NCR_MODEL_LEN) {
+        return ncr_anthropic_request_bad(req, "model is too long");
+    }
+
+    if (s.len == 0 && req->require_model) {
+        return ncr_anthropic_request_bad(req, "model is empty");
+    }
+
+    for (i = 0; i < s.len; i++) {
+        if (s.data[i] < 0x20 || s.data[i] == 0x7f) {
+            return ncr_anthropic_request_bad(req,
+                                             "control character in model");
+        }
+    }
+
+    memcpy(req->model_buf, s.data, s.len);
+
+    req->model.data = req->model_buf;
+    req->model.len = s.len;
+    req->model_start = req->json.start;
+    req->model_end = req->json.end;
+
+    return NCR_OK;
+}
+
+
+static ncr_int_t
+ncr_anthropic_request_number(ncr_anthropic_request_t *req)
+{
+    int64_t    n;
+    ncr_int_t  rc;
+
+    rc = NCR_BAD;
+    n = 0;
+
+    if (!req->json.cut && req->json.text.len <= NCR_JSON_TEXT) {
+        rc = ncr_json_int(&req->json.text, &n);
+    }
+
+    if (rc == NCR_BAD) {
+        return ncr_anthropic_request_bad(req, "number of % is out of range");
+    }
+
+    if (req->top == NCR_ANTHROPIC_MAX_TOKENS) {
+
+        if (rc != NCR_OK) {
+            return ncr_anthropic_request_bad(req,
+                                             "max_tokens must be an integer");
+        }
+
+        req->max_tokens = n;
+    }
+
+    return NCR_OK;
+}
+
+
+/* of metadata, of conversation, or an element of messages */
+
+static void
+ncr_anthropic_request_member(ncr_anthropic_request_t *req,
+    ncr_json_token_e token)
+{
+    ncr_str_t    s;
+    ncr_char_t   buf[NCR_JSON_TEXT];
+    const char  *name;
+
+    switch (req->top) {
+
+    case NCR_ANTHROPIC_METADATA:
+    case NCR_ANTHROPIC_CONVERSATION:
+
+        if (token == NCR_JSON_KEY) {
+            name = (req->top == NCR_ANTHROPIC_METADATA) ? "user_id" : "id";
+            s.data = buf;
+
+            req->inner = (ncr_anthropic_text(&req->json, &s) == NCR_OK
+                          && ncr_str_eq(&s, name));
+
+        } else if (token == NCR_JSON_STRING && req->inner) {
+
+            if (req->top == NCR_ANTHROPIC_METADATA) {
+                ncr_anthropic_request_user_id(req);
+                break;
+            }
+
+            s.data = buf;
+
+            if (ncr_anthropic_text(&req->json, &s) != NCR_BAD) {
+                ncr_anthropic_request_session(req, req->top, &s);
+            }
+        }
+
+        break;
+
+    case NCR_ANTHROPIC_MESSAGES:
+
+        if (req->first_done || token == NCR_JSON_OBJECT_END) {
+            break;
+        }
+
+        /*
+         * The first element, whatever its role: that may be told after the
+         * content, and no conversation starts with anybody but the user.
+         */
+
+        req->first_done = 1;
+        req->json.report = 1;
+
+        if (token == NCR_JSON_OBJECT) {
+            req->part = NCR_ANTHROPIC_PART_MESSAGE;
+            req->nhashed = 0;
+            req->json.report = 5;
+
+            ncr_sha256_init(req->plain);
+        }
+
+        break;
+
+    default:
+        break;
+    }
+}
+
+
+/* B.9: a JSON object in a string, or "user_..._account_..._session_..." */
+
+static void
+ncr_anthropic_request_user_id(ncr_anthropic_request_t *req)
+{
+    size_t      i, n;
+    ncr_str_t   s, session;
+    ncr_json_t  json;
+    ncr_char_t  buf[NCR_JSON_TEXT];
+
+    s.data = buf;
+
+    if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+        return;
+    }
+
+    req->has_user_id = 1;
+
+    ncr_anthropic_request_session(req, NCR_ANTHROPIC_RANK_WHOLE, &s);
+
+    for (i = 0; i < s.len && (s.data[i] == ' ' || s.data[i] == '\n'); i++) {
+        /* void */
+    }
+
+    if (i < s.len && s.data[i] == '{') {
+        ncr_json_init(&json);
+
+        json.data = req;
+        json.token = ncr_anthropic_request_inner;
+        json.report = 1;
+
+        req->inner = 0;
+
+        /* what was found before it broke counts */
+
+        (void) ncr_json_feed(&json, s.data, s.len);
+
+        return;
+    }
+
+    n = sizeof(NCR_ANTHROPIC_OLD) - 1;
+
+    for (i = 0; i + n < s.len; i++) {
+        if (memcmp(s.data + i, NCR_ANTHROPIC_OLD, n) == 0) {
+            session.data = s.data + i + n;
+            session.len = s.len - i - n;
+
+            ncr_anthropic_request_session(req, NCR_ANTHROPIC_RANK_OLD,
+                                          &session);
+            return;
+        }
+    }
+}
+
+
+static ncr_int_t
+ncr_anthropic_request_inner(ncr_json_t *json, ncr_json_token_e token)
+{
+    ncr_str_t                 s;
+    ncr_char_t                buf[NCR_JSON_TEXT];
+    ncr_anthropic_request_t  *req;
+
+    req = json->data;
+
+    if (json->depth != 1) {
+        return NCR_OK;
+    }
+
+    s.data = buf;
+
+    if (token == NCR_JSON_KEY) {
+        req->inner = (ncr_anthropic_text(json, &s) == NCR_OK
+                      && ncr_str_eq(&s, "session_id"));
+
+    } else if (token == NCR_JSON_STRING && req->inner
+               && ncr_anthropic_text(json, &s) != NCR_BAD)
+    {
+        ncr_anthropic_request_session(req, NCR_ANTHROPIC_RANK_JSON, &s);
+    }
+
+    return NCR_OK;
+}
+
+
+static void
+ncr_anthropic_request_session(ncr_anthropic_request_t *req, ncr_uint_t rank,
+    ncr_str_t *session)
+{
+    if (session->len == 0 || rank >= req->session_rank) {
+        return;
+    }
+
+    req->session_rank = rank;
+    req->session.data = req->session_buf;
+    req->session.len = ncr_min(session->len, sizeof(req->session_buf));
+
+    memcpy(req->session_buf, session->data, req->session.len);
+}
+
+
+/*
+ * The hash of G.1, row 8.  It must be the same in the next turn, when the
+ * client has moved its cache_control to a later message, and may have turned
+ * a text of one block into a plain string.  So members are hashed, not the
+ * text around them: the name, unless it is "text" or "content", and the raw
+ * value; "type" and "cache_control" are left out.
+ */
+
+static void
+ncr_anthropic_request_hash(ncr_anthropic_request_t *req,
+    ncr_json_token_e token)
+{
+    ncr_uint_t   block, depth;
+    ncr_json_t  *json;
+
+    json = &req->json;
+    depth = json->depth;
+
+    /* the depth of a block's braces */
+
+    block = (req->part == NCR_ANTHROPIC_PART_SYSTEM) ? 2 : 4;
+
+    if (token == NCR_JSON_KEY) {
+        if (!req->hashing && (depth == block + 1 || depth == 3)) {
+            ncr_anthropic_request_hash_key(req);
+        }
+
+        return;
+    }
+
+    if (req->hashing && depth == req->hash_depth) {
+
+        if (ncr_anthropic_request_opens(req, token)) {
+
+            /* only white space and a colon were passed so far */
+
+            req->hashing = 0;
+
+        } else if (token != NCR_JSON_OBJECT && token != NCR_JSON_ARRAY) {
+            ncr_anthropic_request_hash_to(req, json->end);
+            req->hashing = 0;
+        }
+    }
+
+    if (depth == block && req->part == NCR_ANTHROPIC_PART_SYSTEM) {
+
+        if (token == NCR_JSON_OBJECT) {
+            req->in_block = 1;
+            req->block_cached = 0;
+
+            ncr_sha256_init(req->cached);
+
+        } else if (token == NCR_JSON_OBJECT_END) {
+            ncr_anthropic_request_block_end(req);
+        }
+    }
+
+    /* the end of the part */
+
+    if (token == NCR_JSON_OBJECT || token == NCR_JSON_ARRAY) {
+        return;
+    }
+
+    if ((req->part == NCR_ANTHROPIC_PART_SYSTEM && depth == 1)
+        || (req->part == NCR_ANTHROPIC_PART_MESSAGE && depth == 2))
+    {
+        ncr_anthropic_request_part_end(req);
+    }
+}
+
+
+static void
+ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req)
+{
+    ncr_str_t    name;
+    ncr_json_t  *json;
+    ncr_char_t   buf[NCR_JSON_TEXT];
+
+    json = &req->json;
+
+    req->hashing = 0;
+    req->content = 0;
+    name.data = buf;
+
+    if (ncr_anthropic_text(json, &name) == NCR_BAD) {
+        return;
+    }
+
+    if (json->depth == 1) {
+        req->content = 1;
+
+    } else if (ncr_str_eq(&name, "cache_control")) {
+        req->block_cached = 1;
+        return;
+
+    } else if (ncr_str_eq(&name, "type")) {
+        return;
+
+    } else if (ncr_str_eq(&name, "content")) {
+        req->content = 1;
+
+    } else if (!ncr_str_eq(&name, "text")) {
+        req->lead = 0;
+        ncr_anthropic_request_update(req, name.data, name.len);
+    }
+
+    req->hashing = 1;
+    req->lead = 1;
+    req->hash_depth = json->depth;
+    req->hash_from = json->end;
+}
+
+
+/* an array of blocks, whose members are hashed one by one */
+
+static ncr_uint_t
+ncr_anthropic_request_opens(ncr_anthropic_request_t *req,
+    ncr_json_token_e token)
+{
+    ncr_uint_t  depth;
+
+    depth = (req->part == NCR_ANTHROPIC_PART_SYSTEM) ? 1 : 3;
+
+    return token == NCR_JSON_ARRAY && req->content
+           && req->json.depth == depth;
+}
+
+
+static void
+ncr_anthropic_request_hash_to(ncr_anthropic_request_t *req, uint64_t end)
+{
+    uint64_t  from;
+
+    from = ncr_max(req->hash_from, req->base);
+
+    if (end > from) {
+        ncr_anthropic_request_update(req, req->chunk + (from - req->base),
+                                     (size_t) (end - from));
+    }
+
+    req->hash_from = ncr_max(req->hash_from, end);
+}
+
+
+static void
+ncr_anthropic_request_update(ncr_anthropic_request_t *req, ncr_char_t *p,
+    size_t len)
+{
+    while (req->lead && len) {
+
+        if (*p != ':' && *p != ' ' && *p != '\t' && *p != '\r' && *p != '\n')
+        {
+            req->lead = 0;
+            break;
+        }
+
+        p++;
+        len--;
+    }
+
+    len = (size_t) ncr_min((uint64_t) len,
+                           NCR_ANTHROPIC_HASH_PART - req->nhashed);
+    if (len == 0) {
+        return;
+    }
+
+    ncr_sha256_update(req->plain, p, len);
+
+    if (req->in_block) {
+        ncr_sha256_update(req->cached, p, len);
+    }
+
+    req->nhashed += len;
+}
+
+
+/* what is cached is chained, block by block */
+
+static void
+ncr_anthropic_request_block_end(ncr_anthropic_request_t *req)
+{
+    ncr_char_t  digest[NCR_SHA256_LEN];
+
+    req->in_block = 0;
+
+    if (!req->block_cached) {
+        return;
+    }
+
+    ncr_sha256_final(req->cached, digest);
+
+    ncr_sha256_init(req->cached);
+
+    if (req->any_cached) {
+        ncr_sha256_update(req->cached, req->cached_digest, NCR_SHA256_LEN);
+    }
+
+    ncr_sha256_update(req->cached, digest, NCR_SHA256_LEN);
+    ncr_sha256_final(req->cached, req->cached_digest);
+
+    req->any_cached = 1;
+}
+
+
+static void
+ncr_anthropic_request_part_end(ncr_anthropic_request_t *req)
+{
+    req->hashing = 0;
+    req->in_block = 0;
+
+    if (req->part == NCR_ANTHROPIC_PART_SYSTEM) {
+        ncr_sha256_final(req->plain, req->system_digest);
+        req->has_system = (req->nhashed != 0);
+
+    } else {
+        ncr_sha256_final(req->plain, req->message_digest);
+        req->has_message = (req->nhashed != 0);
+        req->json.report = 1;
+    }
+
+    req->part = NCR_ANTHROPIC_PART_NONE;
+}
+
+
+static void
+ncr_anthropic_request_digest(ncr_anthropic_request_t *req)
+{
+    if (!req->has_system && !req->has_message) {
+        return;
+    }
+
+    ncr_sha256_init(req->plain);
+
+    if (req->any_cached) {
+        ncr_sha256_update(req->plain, req->cached_digest, NCR_SHA256_LEN);
+
+    } else if (req->has_system) {
+        ncr_sha256_update(req->plain, req->system_digest, NCR_SHA256_LEN);
+    }
+
+    if (req->has_message) {
+        ncr_sha256_update(req->plain, req->message_digest, NCR_SHA256_LEN);
+    }
+
+    ncr_sha256_final(req->plain, req->digest);
+
+    req->hashed = 1;
+}

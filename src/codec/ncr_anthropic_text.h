@@ -1,0 +1,26 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/* A token's text for the readers of this dialect; private to this floor. */
+
+
+#ifndef _NCR_ANTHROPIC_TEXT_H_INCLUDED_
+#define _NCR_ANTHROPIC_TEXT_H_INCLUDED_
+
+
+#include "ncr_json.h"
+
+
+/*
+ * The token's text without its escapes into dst, which has room for
+ * NCR_JSON_TEXT bytes: the same however the input was cut into chunks.
+ * NCR_DECLINED: longer than that, dst is its beginning; NCR_BAD: an escape
+ * that is none.
+ */
+ncr_int_t ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst);
+
+
+#endif /* _NCR_ANTHROPIC_TEXT_H_INCLUDED_ */

@@ -1,0 +1,547 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The one header of the glue: configuration, the request's context, and what
+ * each file of this floor offers to the others.
+ */
+
+
+#ifndef _NGX_HTTP_CLAUDE_RELAY_H_INCLUDED_
+#define _NGX_HTTP_CLAUDE_RELAY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ncr_model.h"
+#include "ncr_str.h"
+#include "ncr_out.h"
+#include "ncr_hash.h"
+#include "ncr_anthropic.h"
+#include "ncr_platform.h"
+#include "ncr_health.h"
+#include "ncr_policy.h"
+
+
+#define NGX_HTTP_CLAUDE_RELAY_VERSION   "0.1.0"
+
+#define NGX_HTTP_CLAUDE_RELAY_NAME_LEN  64
+#define NGX_HTTP_CLAUDE_RELAY_KEY_LEN   16      /* of a session's digest */
+
+/* ncr_str_t has the layout of ngx_str_t, and may alias it */
+#define ncr(str)  ((ncr_str_t *) (str))
+
+/* the other way round, by value */
+
+static ngx_inline ngx_str_t
+ngx_http_claude_relay_str(ncr_str_t *s)
+{
+    ngx_str_t  str;
+
+    str.len = s->len;
+    str.data = s->data;
+
+    return str;
+}
+
+
+typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
+typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
+typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
+typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
+typedef struct ngx_http_claude_relay_main_conf_s
+                                           ngx_http_claude_relay_main_conf_t;
+
+
+/* where connections go: one for each host, port, SNI and account */
+
+typedef struct {
+    ngx_str_t                          host;    /* no brackets */
+    ngx_str_t                          sni;     /* NUL terminated */
+    in_port_t                          port;
+    ngx_addr_t                        *addrs;
+    ngx_uint_t                         naddrs;
+    ngx_uint_t                         turn;    /* the address to try first */
+    ngx_queue_t                        idle;    /* kept connections */
+    ngx_uint_t                         nidle;
+    ngx_ssl_session_t                 *session;
+    unsigned                           tls:1;
+    unsigned                           literal:1;
+} ngx_http_claude_relay_target_t;
+
+
+typedef struct {
+    ngx_str_t                          name;
+    ngx_str_t                          pool;
+    ncr_platform_t                    *platform;
+    ngx_str_t                          secret;
+    ngx_str_t                          base_url;
+    ncr_credential_e                   credential;  /* AUTO is 0 */
+    ngx_uint_t                         credential_set;
+    ngx_int_t                          priority;
+    ngx_int_t                          weight;
+    ngx_int_t                          max_concurrency;
+    ngx_array_t                       *models;  /* of ngx_str_t, globs */
+    ngx_flag_t                         enabled;
+    ngx_flag_t                         sanitize;
+
+    /* made of these after parsing */
+
+    ncr_url_t                          url;
+    ngx_str_t                          host;    /* the Host header */
+    ngx_str_t                          proof;   /* the credential's line */
+    ngx_http_claude_relay_target_t     target;
+    ngx_http_claude_relay_node_t      *node;
+    ngx_uint_t                         index;
+    u_char                            *file;    /* where it was written */
+    ngx_uint_t                         line;
+} ngx_http_claude_relay_account_t;
+
+
+typedef struct {
+    ngx_str_t                          name;
+    u_char                             digest[NCR_SHA256_LEN];
+    u_char                             id[2 * 8];       /* shown in logs */
+    ngx_uint_t                         has_secret;
+    u_char                            *file;
+    ngx_uint_t                         line;
+} ngx_http_claude_relay_key_t;
+
+
+/* the accounts of one pool, in the order of the configuration */
+
+typedef struct {
+    ngx_str_t                          name;
+    ngx_array_t                        accounts;
+                                     /* of ngx_http_claude_relay_account_t * */
+} ngx_http_claude_relay_pool_t;
+
+
+typedef struct {
+    ngx_str_t                          id;
+    ngx_str_t                          display;
+    ngx_str_t                          created;
+    ngx_uint_t                         context;
+    ngx_uint_t                         output;
+} ngx_http_claude_relay_model_t;
+
+
+struct ngx_http_claude_relay_main_conf_s {
+    ngx_shm_zone_t                    *shm_zone;
+    ngx_http_claude_relay_zone_t      *zone;
+    ngx_slab_pool_t                   *shpool;
+
+    ngx_array_t                        accounts;
+                                     /* of ngx_http_claude_relay_account_t * */
+    ngx_array_t                        keys;
+    ngx_array_t                        pools;
+
+    ncr_rests_t                        rests;
+
+    ngx_str_t                          ssl_trusted;
+    ngx_flag_t                         ssl_verify;
+    ngx_uint_t                         ssl_verify_depth;
+    ngx_uint_t                         ssl_protocols;
+    ngx_str_t                          ssl_ciphers;
+    ngx_ssl_t                         *ssl;
+
+    ngx_uint_t                         keepalive;
+    ngx_msec_t                         keepalive_timeout;
+
+    ngx_uint_t                         relays;  /* locations that relay */
+    ngx_uint_t                         warned;
+
+    ncr_sha256_t                       sha;     /* scratch, never kept */
+};
+
+
+/* set on a server that has a relaying location: errors made before a
+ * location is chosen are then told in a dialect too */
+
+typedef struct {
+    ngx_uint_t                         relays;
+} ngx_http_claude_relay_srv_conf_t;
+
+
+#define NGX_HTTP_CLAUDE_RELAY_KEYS_OFF       0
+#define NGX_HTTP_CLAUDE_RELAY_KEYS_ON        1
+#define NGX_HTTP_CLAUDE_RELAY_KEYS_OPTIONAL  2
+
+
+typedef struct {
+    ngx_flag_t                         enable;
+    ngx_uint_t                         keys;
+    ngx_str_t                          pool_name;
+    ngx_http_claude_relay_pool_t      *pool;
+    ngx_array_t                       *platforms;   /* of ncr_platform_t * */
+    ncr_policy_t                      *policy;
+
+    time_t                             sticky_ttl;  /* 0 = off */
+    time_t                             sticky_renew;
+    ngx_msec_t                         sticky_wait;
+    ngx_flag_t                         sticky_strict;
+
+    ngx_uint_t                         tries;
+    ngx_msec_t                         tries_timeout;
+    ngx_msec_t                         retry_wait;
+    ngx_msec_t                         heartbeat;
+    ngx_msec_t                         connect_timeout;
+    ngx_msec_t                         send_timeout;
+    ngx_msec_t                         first_byte_timeout;
+    ngx_msec_t                         idle_timeout;
+    off_t                              max_body;
+    ngx_array_t                       *models;      /* of ..._model_t */
+    ngx_array_t                       *cors;        /* of ngx_str_t */
+
+    /* the same but for their read timeout: before and after the commit */
+
+    ngx_http_upstream_conf_t           upstream;
+    ngx_http_upstream_conf_t           streaming;
+} ngx_http_claude_relay_loc_conf_t;
+
+
+/* a way into the relay: method and path to operation */
+
+typedef struct {
+    ncr_op_e                           op;
+    ngx_uint_t                         methods;
+    ngx_str_t                          path;    /* of r->uri, from "/v1" */
+    ngx_str_t                          prefix;  /* what stood before it */
+    ngx_str_t                          id;      /* last part, if any */
+} ngx_http_claude_relay_route_t;
+
+
+/* one attempt, for the trail */
+
+typedef struct {
+    ngx_str_t                          account;
+    ngx_uint_t                         status;
+    ncr_class_e                        class;
+    ngx_msec_t                         ms;
+} ngx_http_claude_relay_attempt_t;
+
+
+/* the best failed answer so far, kept to be given if no account is left */
+
+typedef struct {
+    ngx_uint_t                         status;
+    ngx_str_t                          status_line;
+    ngx_list_t                         headers;
+    ngx_str_t                          body;
+    ncr_class_e                        class;
+    unsigned                           set:1;
+    unsigned                           cut:1;
+} ngx_http_claude_relay_saved_t;
+
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_STICKY_NONE = 0,
+    NGX_HTTP_CLAUDE_RELAY_STICKY_MISS,
+    NGX_HTTP_CLAUDE_RELAY_STICKY_HIT,
+    NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED
+} ngx_http_claude_relay_sticky_e;
+
+
+typedef void (*ngx_http_claude_relay_dial_pt)(void *data, ngx_int_t rc);
+
+
+/* the making of a connection; see ngx_http_claude_relay_dial.c */
+
+struct ngx_http_claude_relay_dial_s {
+    ngx_http_claude_relay_target_t    *target;
+    ngx_http_claude_relay_main_conf_t *rmcf;
+    ngx_resolver_t                    *resolver;
+    ngx_msec_t                         resolver_timeout;
+    ngx_msec_t                         timeout;
+    ngx_log_t                         *log;
+
+    void                              *data;
+    ngx_http_claude_relay_dial_pt      handler;
+
+    /* the outcome */
+
+    ngx_connection_t                  *connection;
+    ncr_reply_kind_e                   failure; /* CONNECT, TLS, TIMEOUT */
+    unsigned                           cached:1;
+
+    /* private */
+
+    ngx_resolver_ctx_t                *resolving;
+    ngx_addr_t                        *addrs;
+    ngx_uint_t                         naddrs;
+    ngx_uint_t                         next;
+    ngx_uint_t                         left;
+    ngx_peer_connection_t              peer;
+    ngx_event_t                        deadline;
+    ngx_pool_t                        *pool;    /* of resolved addresses */
+    ngx_int_t                          rc;
+    unsigned                           active:1;
+    unsigned                           starting:1;
+};
+
+
+struct ngx_http_claude_relay_ctx_s {
+    ngx_http_request_t                *request;
+    ngx_http_claude_relay_route_t      route;
+    ngx_http_claude_relay_key_t       *key;
+    ngx_str_t                          request_id;
+
+    /* the client's request */
+
+    ncr_anthropic_request_t           *scan;
+    ngx_str_t                          model;
+    ncr_str_t                          family;
+    off_t                              body_length;
+    u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
+    u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
+    ngx_str_t                          args;
+
+    /* the pool */
+
+    ngx_http_claude_relay_account_t   *account;
+    ngx_http_claude_relay_account_t   *attempt_account; /* of this attempt */
+    ngx_http_claude_relay_lease_t     *lease;
+    ngx_uint_t                         ntried;
+    ngx_uint_t                        *tried;   /* bits by account index */
+    ngx_http_claude_relay_sticky_e     sticky;
+    ncr_class_e                        moved;   /* why, if MOVED */
+    ncr_msec_t                         soonest; /* when waiting may help */
+    ncr_msec_t                         soonest_any; /* tried ones too */
+    ncr_class_e                        refusal; /* why nobody is left */
+    ngx_queue_t                        waiting;
+    ngx_msec_t                         wait_until;
+    ngx_msec_t                         retry_wait;  /* what is left of it */
+    ngx_uint_t                         nattempts;
+
+    /* attempts */
+
+    ngx_array_t                        attempts;
+    ngx_http_claude_relay_dial_t       dial;
+    ngx_event_t                        ev;      /* next attempt */
+    ngx_connection_t                  *ready;
+    ngx_msec_t                         started; /* of the whole */
+    ngx_msec_t                         attempt_at;
+    ncr_msec_t                         attempt_wall;
+    ngx_http_claude_relay_saved_t      saved;
+
+    /* the upstream's answer */
+
+    ngx_http_status_t                  status;
+    ngx_uint_t                         nheaders;
+    ngx_uint_t                         sanitized;   /* status kept */
+    ngx_http_chunked_t                 chunked;
+    ngx_http_chunked_t                 peek_chunked;
+    u_char                            *peek;
+    off_t                              peek_left;
+    u_char                            *peek_body;   /* dechunked so far */
+    size_t                             npeek_body;
+    ncr_limits_t                       limits;
+    ncr_verdict_t                      verdict;
+    ncr_anthropic_answer_t            *answer;
+    ngx_msec_t                         header_at;
+
+    /* streaming */
+
+    size_t                             skip;    /* bytes observed already */
+
+    ngx_event_t                        beat;
+    ngx_buf_t                         *beat_buf;
+    ngx_msec_t                         last_out;
+
+    /* for the log */
+
+    ncr_usage_t                        usage;
+    ngx_msec_t                         ttft;
+    uint64_t                           own_ns;
+    uint64_t                           own_from;
+    ncr_class_e                        error;
+
+    ngx_str_t                          page;    /* instead of nginx's own */
+
+    unsigned                           own_reply:1;
+    unsigned                           committed:1;
+    unsigned                           has_session:1;
+    unsigned                           has_id:1;
+    unsigned                           scan_failed:1;
+    unsigned                           parked:1;
+    unsigned                           relaunching:1;
+    unsigned                           headers_done:1;
+    unsigned                           peeking:1;
+    unsigned                           peek_end:1;  /* the body's end is seen */
+    unsigned                           judged:1;    /* verdict is set */
+    unsigned                           decided:1;   /* and it goes on */
+    unsigned                           stale:1;     /* a kept one was dead */
+    unsigned                           finished:1;
+    unsigned                           stream:1;
+    unsigned                           head:1;
+    unsigned                           background:1;
+    unsigned                           fresh:1;     /* no kept connection */
+    unsigned                           waited:1;
+    unsigned                           in_queue:1;
+    unsigned                           encoded:1;   /* content-encoding */
+    unsigned                           page_sent:1;
+    unsigned                           saved_now:1; /* by this attempt */
+    unsigned                           strict:1;    /* bound, and stuck */
+    unsigned                           until_close:1;
+    unsigned                           has_ttft:1;
+};
+
+
+extern ngx_module_t  ngx_http_claude_relay_module;
+
+
+/* handler.c: a request comes in */
+
+ngx_int_t ngx_http_claude_relay_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_claude_relay_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+void ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx);
+
+/* route.c */
+
+ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
+    ngx_http_claude_relay_route_t *route);
+
+/* auth.c: NGX_OK, or the message of a 401 in *why */
+
+ngx_int_t ngx_http_claude_relay_auth(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char **why);
+
+/* session.c */
+
+void ngx_http_claude_relay_session(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_uint_t ngx_http_claude_relay_session_header(ngx_http_request_t *r,
+    ngx_str_t *value);
+void ngx_http_claude_relay_id_key(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *id);
+ngx_str_t *ngx_http_claude_relay_find_header(ngx_http_request_t *r,
+    const char *name);
+
+/* local.c: answers of our own */
+
+ngx_int_t ngx_http_claude_relay_local(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_str_t *body);
+ngx_int_t ngx_http_claude_relay_error(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message,
+    time_t retry_after);
+ngx_int_t ngx_http_claude_relay_add_header(ngx_http_request_t *r,
+    const char *name, ngx_str_t *value);
+ngx_int_t ngx_http_claude_relay_common_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_filter_init(ngx_conf_t *cf);
+
+/* models.c */
+
+ngx_int_t ngx_http_claude_relay_models(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+char *ngx_http_claude_relay_set_models(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* health.c */
+
+ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+
+/* upstream.c: attempts */
+
+ngx_http_upstream_srv_conf_t *ngx_http_claude_relay_upstream(void);
+void ngx_http_claude_relay_start(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status);
+void ngx_http_claude_relay_resume(ngx_event_t *ev);
+void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status, ncr_class_e class);
+
+/* reply.c: the upstream's header, judged before it is committed */
+
+ngx_int_t ngx_http_claude_relay_process_status(ngx_http_request_t *r);
+void ngx_http_claude_relay_judge(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ncr_reply_kind_e kind);
+void ngx_http_claude_relay_save(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_send_saved(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_parse_chunked(ngx_http_request_t *r,
+    ngx_buf_t *b, ngx_http_chunked_t *chunked);
+
+/* request.c: what is sent upstream */
+
+ngx_int_t ngx_http_claude_relay_create_request(ngx_http_request_t *r);
+
+/* stream.c: the committed answer passes by */
+
+ngx_int_t ngx_http_claude_relay_filter_start(void *data);
+ngx_int_t ngx_http_claude_relay_filter(void *data, ssize_t bytes);
+void ngx_http_claude_relay_broken(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_int_t rc);
+void ngx_http_claude_relay_finish(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
+/* dial.c */
+
+void ngx_http_claude_relay_target_init(ngx_http_claude_relay_target_t *target);
+ngx_int_t ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
+    ngx_uint_t fresh);
+void ngx_http_claude_relay_dial_cancel(ngx_http_claude_relay_dial_t *dial);
+ngx_int_t ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_target_t *target, ngx_connection_t *c);
+char *ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* zone.c */
+
+char *ngx_http_claude_relay_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_claude_relay_zone_init_module(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle);
+void ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle);
+
+/* pool.c: NGX_OK: ctx->account is leased; NGX_AGAIN: wait; NGX_DECLINED */
+
+ngx_int_t ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_release(ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status);
+void ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status);
+void ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *id);
+void ngx_http_claude_relay_wait(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_msec_t timeout);
+void ngx_http_claude_relay_unwait(ngx_http_claude_relay_ctx_t *ctx);
+ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
+    ncr_op_e op, ngx_str_t *model);
+
+/* account.c, key.c: the blocks of nginx.conf */
+
+char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_accounts_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *secret);
+
+/* variables.c */
+
+ngx_int_t ngx_http_claude_relay_add_variables(ngx_conf_t *cf);
+
+/* time */
+
+ncr_msec_t ngx_http_claude_relay_now(void);
+uint64_t ngx_http_claude_relay_clock(void);
+
+
+#endif /* _NGX_HTTP_CLAUDE_RELAY_H_INCLUDED_ */

@@ -1,0 +1,849 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The connector: a target's name to a connection that is ready to be written
+ * to, TCP and TLS, under one deadline; and the connections that are kept
+ * between requests.  A target belongs to one account, so two accounts never
+ * share a connection or a TLS session.
+ *
+ * The stock keepalive module matches connections by address only, which
+ * mixes up names that share an address; hence this one.
+ */
+
+
+#include "ngx_http_claude_relay.h"
+
+
+/* a kept connection; lies in the connection's own pool */
+
+typedef struct {
+    ngx_queue_t                        queue;
+    ngx_http_claude_relay_target_t    *target;
+    ngx_connection_t                  *connection;
+} ngx_http_claude_relay_idle_t;
+
+
+static ngx_connection_t *ngx_http_claude_relay_idle_take(
+    ngx_http_claude_relay_dial_t *dial);
+static void ngx_http_claude_relay_idle_handler(ngx_event_t *rev);
+static void ngx_http_claude_relay_idle_close(
+    ngx_http_claude_relay_idle_t *idle);
+static void ngx_http_claude_relay_close(ngx_connection_t *c);
+static void ngx_http_claude_relay_dial_done(
+    ngx_http_claude_relay_dial_t *dial, ngx_int_t rc);
+static void ngx_http_claude_relay_dial_deadline(ngx_event_t *ev);
+static ngx_int_t ngx_http_claude_relay_dial_resolve(
+    ngx_http_claude_relay_dial_t *dial);
+static void ngx_http_claude_relay_dial_resolved(ngx_resolver_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_dial_addrs(
+    ngx_http_claude_relay_dial_t *dial, ngx_resolver_ctx_t *ctx);
+static void ngx_http_claude_relay_dial_next(
+    ngx_http_claude_relay_dial_t *dial);
+static void ngx_http_claude_relay_dial_handler(ngx_event_t *ev);
+static void ngx_http_claude_relay_dial_connected(
+    ngx_http_claude_relay_dial_t *dial);
+static void ngx_http_claude_relay_dial_tls(ngx_http_claude_relay_dial_t *dial);
+static void ngx_http_claude_relay_dial_handshaked(ngx_connection_t *c);
+static ngx_int_t ngx_http_claude_relay_dial_verify(
+    ngx_http_claude_relay_dial_t *dial, ngx_connection_t *c);
+static void ngx_http_claude_relay_save_session(ngx_connection_t *c);
+static void ngx_http_claude_relay_dummy_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_claude_relay_socket_error(ngx_connection_t *c);
+
+
+/* where a connection's target is found while it changes hands */
+static int  ngx_http_claude_relay_ssl_index = -1;
+
+
+/* system bundles, first that exists; Debian, Red Hat, Alpine and BSD */
+
+static char  *ngx_http_claude_relay_bundles[] = {
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+    NULL
+};
+
+
+void
+ngx_http_claude_relay_target_init(ngx_http_claude_relay_target_t *target)
+{
+    ngx_queue_init(&target->idle);
+}
+
+
+/*
+ * NGX_OK: dial->connection is there; NGX_AGAIN: handler will be called once;
+ * NGX_ERROR: dial->failure tells what went wrong.  fresh: no kept one.
+ */
+
+ngx_int_t
+ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
+    ngx_uint_t fresh)
+{
+    dial->connection = NULL;
+    dial->cached = 0;
+    dial->failure = NCR_REPLY_CONNECT;
+
+    if (!fresh) {
+        dial->connection = ngx_http_claude_relay_idle_take(dial);
+
+        if (dial->connection) {
+            dial->cached = 1;
+            return NGX_OK;
+        }
+    }
+
+    dial->active = 1;
+    dial->starting = 1;
+    dial->rc = NGX_AGAIN;
+    dial->pool = NULL;
+    dial->resolving = NULL;
+
+    dial->addrs = dial->target->addrs;
+    dial->naddrs = dial->target->naddrs;
+
+    ngx_memzero(&dial->deadline, sizeof(ngx_event_t));
+    dial->deadline.handler = ngx_http_claude_relay_dial_deadline;
+    dial->deadline.data = dial;
+    dial->deadline.log = dial->log;
+
+    ngx_add_timer(&dial->deadline, dial->timeout);
+
+    if (ngx_http_claude_relay_dial_resolve(dial) == NGX_DECLINED) {
+        dial->next = dial->naddrs ? dial->target->turn++ % dial->naddrs : 0;
+        dial->left = dial->naddrs;
+
+        ngx_http_claude_relay_dial_next(dial);
+    }
+
+    dial->starting = 0;
+
+    return dial->rc;
+}
+
+
+void
+ngx_http_claude_relay_dial_cancel(ngx_http_claude_relay_dial_t *dial)
+{
+    if (!dial->active) {
+        return;
+    }
+
+    dial->active = 0;
+
+    if (dial->deadline.timer_set) {
+        ngx_del_timer(&dial->deadline);
+    }
+
+    if (dial->resolving) {
+        ngx_resolve_name_done(dial->resolving);
+        dial->resolving = NULL;
+    }
+
+    if (dial->peer.connection) {
+        ngx_http_claude_relay_close(dial->peer.connection);
+        dial->peer.connection = NULL;
+    }
+
+    if (dial->pool) {
+        ngx_destroy_pool(dial->pool);
+        dial->pool = NULL;
+    }
+}
+
+
+static void
+ngx_http_claude_relay_dial_done(ngx_http_claude_relay_dial_t *dial,
+    ngx_int_t rc)
+{
+    ngx_connection_t  *c;
+
+    if (rc == NGX_OK) {
+        c = dial->peer.connection;
+        dial->peer.connection = NULL;
+        dial->connection = c;
+
+        c->read->handler = ngx_http_claude_relay_dummy_handler;
+        c->write->handler = ngx_http_claude_relay_dummy_handler;
+    }
+
+    ngx_http_claude_relay_dial_cancel(dial);
+
+    if (dial->starting) {
+        dial->rc = rc;
+        return;
+    }
+
+    dial->handler(dial->data, rc);
+}
+
+
+static void
+ngx_http_claude_relay_dial_deadline(ngx_event_t *ev)
+{
+    ngx_http_claude_relay_dial_t  *dial = ev->data;
+
+    ngx_log_error(NGX_LOG_ERR, dial->log, NGX_ETIMEDOUT,
+                  "connecting to \"%V:%d\" timed out",
+                  &dial->target->host, (int) dial->target->port);
+
+    ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+}
+
+
+/* NGX_DECLINED: no resolver, or no name: the configured addresses do */
+
+static ngx_int_t
+ngx_http_claude_relay_dial_resolve(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_resolver_ctx_t  *ctx;
+
+    if (dial->target->literal || dial->resolver == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_resolve_start(dial->resolver, NULL);
+
+    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
+        return NGX_DECLINED;
+    }
+
+    ctx->name = dial->target->host;
+    ctx->handler = ngx_http_claude_relay_dial_resolved;
+    ctx->data = dial;
+    ctx->timeout = dial->resolver_timeout;
+
+    dial->resolving = ctx;
+
+    if (ngx_resolve_name(ctx) != NGX_OK) {
+        dial->resolving = NULL;
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_dial_resolved(ngx_resolver_ctx_t *ctx)
+{
+    ngx_http_claude_relay_dial_t  *dial = ctx->data;
+
+    if (ctx->state) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, 0,
+                      "\"%V\" could not be resolved (%i: %s)%s", &ctx->name,
+                      ctx->state, ngx_resolver_strerror(ctx->state),
+                      dial->naddrs ? ", using the addresses known at start"
+                                   : "");
+
+    } else if (ngx_http_claude_relay_dial_addrs(dial, ctx) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, 0, "no memory for addresses");
+    }
+
+    ngx_resolve_name_done(ctx);
+    dial->resolving = NULL;
+
+    dial->next = dial->naddrs ? dial->target->turn++ % dial->naddrs : 0;
+    dial->left = dial->naddrs;
+
+    ngx_http_claude_relay_dial_next(dial);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_dial_addrs(ngx_http_claude_relay_dial_t *dial,
+    ngx_resolver_ctx_t *ctx)
+{
+    u_char      *p;
+    ngx_addr_t  *addrs;
+    ngx_uint_t   i;
+
+    dial->pool = ngx_create_pool(1024, dial->log);
+    if (dial->pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    addrs = ngx_pcalloc(dial->pool, ctx->naddrs * sizeof(ngx_addr_t));
+    if (addrs == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < ctx->naddrs; i++) {
+
+        addrs[i].socklen = ctx->addrs[i].socklen;
+        addrs[i].sockaddr = ngx_palloc(dial->pool, addrs[i].socklen);
+        p = ngx_pnalloc(dial->pool, NGX_SOCKADDR_STRLEN);
+
+        if (addrs[i].sockaddr == NULL || p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(addrs[i].sockaddr, ctx->addrs[i].sockaddr,
+                   addrs[i].socklen);
+        ngx_inet_set_port(addrs[i].sockaddr, dial->target->port);
+
+        addrs[i].name.data = p;
+        addrs[i].name.len = ngx_sock_ntop(addrs[i].sockaddr, addrs[i].socklen,
+                                          p, NGX_SOCKADDR_STRLEN, 1);
+    }
+
+    dial->addrs = addrs;
+    dial->naddrs = ctx->naddrs;
+
+    return NGX_OK;
+}
+
+
+/* each address has its try, all within the one deadline */
+
+static void
+ngx_http_claude_relay_dial_next(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_int_t               rc;
+    ngx_addr_t             *addr;
+    ngx_connection_t       *c;
+    ngx_peer_connection_t  *pc;
+
+    pc = &dial->peer;
+
+    while (dial->left) {
+
+        addr = &dial->addrs[dial->next];
+        dial->next = (dial->next + 1) % dial->naddrs;
+        dial->left--;
+
+        ngx_memzero(pc, sizeof(ngx_peer_connection_t));
+
+        pc->sockaddr = addr->sockaddr;
+        pc->socklen = addr->socklen;
+        pc->name = &addr->name;
+        pc->get = ngx_event_get_peer;
+        pc->log = dial->log;
+        pc->log_error = NGX_ERROR_ERR;
+
+        rc = ngx_event_connect_peer(pc);
+
+        if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
+
+            if (pc->connection) {
+                ngx_http_claude_relay_close(pc->connection);
+                pc->connection = NULL;
+            }
+
+            continue;
+        }
+
+        c = pc->connection;
+
+        c->pool = ngx_create_pool(256, dial->log);
+
+        if (c->pool == NULL) {
+            ngx_http_claude_relay_close(c);
+            pc->connection = NULL;
+            break;
+        }
+
+        c->data = dial;
+        c->read->handler = ngx_http_claude_relay_dial_handler;
+        c->write->handler = ngx_http_claude_relay_dial_handler;
+
+        if (rc == NGX_OK) {
+            ngx_http_claude_relay_dial_connected(dial);
+        }
+
+        return;
+    }
+
+    if (dial->naddrs == 0) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, 0, "no address of \"%V\" known",
+                      &dial->target->host);
+    }
+
+    ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+}
+
+
+static void
+ngx_http_claude_relay_dial_handler(ngx_event_t *ev)
+{
+    ngx_connection_t              *c;
+    ngx_http_claude_relay_dial_t  *dial;
+
+    c = ev->data;
+    dial = c->data;
+
+    if (ngx_http_claude_relay_socket_error(c) != NGX_OK) {
+        ngx_http_claude_relay_close(c);
+        dial->peer.connection = NULL;
+        ngx_http_claude_relay_dial_next(dial);
+        return;
+    }
+
+    if (!ev->write) {
+        return;
+    }
+
+    ngx_http_claude_relay_dial_connected(dial);
+}
+
+
+static void
+ngx_http_claude_relay_dial_connected(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_connection_t  *c;
+
+    c = dial->peer.connection;
+
+    c->read->handler = ngx_http_claude_relay_dummy_handler;
+    c->write->handler = ngx_http_claude_relay_dummy_handler;
+
+    if (ngx_tcp_nodelay(c) != NGX_OK) {
+        ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+        return;
+    }
+
+    if (dial->target->tls) {
+        ngx_http_claude_relay_dial_tls(dial);
+        return;
+    }
+
+    ngx_http_claude_relay_dial_done(dial, NGX_OK);
+}
+
+
+static void
+ngx_http_claude_relay_dial_tls(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_connection_t                *c;
+    ngx_http_claude_relay_target_t  *t;
+
+    c = dial->peer.connection;
+    t = dial->target;
+
+    dial->failure = NCR_REPLY_TLS;
+
+    if (ngx_ssl_create_connection(dial->rmcf->ssl, c,
+                                  NGX_SSL_BUFFER|NGX_SSL_CLIENT)
+        != NGX_OK)
+    {
+        ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+        return;
+    }
+
+    if (SSL_set_ex_data(c->ssl->connection, ngx_http_claude_relay_ssl_index, t)
+        == 0)
+    {
+        ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+        return;
+    }
+
+    c->ssl->save_session = ngx_http_claude_relay_save_session;
+
+    /* RFC 6066: no literal addresses in SNI */
+
+    if (!t->literal
+        && SSL_set_tlsext_host_name(c->ssl->connection, (char *) t->sni.data)
+           == 0)
+    {
+        ngx_ssl_error(NGX_LOG_ERR, dial->log, 0,
+                      "SSL_set_tlsext_host_name() failed");
+        ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+        return;
+    }
+
+    if (t->session && ngx_ssl_set_session(c, t->session) != NGX_OK) {
+        ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+        return;
+    }
+
+    c->sendfile = 0;
+    c->log->action = "SSL handshaking to upstream";
+
+    if (ngx_ssl_handshake(c) == NGX_AGAIN) {
+        c->ssl->handler = ngx_http_claude_relay_dial_handshaked;
+        return;
+    }
+
+    ngx_http_claude_relay_dial_handshaked(c);
+}
+
+
+static void
+ngx_http_claude_relay_dial_handshaked(ngx_connection_t *c)
+{
+    ngx_http_claude_relay_dial_t  *dial;
+
+    dial = c->data;
+
+    if (!c->ssl->handshaked
+        || ngx_http_claude_relay_dial_verify(dial, c) != NGX_OK)
+    {
+        ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+        return;
+    }
+
+    /* encrypted bytes cannot be sent from a file */
+    c->sendfile = 0;
+
+    ngx_http_claude_relay_dial_done(dial, NGX_OK);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_dial_verify(ngx_http_claude_relay_dial_t *dial,
+    ngx_connection_t *c)
+{
+    int                              ok;
+    long                             rc;
+    X509                            *cert;
+    ngx_http_claude_relay_target_t  *t;
+
+    t = dial->target;
+
+    if (!dial->rmcf->ssl_verify) {
+        return NGX_OK;
+    }
+
+    rc = SSL_get_verify_result(c->ssl->connection);
+
+    if (rc != X509_V_OK) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, 0,
+                      "certificate of \"%V\" could not be verified: (%l:%s)",
+                      &t->host, rc, X509_verify_cert_error_string(rc));
+        return NGX_ERROR;
+    }
+
+    if (!t->literal) {
+
+        if (ngx_ssl_check_host(c, &t->sni) == NGX_OK) {
+            return NGX_OK;
+        }
+
+    } else {
+
+        cert = SSL_get_peer_certificate(c->ssl->connection);
+
+        if (cert) {
+            ok = X509_check_ip_asc(cert, (char *) t->sni.data, 0);
+            X509_free(cert);
+
+            if (ok == 1) {
+                return NGX_OK;
+            }
+        }
+    }
+
+    ngx_log_error(NGX_LOG_ERR, dial->log, 0,
+                  "certificate does not match \"%V\"", &t->host);
+
+    return NGX_ERROR;
+}
+
+
+/* TLS 1.3 sends its tickets after the handshake, at any time */
+
+static void
+ngx_http_claude_relay_save_session(ngx_connection_t *c)
+{
+    ngx_ssl_session_t               *session;
+    ngx_http_claude_relay_target_t  *t;
+
+    t = SSL_get_ex_data(c->ssl->connection, ngx_http_claude_relay_ssl_index);
+
+    session = ngx_ssl_get_session(c);
+
+    if (t == NULL || session == NULL) {
+        return;
+    }
+
+    if (t->session) {
+        ngx_ssl_free_session(t->session);
+    }
+
+    t->session = session;
+}
+
+
+static void
+ngx_http_claude_relay_dummy_handler(ngx_event_t *ev)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_EVENT, ev->log, 0,
+                   "claude relay dummy handler");
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_socket_error(ngx_connection_t *c)
+{
+    int        err;
+    socklen_t  len;
+
+    err = 0;
+    len = sizeof(int);
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
+        err = ngx_socket_errno;
+    }
+
+    if (err) {
+        c->log->action = "connecting to upstream";
+        (void) ngx_connection_error(c, err, "connect() failed");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_close(ngx_connection_t *c)
+{
+    if (c->ssl) {
+        c->ssl->no_wait_shutdown = 1;
+        c->ssl->no_send_shutdown = 1;
+        (void) ngx_ssl_shutdown(c);
+    }
+
+    if (c->pool) {
+        ngx_destroy_pool(c->pool);
+        c->pool = NULL;
+    }
+
+    ngx_close_connection(c);
+}
+
+
+static ngx_connection_t *
+ngx_http_claude_relay_idle_take(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_queue_t                   *q;
+    ngx_connection_t              *c;
+    ngx_http_claude_relay_idle_t  *idle;
+
+    if (ngx_queue_empty(&dial->target->idle)) {
+        return NULL;
+    }
+
+    q = ngx_queue_head(&dial->target->idle);
+    ngx_queue_remove(q);
+    dial->target->nidle--;
+
+    idle = ngx_queue_data(q, ngx_http_claude_relay_idle_t, queue);
+    c = idle->connection;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    c->idle = 0;
+    c->sent = 0;
+    c->data = NULL;
+    c->log = dial->log;
+    c->read->log = dial->log;
+    c->write->log = dial->log;
+    c->pool->log = dial->log;
+
+    return c;
+}
+
+
+/* NGX_OK: the connection is kept and no longer the caller's */
+
+ngx_int_t
+ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_target_t *target, ngx_connection_t *c)
+{
+    ngx_queue_t                   *q;
+    ngx_http_claude_relay_idle_t  *idle;
+
+    if (rmcf->keepalive == 0
+        || ngx_terminate || ngx_exiting
+        || c->read->eof || c->read->error || c->read->timedout
+        || c->write->error || c->write->timedout
+        || c->buffered)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    idle = ngx_palloc(c->pool, sizeof(ngx_http_claude_relay_idle_t));
+    if (idle == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (target->nidle >= rmcf->keepalive) {
+        q = ngx_queue_last(&target->idle);
+        ngx_http_claude_relay_idle_close(
+                     ngx_queue_data(q, ngx_http_claude_relay_idle_t, queue));
+    }
+
+    idle->target = target;
+    idle->connection = c;
+
+    ngx_queue_insert_head(&target->idle, &idle->queue);
+    target->nidle++;
+
+    if (c->read->timer_set) {
+        c->read->delayed = 0;
+        ngx_del_timer(c->read);
+    }
+
+    if (c->write->timer_set) {
+        ngx_del_timer(c->write);
+    }
+
+    ngx_add_timer(c->read, rmcf->keepalive_timeout);
+
+    c->write->handler = ngx_http_claude_relay_dummy_handler;
+    c->read->handler = ngx_http_claude_relay_idle_handler;
+
+    c->data = idle;
+    c->idle = 1;
+    c->log = ngx_cycle->log;
+    c->read->log = ngx_cycle->log;
+    c->write->log = ngx_cycle->log;
+    c->pool->log = ngx_cycle->log;
+
+    if (c->read->ready) {
+        ngx_http_claude_relay_idle_handler(c->read);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_idle_handler(ngx_event_t *rev)
+{
+    int                n;
+    char               buf[1];
+    ngx_connection_t  *c;
+
+    c = rev->data;
+
+    if (!c->close && !rev->timedout) {
+
+        n = recv(c->fd, buf, 1, MSG_PEEK);
+
+        if (n == -1 && ngx_socket_errno == NGX_EAGAIN) {
+            rev->ready = 0;
+
+            if (ngx_handle_read_event(rev, 0) == NGX_OK) {
+                return;
+            }
+        }
+    }
+
+    ngx_http_claude_relay_idle_close(c->data);
+}
+
+
+static void
+ngx_http_claude_relay_idle_close(ngx_http_claude_relay_idle_t *idle)
+{
+    ngx_connection_t  *c;
+
+    c = idle->connection;
+
+    ngx_queue_remove(&idle->queue);
+    idle->target->nidle--;
+
+    if (c->ssl) {
+        c->ssl->no_wait_shutdown = 1;
+        (void) ngx_ssl_shutdown(c);
+    }
+
+    ngx_destroy_pool(c->pool);
+    ngx_close_connection(c);
+}
+
+
+/* one context for all targets: trust is the operator's, not the account's */
+
+char *
+ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_uint_t           i;
+    ngx_file_info_t      fi;
+    ngx_pool_cleanup_t  *cln;
+
+    rmcf->ssl = ngx_pcalloc(cf->pool, sizeof(ngx_ssl_t));
+    if (rmcf->ssl == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    rmcf->ssl->log = cf->log;
+
+    if (ngx_ssl_create(rmcf->ssl, rmcf->ssl_protocols, NULL) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        ngx_ssl_cleanup_ctx(rmcf->ssl);
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_ssl_cleanup_ctx;
+    cln->data = rmcf->ssl;
+
+    if (rmcf->ssl_ciphers.len
+        && ngx_ssl_ciphers(cf, rmcf->ssl, &rmcf->ssl_ciphers, 0) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_claude_relay_ssl_index == -1) {
+        ngx_http_claude_relay_ssl_index = SSL_get_ex_new_index(0, NULL, NULL,
+                                                               NULL, NULL);
+    }
+
+    if (ngx_http_claude_relay_ssl_index == -1
+        || ngx_ssl_client_session_cache(cf, rmcf->ssl, 1) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (!rmcf->ssl_verify) {
+        return NGX_CONF_OK;
+    }
+
+    for (i = 0;
+         rmcf->ssl_trusted.len == 0 && ngx_http_claude_relay_bundles[i];
+         i++)
+    {
+        if (ngx_file_info(ngx_http_claude_relay_bundles[i], &fi)
+            != NGX_FILE_ERROR)
+        {
+            rmcf->ssl_trusted.data =
+                                  (u_char *) ngx_http_claude_relay_bundles[i];
+            rmcf->ssl_trusted.len = ngx_strlen(rmcf->ssl_trusted.data);
+        }
+    }
+
+    if (rmcf->ssl_trusted.len == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "no bundle of trusted certificates was found, set "
+                      "\"claude_relay_ssl_trusted_certificate\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_ssl_trusted_certificate(cf, rmcf->ssl, &rmcf->ssl_trusted,
+                                    rmcf->ssl_verify_depth)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}

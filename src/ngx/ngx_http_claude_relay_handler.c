@@ -1,0 +1,448 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * A request comes in: route, key, then its body, which is scanned while it
+ * arrives and goes on unchanged.
+ */
+
+
+#include "ngx_http_claude_relay_zone.h"
+
+#include <time.h>
+
+
+/* larger than what a pool gives from its blocks, so it can be given back */
+#define NGX_HTTP_CLAUDE_RELAY_SCAN_SIZE                                       \
+    ngx_max(sizeof(ncr_anthropic_request_t), (size_t) ngx_pagesize)
+
+
+static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
+static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_create_ctx(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_claude_relay_request_id(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_sha_cleanup(void *data);
+static void ngx_http_claude_relay_cleanup(void *data);
+
+
+static u_char  ngx_http_claude_relay_methods_get[] = "GET, HEAD";
+static u_char  ngx_http_claude_relay_methods_post[] = "POST";
+static u_char  ngx_http_claude_relay_methods_any[] = "GET, HEAD, POST, DELETE";
+
+
+uint64_t
+ngx_http_claude_relay_clock(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                           rc;
+    ngx_str_t                          *h;
+    const char                         *why;
+    ngx_http_claude_relay_ctx_t        *ctx;
+    ngx_http_claude_relay_loc_conf_t   *rlcf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    ctx = ngx_http_claude_relay_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_claude_relay_route(r, &ctx->route);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_NOT_FOUND,
+                                            "no such path on this relay");
+    }
+
+    if (rc == NGX_HTTP_NOT_ALLOWED) {
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_NOT_ALLOWED,
+                                       "method not allowed for this path");
+    }
+
+    if (r->method == NGX_HTTP_OPTIONS
+        || ctx->route.op == NCR_OP_PROBE
+        || ctx->route.op == NCR_OP_TELEMETRY)
+    {
+        return ngx_http_claude_relay_local(r, ctx);
+    }
+
+    if (ngx_http_claude_relay_auth(r, ctx, &why) != NGX_OK) {
+        ctx->error = NCR_CLASS_AUTH;
+        (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
+
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
+                                            why);
+    }
+
+    (void) ngx_atomic_fetch_add(&rmcf->zone->requests, 1);
+
+    if (ctx->route.op == NCR_OP_MODELS) {
+        rc = ngx_http_discard_request_body(r);
+        return (rc == NGX_OK) ? ngx_http_claude_relay_models(r, ctx) : rc;
+    }
+
+    if (rlcf->max_body && r->headers_in.content_length_n > rlcf->max_body) {
+        ctx->error = NCR_CLASS_CLIENT;
+        return ngx_http_claude_relay_refuse(r, ctx,
+                            NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                            "the request body is larger than this relay takes");
+    }
+
+    h = ngx_http_claude_relay_find_header(r, "x-app");
+    ctx->background = (h && ncr_str_eq(ncr(h), "cli-bg"));
+    ctx->head = (r->method == NGX_HTTP_HEAD);
+
+    if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_read_client_request_body(r,
+                                           ngx_http_claude_relay_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_refuse(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message)
+{
+    ngx_int_t  rc;
+    ngx_str_t  allow;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (status == NGX_HTTP_NOT_ALLOWED) {
+
+        allow.data = (ctx->route.methods == NGX_HTTP_POST)
+                     ? ngx_http_claude_relay_methods_post
+                     : (ctx->route.methods & NGX_HTTP_POST)
+                       ? ngx_http_claude_relay_methods_any
+                       : ngx_http_claude_relay_methods_get;
+        allow.len = ngx_strlen(allow.data);
+
+        if (ngx_http_claude_relay_add_header(r, "Allow", &allow) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ctx->error == NCR_CLASS_OK) {
+        ctx->error = NCR_CLASS_CLIENT;
+    }
+
+    return ngx_http_claude_relay_error(r, ctx, status, message, -1);
+}
+
+
+static ngx_http_claude_relay_ctx_t *
+ngx_http_claude_relay_create_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_claude_relay_ctx_t));
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+
+    if (ctx == NULL || cln == NULL) {
+        return NULL;
+    }
+
+    ctx->request = r;
+    ctx->started = ngx_current_msec;
+    ctx->ev.handler = ngx_http_claude_relay_resume;
+    ctx->ev.data = ctx;
+    ctx->ev.log = r->connection->log;
+
+    cln->handler = ngx_http_claude_relay_cleanup;
+    cln->data = ctx;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_claude_relay_module);
+
+    if (ngx_http_claude_relay_request_id(r, ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    return ctx;
+}
+
+
+/* unique, not secret: a worker's random start and a count */
+
+static ngx_int_t
+ngx_http_claude_relay_request_id(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    static u_char     seed[12];
+    static uint32_t   count;
+    static ngx_pid_t  pid;
+
+    u_char  *p;
+
+    if (pid != ngx_pid) {
+
+        if (RAND_bytes(seed, sizeof(seed)) != 1) {
+            return NGX_ERROR;
+        }
+
+        pid = ngx_pid;
+    }
+
+    p = ngx_pnalloc(r->pool, 2 * sizeof(seed) + 8);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->request_id.data = p;
+    ctx->request_id.len = 2 * sizeof(seed) + 8;
+
+    p = ngx_hex_dump(p, seed, sizeof(seed));
+    ngx_sprintf(p, "%08xD", ++count);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_str_t                          value;
+    ngx_uint_t                         hash;
+    ncr_sha256_t                      *sha;
+    ngx_pool_cleanup_t                *cln;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    if (ctx->route.op != NCR_OP_MESSAGES
+        && ctx->route.op != NCR_OP_COUNT_TOKENS)
+    {
+        return NGX_OK;
+    }
+
+    ctx->scan = ngx_palloc(r->pool, NGX_HTTP_CLAUDE_RELAY_SCAN_SIZE);
+    if (ctx->scan == NULL) {
+        return NGX_ERROR;
+    }
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    /* the prefix is hashed only if nothing better can come */
+
+    hash = rlcf->sticky_ttl
+           && !ngx_http_claude_relay_session_header(r, &value);
+
+    sha = NULL;
+
+    if (hash) {
+        cln = ngx_pool_cleanup_add(r->pool, 2 * sizeof(ncr_sha256_t));
+        if (cln == NULL) {
+            return NGX_ERROR;
+        }
+
+        sha = cln->data;
+        ngx_memzero(sha, 2 * sizeof(ncr_sha256_t));
+
+        cln->handler = ngx_http_claude_relay_sha_cleanup;
+
+        if (ncr_sha256_create(&sha[0]) != NCR_OK
+            || ncr_sha256_create(&sha[1]) != NCR_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ncr_anthropic_request_init(ctx->scan, sha, sha ? sha + 1 : NULL, 1);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_sha_cleanup(void *data)
+{
+    ncr_sha256_t  *sha = data;
+
+    ncr_sha256_free(&sha[0]);
+    ncr_sha256_free(&sha[1]);
+}
+
+
+/* sees each piece of the body once, in order, freed of its framing */
+
+ngx_int_t
+ngx_http_claude_relay_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    size_t                             n;
+    ngx_buf_t                         *b;
+    ngx_http_claude_relay_ctx_t       *ctx;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    if (ctx == NULL || ctx->request_id.len == 0 || ctx->own_reply) {
+        return NGX_OK;
+    }
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    for ( /* void */ ; in; in = in->next) {
+
+        b = in->buf;
+
+        if (!ngx_buf_in_memory(b)) {
+            continue;
+        }
+
+        n = b->last - b->pos;
+        ctx->body_length += n;
+
+        if (rlcf->max_body && ctx->body_length > rlcf->max_body) {
+            ctx->error = NCR_CLASS_CLIENT;
+            return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        }
+
+        /* what is broken is read to its end, so the connection lives on */
+
+        if (n && ctx->scan && !ctx->scan_failed
+            && ncr_anthropic_request_feed(ctx->scan, b->pos, n) != NCR_OK)
+        {
+            ctx->scan_failed = 1;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_body_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                     rc;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    ctx->own_from = ngx_http_claude_relay_clock();
+
+    rc = ngx_http_claude_relay_scan_end(r, ctx);
+
+    if (rc != NGX_OK) {
+        ngx_http_finalize_request(r, rc == NGX_DONE ? NGX_OK : rc);
+        return;
+    }
+
+    if (ctx->route.id.len) {
+        ngx_http_claude_relay_id_key(ctx, &ctx->route.id);
+        ctx->has_id = 1;
+    }
+
+    ngx_http_claude_relay_start(r, ctx);
+}
+
+
+/* NGX_OK: go on; else what finalizes the request: the answer is out */
+
+static ngx_int_t
+ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    char       buf[256];
+    ngx_int_t  rc;
+    ncr_str_t  text;
+
+    if (ctx->scan == NULL) {
+        ngx_http_claude_relay_session(r, ctx);
+        return NGX_OK;
+    }
+
+    if (ctx->scan_failed || ncr_anthropic_request_final(ctx->scan) != NCR_OK) {
+
+        ctx->error = NCR_CLASS_CLIENT;
+
+        text = ncr_anthropic_request_error(ctx->scan, buf, sizeof(buf) - 1);
+        buf[text.len] = '\0';
+
+        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST, buf,
+                                         -1);
+
+        return (rc == NGX_OK) ? NGX_DONE : rc;
+    }
+
+    ctx->model.len = ctx->scan->model.len;
+    ctx->model.data = ngx_pstrdup(r->pool, (ngx_str_t *) &ctx->scan->model);
+
+    if (ctx->model.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->family = ncr_model_family(ncr(&ctx->model));
+
+    ngx_http_claude_relay_session(r, ctx);
+
+    (void) ngx_pfree(r->pool, ctx->scan);
+    ctx->scan = NULL;
+
+    return NGX_OK;
+}
+
+
+/* lets go of everything that outlives a callback; safe to call twice */
+
+void
+ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_unwait(ctx);
+    ngx_http_claude_relay_dial_cancel(&ctx->dial);
+
+    if (ctx->beat.timer_set) {
+        ngx_del_timer(&ctx->beat);
+    }
+
+    ngx_http_claude_relay_release(ctx);
+}
+
+
+static void
+ngx_http_claude_relay_cleanup(void *data)
+{
+    ngx_http_claude_relay_ctx_t  *ctx = data;
+
+    ngx_http_claude_relay_forget(ctx);
+
+    if (ctx->ready) {
+
+        /* made, and never handed over */
+
+        ngx_destroy_pool(ctx->ready->pool);
+        ngx_close_connection(ctx->ready);
+        ctx->ready = NULL;
+    }
+}

@@ -1,0 +1,646 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * Who takes the request: sessions, eligibility, policy and leases, under the
+ * zone's lock; and what an attempt taught about its account.
+ */
+
+
+#include "ngx_http_claude_relay_zone.h"
+
+
+/* candidates looked at in one pick; more accounts than this in one pool are
+ * taken by turns */
+#define NGX_HTTP_CLAUDE_RELAY_CANDIDATES  256
+
+#define NGX_HTTP_CLAUDE_RELAY_ID_TTL      ((ncr_msec_t) 30 * 86400 * 1000)
+
+
+typedef struct {
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+    ngx_http_claude_relay_loc_conf_t   *rlcf;
+    ncr_msec_t                          now;
+    ngx_uint_t                          n;
+    ngx_uint_t                          full;       /* eligible, no slot */
+    ngx_uint_t                          probed;
+    ngx_uint_t                          tried;
+    ngx_uint_t                          resting;
+    ncr_candidate_t                     list[NGX_HTTP_CLAUDE_RELAY_CANDIDATES];
+} ngx_http_claude_relay_choice_t;
+
+
+static ngx_int_t ngx_http_claude_relay_pick_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
+static ngx_int_t ngx_http_claude_relay_pick_bond_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
+    ngx_http_claude_relay_bond_t *bond);
+static void ngx_http_claude_relay_collect_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
+static ngx_int_t ngx_http_claude_relay_take_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
+    ngx_http_claude_relay_account_t *a, ncr_eligible_e e);
+static ngx_uint_t ngx_http_claude_relay_allowed(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_loc_conf_t *rlcf,
+    ngx_http_claude_relay_account_t *a);
+static ngx_uint_t ngx_http_claude_relay_full(
+    ngx_http_claude_relay_account_t *a);
+static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
+    ncr_msec_t now);
+
+
+#define ngx_http_claude_relay_tried(ctx, a)                                   \
+    ((ctx)->tried && ((ctx)->tried[(a)->index / (8 * sizeof(ngx_uint_t))]     \
+        & ((ngx_uint_t) 1 << ((a)->index % (8 * sizeof(ngx_uint_t))))))
+
+
+ncr_msec_t
+ngx_http_claude_relay_now(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (ncr_msec_t) tp->sec * 1000 + tp->msec;
+}
+
+
+/*
+ * NGX_OK: ctx->account is leased.  NGX_AGAIN: a slot may come free, or a
+ * probe may end, wait.  NGX_DECLINED: nobody; ctx->refusal tells why and
+ * ctx->soonest when, 0 if time does not help.
+ */
+
+ngx_int_t
+ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                        rc;
+    ngx_http_request_t              *r;
+    ngx_http_claude_relay_choice_t   ch;
+
+    r = ctx->request;
+
+    ch.rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+    ch.rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+    ch.now = ngx_http_claude_relay_now();
+    ch.n = 0;
+    ch.full = 0;
+    ch.probed = 0;
+    ch.tried = 0;
+    ch.resting = 0;
+
+    ctx->soonest = 0;
+    ctx->soonest_any = 0;
+    ctx->refusal = NCR_CLASS_OK;
+
+    ngx_shmtx_lock(&ch.rmcf->shpool->mutex);
+
+    rc = ngx_http_claude_relay_pick_locked(ctx, &ch);
+
+    ngx_shmtx_unlock(&ch.rmcf->shpool->mutex);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch)
+{
+    ngx_int_t                          rc;
+    ngx_uint_t                         i;
+    ncr_eligible_e                     e;
+    ngx_http_claude_relay_bond_t      *bond;
+    ngx_http_claude_relay_zone_t      *zone;
+    ngx_http_claude_relay_account_t  **a;
+
+    zone = ch->rmcf->zone;
+
+    if (ctx->has_id) {
+
+        bond = ngx_http_claude_relay_bond_locked(zone, ctx->id_key, ch->now);
+
+        if (bond) {
+            ctx->sticky = NGX_HTTP_CLAUDE_RELAY_STICKY_HIT;
+
+            rc = ngx_http_claude_relay_pick_bond_locked(ctx, ch, bond);
+
+            /* an id is of no use to any other account */
+
+            if (rc != NGX_DONE) {
+                return rc;
+            }
+        }
+
+    } else if (ctx->has_session) {
+
+        bond = ngx_http_claude_relay_bond_locked(zone, ctx->session, ch->now);
+
+        if (bond) {
+            if (ctx->sticky == NGX_HTTP_CLAUDE_RELAY_STICKY_NONE) {
+                ctx->sticky = NGX_HTTP_CLAUDE_RELAY_STICKY_HIT;
+            }
+
+            rc = ngx_http_claude_relay_pick_bond_locked(ctx, ch, bond);
+
+            if (rc == NGX_OK || rc == NGX_AGAIN) {
+                return rc;
+            }
+
+            if (ch->rlcf->sticky_strict) {
+                ctx->strict = 1;
+                return NGX_DECLINED;
+            }
+
+            ctx->sticky = NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED;
+            ctx->moved = ctx->refusal;
+
+        } else if (ctx->sticky == NGX_HTTP_CLAUDE_RELAY_STICKY_NONE) {
+            ctx->sticky = NGX_HTTP_CLAUDE_RELAY_STICKY_MISS;
+        }
+    }
+
+    ngx_http_claude_relay_collect_locked(ctx, ch);
+
+    if (ch->n) {
+        i = ncr_policy_pick(ch->rlcf->policy, ch->list, ch->n, zone->turn++,
+                            (uint32_t) ngx_random());
+
+        a = ch->rlcf->pool->accounts.elts;
+        i = ch->list[i].account;
+
+        e = ncr_health_eligible(&a[i]->node->health, &ctx->family, ch->now,
+                                NULL);
+
+        return ngx_http_claude_relay_take_locked(ctx, ch, a[i], e);
+    }
+
+    if (ch->full || ch->probed) {
+        ctx->refusal = ch->full ? NCR_CLASS_THROTTLED : ctx->refusal;
+        return NGX_AGAIN;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * The account a session or an id belongs to.  NGX_DECLINED: it may not or
+ * cannot take this request; NGX_DONE: it is not in this configuration.
+ */
+
+static ngx_int_t
+ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_bond_t *bond)
+{
+    ngx_uint_t                         i;
+    ncr_msec_t                         until;
+    ncr_eligible_e                     e;
+    ngx_http_claude_relay_account_t  **a;
+
+    a = ch->rlcf->pool->accounts.elts;
+
+    for (i = 0; i < ch->rlcf->pool->accounts.nelts; i++) {
+        if (a[i]->node->number == bond->account) {
+            break;
+        }
+    }
+
+    if (i == ch->rlcf->pool->accounts.nelts
+        || !ngx_http_claude_relay_allowed(ctx, ch->rlcf, a[i]))
+    {
+        ctx->refusal = NCR_CLASS_DISABLED;
+        return NGX_DONE;
+    }
+
+    if (ngx_http_claude_relay_tried(ctx, a[i])) {
+        ctx->refusal = a[i]->node->health.last_error;
+        return NGX_DECLINED;
+    }
+
+    until = 0;
+    e = ncr_health_eligible(&a[i]->node->health, &ctx->family, ch->now,
+                            &until);
+
+    if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
+        ctx->refusal = (e == NCR_RESTING) ? a[i]->node->health.why
+                                          : NCR_CLASS_MODEL_LIMITED;
+        ctx->soonest = until;
+        return NGX_DECLINED;
+    }
+
+    if (e == NCR_PROBED || ngx_http_claude_relay_full(a[i])) {
+
+        ctx->refusal = (e == NCR_PROBED) ? a[i]->node->health.why
+                                         : NCR_CLASS_THROTTLED;
+
+        /* a slot of the own account is worth a wait: its cache is there */
+
+        return ctx->waited ? NGX_DECLINED : NGX_AGAIN;
+    }
+
+    return ngx_http_claude_relay_take_locked(ctx, ch, a[i], e);
+}
+
+
+static void
+ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch)
+{
+    ngx_uint_t                         i, j, n;
+    ncr_msec_t                         until;
+    ncr_eligible_e                     e;
+    ncr_candidate_t                   *c;
+    ngx_http_claude_relay_node_t      *node;
+    ngx_http_claude_relay_account_t  **a;
+
+    a = ch->rlcf->pool->accounts.elts;
+    n = ch->rlcf->pool->accounts.nelts;
+
+    /* pools larger than the table start at another place each time */
+
+    j = (n > NGX_HTTP_CLAUDE_RELAY_CANDIDATES) ? ch->rmcf->zone->turn % n : 0;
+
+    for (i = 0; i < n && ch->n < NGX_HTTP_CLAUDE_RELAY_CANDIDATES; i++, j++) {
+
+        if (j == n) {
+            j = 0;
+        }
+
+        if (!ngx_http_claude_relay_allowed(ctx, ch->rlcf, a[j])) {
+            continue;
+        }
+
+        node = a[j]->node;
+        until = 0;
+
+        e = ncr_health_eligible(&node->health, &ctx->family, ch->now, &until);
+
+        if ((e == NCR_RESTING || e == NCR_RESTING_FAMILY)
+            && until != NCR_HEALTH_FOREVER
+            && (ctx->soonest_any == 0 || until < ctx->soonest_any))
+        {
+            ctx->soonest_any = until;
+        }
+
+        if (ngx_http_claude_relay_tried(ctx, a[j])) {
+            ch->tried++;
+            continue;
+        }
+
+        if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
+
+            ch->resting++;
+
+            if (until != NCR_HEALTH_FOREVER
+                && (ctx->soonest == 0 || until < ctx->soonest))
+            {
+                ctx->soonest = until;
+            }
+
+            ctx->refusal = (e == NCR_RESTING) ? node->health.why
+                                              : NCR_CLASS_MODEL_LIMITED;
+            continue;
+        }
+
+        if (e == NCR_PROBED) {
+            ctx->refusal = node->health.why;
+            ch->probed++;
+            continue;
+        }
+
+        if (ngx_http_claude_relay_full(a[j])) {
+            ch->full++;
+            continue;
+        }
+
+        c = &ch->list[ch->n++];
+
+        c->account = j;
+        c->priority = (int32_t) a[j]->priority;
+        c->weight = (uint32_t) a[j]->weight;
+        c->inflight = (uint32_t) node->inflight;
+        c->max = (uint32_t) a[j]->max_concurrency;
+        c->used = node->used;
+        c->order = node->picks;
+        c->reset = ngx_http_claude_relay_soonest_reset(&node->health, ch->now);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a,
+    ncr_eligible_e e)
+{
+    ctx->lease = ngx_http_claude_relay_lease_locked(ch->rmcf, a->node,
+                                                e == NCR_ELIGIBLE_PROBE);
+
+    if (ctx->lease == NULL) {
+
+        /* a zone too small for the requests in flight */
+
+        ctx->refusal = NCR_CLASS_THROTTLED;
+        return NGX_DECLINED;
+    }
+
+    a->node->used = ch->now;
+    a->node->picks++;
+    a->node->health.requests++;
+
+    ctx->account = a;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_full(ngx_http_claude_relay_account_t *a)
+{
+    return a->max_concurrency
+           && a->node->inflight >= (ngx_uint_t) a->max_concurrency;
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a, ncr_op_e op,
+    ngx_str_t *model)
+{
+    ngx_str_t   *glob;
+    ngx_uint_t   i;
+
+    if (!a->enabled || !(a->platform->ops & ((ngx_uint_t) 1 << op))) {
+        return 0;
+    }
+
+    if (a->models == NULL || model->len == 0) {
+        return 1;
+    }
+
+    glob = a->models->elts;
+
+    for (i = 0; i < a->models->nelts; i++) {
+        if (ncr_str_glob(ncr(&glob[i]), ncr(model))) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_loc_conf_t *rlcf, ngx_http_claude_relay_account_t *a)
+{
+    ngx_uint_t        i;
+    ncr_platform_t  **platform;
+
+    if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->model)) {
+        return 0;
+    }
+
+    if (rlcf->platforms == NULL) {
+        return 1;
+    }
+
+    platform = rlcf->platforms->elts;
+
+    for (i = 0; i < rlcf->platforms->nelts; i++) {
+        if (platform[i] == a->platform) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ncr_msec_t
+ngx_http_claude_relay_soonest_reset(ncr_health_t *h, ncr_msec_t now)
+{
+    ncr_msec_t  reset;
+    ncr_uint_t  i;
+
+    reset = 0;
+
+    for (i = 0; i < h->nwindows; i++) {
+        if (h->windows[i].reset > now
+            && (reset == 0 || h->windows[i].reset < reset))
+        {
+            reset = h->windows[i].reset;
+        }
+    }
+
+    return reset;
+}
+
+
+void
+ngx_http_claude_relay_release(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->lease == NULL) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_lease_free_locked(rmcf, ctx->lease);
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ctx->lease = NULL;
+
+    ngx_http_claude_relay_ring(rmcf->zone);
+}
+
+
+/* the attempt failed: its verdict falls on the account, its slot is free */
+
+void
+ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status)
+{
+    ncr_msec_t                          now, until;
+    ncr_health_t                       *h;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    h = &ctx->account->node->health;
+    now = ngx_http_claude_relay_now();
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    ncr_health_limits(h, &ctx->limits, now);
+
+    until = ncr_health_verdict(h, &ctx->verdict, status, &ctx->family,
+                               ctx->attempt_wall, now,
+                               (uint32_t) ngx_random());
+
+    if (ctx->lease) {
+        ngx_http_claude_relay_lease_free_locked(rmcf, ctx->lease);
+        ctx->lease = NULL;
+    }
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (until) {
+        ngx_log_error(NGX_LOG_NOTICE, ctx->request->connection->log, 0,
+                      "account \"%V\" rests%s: %s, status %ui%s",
+                      &ctx->account->name,
+                      ctx->verdict.family ? " for one model family" : "",
+                      ncr_class_name(ctx->verdict.class), status,
+                      (until == NCR_HEALTH_FOREVER)
+                          ? ", until an operator acts" : "");
+    }
+
+    ngx_http_claude_relay_ring(rmcf->zone);
+}
+
+
+/* the answer is committed; the slot is kept until it is through */
+
+void
+ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status)
+{
+    ncr_msec_t                          now, ttl;
+    ncr_health_t                       *h;
+    ngx_http_claude_relay_bond_t       *bond;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+    ngx_http_claude_relay_loc_conf_t   *rlcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+    rlcf = ngx_http_get_module_loc_conf(ctx->request,
+                                        ngx_http_claude_relay_module);
+
+    h = &ctx->account->node->health;
+    now = ngx_http_claude_relay_now();
+    ttl = (ncr_msec_t) rlcf->sticky_ttl * 1000;
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    ncr_health_limits(h, &ctx->limits, now);
+
+    if (status < 400) {
+        ncr_health_success(h, &ctx->family, ctx->attempt_wall, now);
+
+        if (ctx->has_session && !ctx->has_id) {
+
+            bond = ngx_http_claude_relay_bond_locked(rmcf->zone, ctx->session,
+                                                     now);
+
+            if (bond == NULL
+                || bond->account != ctx->account->node->number
+                || now - bond->renewed
+                   >= (ncr_msec_t) rlcf->sticky_renew * 1000)
+            {
+                ngx_http_claude_relay_bond_set_locked(rmcf,
+                                        &rmcf->zone->sessions, ctx->session,
+                                        ctx->account->node->number, now, ttl);
+            }
+        }
+    }
+
+    if (ctx->lease && ctx->lease->probe) {
+
+        /* whatever it answered, it is awake: the probe need not last */
+
+        ctx->lease->probe = 0;
+        h->probing = 0;
+    }
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+}
+
+
+/* a batch or a file lives with the account that made it */
+
+void
+ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
+{
+    ncr_msec_t                          now;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->account == NULL || id->len == 0) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    ngx_http_claude_relay_id_key(ctx, id);
+
+    now = ngx_http_claude_relay_now();
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids, ctx->id_key,
+                                          ctx->account->node->number, now,
+                                          NGX_HTTP_CLAUDE_RELAY_ID_TTL);
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+}
+
+
+/*
+ * ctx->ev fires after timeout at the latest, and whenever a slot came free
+ * in any worker.
+ */
+
+void
+ngx_http_claude_relay_wait(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_msec_t timeout)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    if (!ctx->in_queue) {
+        ctx->in_queue = 1;
+        ngx_queue_insert_tail(&ngx_http_claude_relay_waiters, &ctx->waiting);
+        (void) ngx_atomic_fetch_add(&rmcf->zone->waiting, 1);
+        (void) ngx_atomic_fetch_add(
+                              &rmcf->zone->rows[ngx_process_slot].waiting, 1);
+    }
+
+    ngx_add_timer(&ctx->ev, timeout);
+}
+
+
+void
+ngx_http_claude_relay_unwait(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->ev.timer_set) {
+        ngx_del_timer(&ctx->ev);
+    }
+
+    if (ctx->ev.posted) {
+        ngx_delete_posted_event(&ctx->ev);
+    }
+
+    if (ctx->in_queue) {
+        rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_claude_relay_module);
+
+        ctx->in_queue = 0;
+        ngx_queue_remove(&ctx->waiting);
+        (void) ngx_atomic_fetch_add(&rmcf->zone->waiting, -1);
+        (void) ngx_atomic_fetch_add(
+                             &rmcf->zone->rows[ngx_process_slot].waiting, -1);
+    }
+}

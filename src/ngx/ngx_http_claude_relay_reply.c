@@ -1,0 +1,972 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The upstream's header, and the judgement before anything is committed.
+ *
+ * nginx calls process_header() again for every read while it returns
+ * NGX_AGAIN, so the header is simply "not complete" until it is safe: the
+ * body of an error is waited for and judged, a stream waits for its first
+ * real event.  Nothing is consumed meanwhile: what is committed in the end
+ * goes on from u->buffer untouched, and the buffer's size is the bound.
+ */
+
+
+#include "ngx_http_claude_relay.h"
+
+
+/* the rest of an error's body is waited for this long, ms */
+#define NGX_HTTP_CLAUDE_RELAY_BODY_WAIT   10000
+
+/* a stream that only pings is committed after this long, ms */
+#define NGX_HTTP_CLAUDE_RELAY_PING_WAIT   5000
+
+/* more headers than this are an attack, not an answer */
+#define NGX_HTTP_CLAUDE_RELAY_MAX_HEADERS 256
+
+
+static ngx_int_t ngx_http_claude_relay_process_header(ngx_http_request_t *r);
+static ngx_int_t ngx_http_claude_relay_header_line(ngx_http_request_t *r);
+static ngx_int_t ngx_http_claude_relay_header_done(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_garbage(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char *what);
+static void ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_peek(ngx_http_request_t *r);
+static ngx_int_t ngx_http_claude_relay_peek_body(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, size_t n);
+static ngx_int_t ngx_http_claude_relay_settle(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ncr_reply_kind_e kind);
+static ngx_int_t ngx_http_claude_relay_commit(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_answer(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_retry_after(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_list_t *headers);
+static ngx_uint_t ngx_http_claude_relay_known_text(
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_claude_relay_framing(ngx_table_elt_t *h);
+
+
+ngx_int_t
+ngx_http_claude_relay_process_status(ngx_http_request_t *r)
+{
+    size_t                        len;
+    ngx_int_t                     rc;
+    ngx_http_upstream_t          *u;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    u = r->upstream;
+
+    rc = ngx_http_parse_status_line(r, &u->buffer, &ctx->status);
+
+    if (rc == NGX_AGAIN) {
+        return rc;
+    }
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_claude_relay_garbage(r, ctx, "status line");
+    }
+
+    if (ctx->status.code < 100 || ctx->status.code > 599
+        || ctx->status.code == NGX_HTTP_SWITCHING_PROTOCOLS)
+    {
+        return ngx_http_claude_relay_garbage(r, ctx, "status");
+    }
+
+    if (u->state && ctx->status.code >= 200) {
+        u->state->status = ctx->status.code;
+    }
+
+    u->headers_in.status_n = ctx->status.code;
+
+    len = ctx->status.end - ctx->status.start;
+
+    u->headers_in.status_line.len = len;
+    u->headers_in.status_line.data = ngx_pnalloc(r->pool, len);
+
+    if (u->headers_in.status_line.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(u->headers_in.status_line.data, ctx->status.start, len);
+
+    if (ctx->status.http_version < NGX_HTTP_VERSION_11) {
+        u->headers_in.connection_close = 1;
+    }
+
+    u->process_header = ngx_http_claude_relay_process_header;
+
+    return ngx_http_claude_relay_process_header(r);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_process_header(ngx_http_request_t *r)
+{
+    ngx_int_t                     rc;
+    ngx_http_upstream_t          *u;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    u = r->upstream;
+
+    for ( ;; ) {
+
+        rc = ngx_http_parse_header_line(r, &u->buffer, 1);
+
+        if (rc == NGX_OK) {
+
+            rc = ngx_http_claude_relay_header_line(r);
+
+            if (rc == NGX_ERROR) {
+                return NGX_ERROR;
+            }
+
+            if (rc != NGX_OK || ++ctx->nheaders
+                                > NGX_HTTP_CLAUDE_RELAY_MAX_HEADERS)
+            {
+                return ngx_http_claude_relay_garbage(r, ctx, "header");
+            }
+
+            continue;
+        }
+
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        if (rc != NGX_HTTP_PARSE_HEADER_DONE) {
+            return ngx_http_claude_relay_garbage(r, ctx, "header");
+        }
+
+        if (u->headers_in.status_n >= 200) {
+            return ngx_http_claude_relay_header_done(r, ctx);
+        }
+
+        /* 100, 103: the answer itself is yet to come */
+
+        ngx_memzero(&ctx->status, sizeof(ngx_http_status_t));
+        ngx_memzero(&u->headers_in, sizeof(ngx_http_upstream_headers_in_t));
+        u->headers_in.content_length_n = -1;
+        u->headers_in.last_modified_time = -1;
+
+        if (ngx_list_init(&u->headers_in.headers, r->pool, 8,
+                          sizeof(ngx_table_elt_t))
+            != NGX_OK
+            || ngx_list_init(&u->headers_in.trailers, r->pool, 2,
+                             sizeof(ngx_table_elt_t))
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        u->process_header = ngx_http_claude_relay_process_status;
+
+        return ngx_http_claude_relay_process_status(r);
+    }
+}
+
+
+/* NGX_OK, NGX_ERROR (no memory), or something else for a bad header */
+
+static ngx_int_t
+ngx_http_claude_relay_header_line(ngx_http_request_t *r)
+{
+    ngx_table_elt_t                *h;
+    ngx_http_upstream_t            *u;
+    ngx_http_upstream_header_t     *hh;
+    ngx_http_upstream_main_conf_t  *umcf;
+
+    umcf = ngx_http_get_module_main_conf(r, ngx_http_upstream_module);
+    u = r->upstream;
+
+    h = ngx_list_push(&u->headers_in.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = r->header_hash;
+
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+
+    h->key.len = r->header_name_end - r->header_name_start;
+    h->value.len = r->header_end - r->header_start;
+
+    h->key.data = ngx_pnalloc(r->pool,
+                              h->key.len + 1 + h->value.len + 1 + h->key.len);
+    if (h->key.data == NULL) {
+        h->hash = 0;
+        return NGX_ERROR;
+    }
+
+    h->value.data = h->key.data + h->key.len + 1;
+    h->lowcase_key = h->key.data + h->key.len + 1 + h->value.len + 1;
+
+    ngx_memcpy(h->key.data, r->header_name_start, h->key.len);
+    h->key.data[h->key.len] = '\0';
+    ngx_memcpy(h->value.data, r->header_start, h->value.len);
+    h->value.data[h->value.len] = '\0';
+
+    if (h->key.len == r->lowcase_index) {
+        ngx_memcpy(h->lowcase_key, r->lowcase_header, h->key.len);
+
+    } else {
+        ngx_strlow(h->lowcase_key, h->key.data, h->key.len);
+    }
+
+    /* two lengths, or none that can be read: where would the body end? */
+
+    if (h->key.len == sizeof("content-length") - 1
+        && ngx_memcmp(h->lowcase_key, "content-length", h->key.len) == 0
+        && (u->headers_in.content_length
+            || ngx_atoof(h->value.data, h->value.len) == NGX_ERROR))
+    {
+        return NGX_DECLINED;
+    }
+
+    hh = ngx_hash_find(&umcf->headers_in_hash, h->hash, h->lowcase_key,
+                       h->key.len);
+
+    return hh ? hh->handler(r, h, hh->offset) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_garbage(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char *what)
+{
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "account \"%V\": upstream sent an invalid %s",
+                  &ctx->account->name, what);
+
+    r->upstream->headers_in.connection_close = 1;
+
+    return ngx_http_claude_relay_settle(r, ctx, NCR_REPLY_GARBAGE);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_header_done(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_uint_t            status;
+    ngx_table_elt_t      *type;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+    status = u->headers_in.status_n;
+
+    if (u->headers_in.chunked) {
+        u->headers_in.content_length_n = -1;
+    }
+
+    ctx->headers_done = 1;
+    ctx->header_at = ngx_current_msec;
+    ctx->peek = u->buffer.pos;
+    ctx->peek_left = u->headers_in.content_length_n;
+    ctx->npeek_body = 0;
+    ngx_memzero(&ctx->peek_chunked, sizeof(ngx_http_chunked_t));
+
+    if (status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED
+        || ctx->head
+        || (!u->headers_in.chunked && u->headers_in.content_length_n == 0))
+    {
+        u->keepalive = !u->headers_in.connection_close;
+        ctx->peek_end = 1;
+    }
+
+    type = u->headers_in.content_type;
+
+    ctx->stream = (type
+                   && type->value.len >= sizeof("text/event-stream") - 1
+                   && ngx_strncasecmp(type->value.data,
+                                      (u_char *) "text/event-stream",
+                                      sizeof("text/event-stream") - 1)
+                      == 0);
+
+    ngx_http_claude_relay_read_limits(r, ctx);
+
+    if (ctx->answer == NULL
+        && ngx_http_claude_relay_answer(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ncr_anthropic_answer_init(ctx->answer);
+
+    if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
+
+        u->process_header = ngx_http_claude_relay_peek;
+
+        /* the header was waited for long enough */
+
+        ngx_add_timer(u->peer.connection->read,
+                      NGX_HTTP_CLAUDE_RELAY_BODY_WAIT);
+
+        return ngx_http_claude_relay_peek(r);
+    }
+
+    if (ctx->stream && ctx->route.op == NCR_OP_MESSAGES && !ctx->encoded) {
+        u->process_header = ngx_http_claude_relay_peek;
+        return ngx_http_claude_relay_peek(r);
+    }
+
+    return ngx_http_claude_relay_commit(r, ctx);
+}
+
+
+/* the reader of answers is made once and used for every attempt */
+
+static ngx_int_t
+ngx_http_claude_relay_answer(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ctx->answer = ngx_palloc(r->pool, sizeof(ncr_anthropic_answer_t));
+
+    return ctx->answer ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ncr_str_t         name;
+    ncr_msec_t        now;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    now = ngx_http_claude_relay_now();
+
+    ncr_limits_reset(&ctx->limits);
+    ctx->encoded = 0;
+
+    part = &r->upstream->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        name.data = h[i].lowcase_key;
+        name.len = h[i].key.len;
+
+        if (name.len > 0 && (name.data[0] == 'a' || name.data[0] == 'r'
+                             || name.data[0] == 'x'))
+        {
+            ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+
+        } else if (ncr_str_eq(&name, "content-encoding")
+                   && !ncr_str_caseeq(ncr(&h[i].value), "identity"))
+        {
+            ctx->encoded = 1;
+        }
+    }
+}
+
+
+/* called again for each read while it returns NGX_AGAIN */
+
+static ngx_int_t
+ngx_http_claude_relay_peek(ngx_http_request_t *r)
+{
+    ngx_int_t                     rc;
+    ngx_http_upstream_t          *u;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    u = r->upstream;
+
+    rc = ctx->peek_end ? NGX_DONE : ngx_http_claude_relay_peek_body(r, ctx);
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_claude_relay_garbage(r, ctx, "chunked body");
+    }
+
+    if (rc == NGX_DONE) {
+        ctx->peek_end = 1;
+        u->keepalive = !u->headers_in.connection_close
+                       && ctx->peek == u->buffer.last;
+    }
+
+    if (u->headers_in.status_n >= 300) {
+
+        if (rc == NGX_AGAIN && u->buffer.last != u->buffer.end) {
+            return NGX_AGAIN;
+        }
+
+        return ngx_http_claude_relay_settle(r, ctx, NCR_REPLY_HTTP);
+    }
+
+    switch (ctx->answer->state) {
+
+    case NCR_ANTHROPIC_FAILED:
+        return ngx_http_claude_relay_settle(r, ctx, NCR_REPLY_STREAM_ERROR);
+
+    case NCR_ANTHROPIC_STARTED:
+    case NCR_ANTHROPIC_COMPLETE:
+        return ngx_http_claude_relay_commit(r, ctx);
+
+    case NCR_ANTHROPIC_NOTHING:
+        break;
+    }
+
+    if (rc == NGX_DONE) {
+
+        /* a stream without a single event is a broken one */
+
+        return ngx_http_claude_relay_settle(r, ctx, NCR_REPLY_RESET);
+    }
+
+    if (u->buffer.last == u->buffer.end
+        || (ctx->answer->pinged
+            && ngx_current_msec - ctx->header_at
+               >= NGX_HTTP_CLAUDE_RELAY_PING_WAIT))
+    {
+        return ngx_http_claude_relay_commit(r, ctx);
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* looks at what came since the last time; NGX_DONE at the body's end */
+
+static ngx_int_t
+ngx_http_claude_relay_peek_body(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    size_t                n;
+    ngx_buf_t             b;
+    ngx_int_t             rc;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (!u->headers_in.chunked) {
+
+        n = u->buffer.last - ctx->peek;
+
+        if (ctx->peek_left >= 0 && (off_t) n > ctx->peek_left) {
+            n = (size_t) ctx->peek_left;
+        }
+
+        rc = ngx_http_claude_relay_peek_bytes(r, ctx, ctx->peek, n);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        ctx->peek += n;
+
+        if (ctx->peek_left < 0) {
+            return NGX_AGAIN;
+        }
+
+        ctx->peek_left -= n;
+
+        return ctx->peek_left ? NGX_AGAIN : NGX_DONE;
+    }
+
+    ngx_memzero(&b, sizeof(ngx_buf_t));
+
+    b.pos = ctx->peek;
+    b.last = u->buffer.last;
+    b.temporary = 1;
+
+    for ( ;; ) {
+
+        rc = ngx_http_claude_relay_parse_chunked(r, &b, &ctx->peek_chunked);
+
+        if (rc != NGX_OK) {
+            ctx->peek = b.pos;
+            return rc;
+        }
+
+        n = ngx_min((off_t) (b.last - b.pos), ctx->peek_chunked.size);
+
+        if (ngx_http_claude_relay_peek_bytes(r, ctx, b.pos, n) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        b.pos += n;
+        ctx->peek_chunked.size -= n;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, size_t n)
+{
+    if (n == 0) {
+        return NGX_OK;
+    }
+
+    if (r->upstream->headers_in.status_n < 300) {
+        ncr_anthropic_stream_feed(ctx->answer, p, n);
+        ctx->npeek_body += n;
+        return NGX_OK;
+    }
+
+    if (ctx->peek_body == NULL) {
+        ctx->peek_body = ngx_pnalloc(r->pool,
+                                     r->upstream->conf->buffer_size);
+        if (ctx->peek_body == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_memcpy(ctx->peek_body + ctx->npeek_body, p, n);
+    ctx->npeek_body += n;
+
+    return NGX_OK;
+}
+
+
+/* the platform's judgement of what is known of this attempt by now */
+
+void
+ngx_http_claude_relay_judge(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ncr_reply_kind_e kind)
+{
+    u_char                              buf[1024];
+    ncr_out_t                           out;
+    ncr_str_t                           text;
+    ncr_reply_t                         reply;
+    ngx_http_upstream_t                *u;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+    u = r->upstream;
+
+    ngx_memzero(&reply, sizeof(ncr_reply_t));
+
+    reply.kind = kind;
+    reply.limits = &ctx->limits;
+    reply.family = ctx->family;
+    reply.background = ctx->background;
+
+    if (kind == NCR_REPLY_HTTP) {
+        reply.status = u->headers_in.status_n;
+
+        if (u->headers_in.content_type) {
+            reply.content_type = *ncr(&u->headers_in.content_type->value);
+        }
+
+        if (!ctx->encoded) {
+            reply.body.data = ctx->peek_body;
+            reply.body.len = ctx->peek_body ? ctx->npeek_body : 0;
+        }
+
+    } else if (kind == NCR_REPLY_STREAM_ERROR) {
+
+        /* what an error event says, in the form of an error's body */
+
+        ncr_out_init(&out, buf, sizeof(buf));
+        ncr_out_text(&out, "{\"type\":\"error\",\"error\":{\"type\":\"");
+        ncr_out_text(&out, ctx->answer->error_type);
+        ncr_out_text(&out, "\",\"message\":\"");
+        text.data = (u_char *) ctx->answer->error_message;
+        text.len = ngx_strlen(text.data);
+        ncr_out_json(&out, &text);
+        ncr_out_text(&out, "\"}}");
+
+        reply.status = u->headers_in.status_n;
+        reply.body.data = buf;
+        reply.body.len = out.overflow ? 0 : out.last - out.start;
+
+    } else if (!ctx->headers_done) {
+        ncr_limits_reset(&ctx->limits);
+    }
+
+    ngx_memzero(&ctx->verdict, sizeof(ncr_verdict_t));
+
+    ctx->account->platform->classify(&reply, &rmcf->rests, &ctx->verdict);
+
+    ctx->judged = 1;
+}
+
+
+/*
+ * An answer that is not simply good: another account, or this answer?
+ * NGX_OK commits it, NGX_HTTP_UPSTREAM_INVALID_HEADER goes on.
+ */
+
+static ngx_int_t
+ngx_http_claude_relay_settle(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ncr_reply_kind_e kind)
+{
+    ngx_uint_t  status;
+
+    ngx_http_claude_relay_judge(r, ctx, kind);
+
+    if (kind != NCR_REPLY_HTTP && kind != NCR_REPLY_STREAM_ERROR) {
+
+        /* nothing here that could be given to a client */
+
+        return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    }
+
+    status = r->upstream->headers_in.status_n;
+
+    if (ngx_http_claude_relay_decide(ctx, status) == NGX_OK) {
+
+        if (kind == NCR_REPLY_HTTP) {
+            ngx_http_claude_relay_save(r, ctx);
+        }
+
+        return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    }
+
+    if (kind == NCR_REPLY_HTTP && ctx->account->sanitize
+        && !ngx_http_claude_relay_known_text(ctx))
+    {
+        /* an answer of our own takes its place */
+
+        ctx->sanitized = status;
+        return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    }
+
+    return ngx_http_claude_relay_commit(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_commit(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_str_t                          value;
+    ngx_http_upstream_t               *u;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+    u = r->upstream;
+
+    ctx->committed = 1;
+    ctx->ttft = ngx_current_msec - ctx->started;
+    ctx->has_ttft = 1;
+
+    if (ctx->judged) {
+        ctx->error = ctx->verdict.class;
+
+    } else {
+        ctx->error = NCR_CLASS_OK;
+    }
+
+    /* a failed attempt was told to the pool when it was decided on */
+
+    if (!ctx->judged || !ctx->verdict.retry) {
+        ngx_http_claude_relay_succeeded(ctx, u->headers_in.status_n);
+    }
+
+    /* from now on silence is measured between reads */
+
+    u->conf = &rlcf->streaming;
+
+    if (ctx->stream) {
+
+        /* a compressor would hold events back */
+
+        r->gzip_tested = 1;
+        r->gzip_ok = 0;
+
+        ngx_str_set(&value, "no");
+
+        if (ngx_http_claude_relay_add_header(r, "X-Accel-Buffering", &value)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_http_claude_relay_common_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_retry_after(r, ctx,
+                                             &u->headers_in.headers);
+}
+
+
+/*
+ * A limit is passed on unchanged, but another account of the pool may be
+ * back sooner than this one told: then that is what the client is told.
+ */
+
+static ngx_int_t
+ngx_http_claude_relay_retry_after(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_list_t *headers)
+{
+    u_char           *p;
+    int64_t           told, soonest;
+    ngx_str_t         value;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    if (!ctx->judged || !ctx->verdict.retry || ctx->soonest_any == 0
+        || (ctx->verdict.class != NCR_CLASS_LIMITED
+            && ctx->verdict.class != NCR_CLASS_MODEL_LIMITED
+            && ctx->verdict.class != NCR_CLASS_THROTTLED
+            && ctx->verdict.class != NCR_CLASS_OVERLOADED))
+    {
+        return NGX_OK;
+    }
+
+    soonest = (ctx->soonest_any - ngx_http_claude_relay_now() + 999) / 1000;
+    soonest = ngx_max(soonest, 1);
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%L", soonest) - p;
+
+    part = &headers->part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (!ncr_str_caseeq(ncr(&h[i].key), "retry-after")) {
+            continue;
+        }
+
+        if (ncr_str_int(ncr(&h[i].value), &told) == NCR_OK && told > soonest) {
+            h[i].value = value;
+        }
+
+        return NGX_OK;
+    }
+
+    if (ctx->verdict.rest != NCR_REST_UNTIL) {
+        return NGX_OK;
+    }
+
+    return ngx_http_claude_relay_add_header(r, "Retry-After", &value);
+}
+
+
+/* texts that clients match to help themselves (D.3) are worth more than the
+ * name of the vendor that wrote them */
+
+static ngx_uint_t
+ngx_http_claude_relay_known_text(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ncr_str_t     body;
+    const char  **text;
+
+    static const char  *texts[] = {
+        "prompt is too long", "exceed context limit",
+        "invalid `signature` in `thinking` block", "cannot be modified",
+        "tool_use_id", "tool_use ids were found",
+        "extra inputs are not permitted", "capability_rejected:", NULL
+    };
+
+    body.data = ctx->peek_body;
+    body.len = ctx->peek_body ? ctx->npeek_body : 0;
+
+    for (text = texts; *text; text++) {
+        if (ncr_str_contains(&body, *text)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* headers of the hop, which an answer given from memory makes anew */
+
+static ngx_uint_t
+ngx_http_claude_relay_framing(ngx_table_elt_t *h)
+{
+    const char  **name;
+
+    static const char  *names[] = {
+        "content-length", "transfer-encoding", "connection", "keep-alive",
+        "date", "trailer", "upgrade", NULL
+    };
+
+    for (name = names; *name; name++) {
+        if (ncr_str_caseeq(ncr(&h->key), *name)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* keeps a failed answer, to be given unchanged if no account is left */
+
+void
+ngx_http_claude_relay_save(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_upstream_t            *u;
+    ngx_http_claude_relay_saved_t  *s;
+
+    u = r->upstream;
+    s = &ctx->saved;
+
+    /* headers and status line lie in the request's pool, they last */
+
+    s->status = u->headers_in.status_n;
+    s->status_line = u->headers_in.status_line;
+    s->headers = u->headers_in.headers;
+
+    if (s->headers.last == &u->headers_in.headers.part) {
+        s->headers.last = &s->headers.part;
+    }
+
+    s->class = ctx->verdict.class;
+    s->cut = !ctx->peek_end;
+    s->body.len = ctx->npeek_body;
+    s->body.data = ctx->peek_body;
+
+    /* the next attempt peeks into a buffer of its own */
+    ctx->peek_body = NULL;
+
+    s->set = 1;
+}
+
+
+/* the kept answer: its status, headers and body, by the same rules */
+
+ngx_int_t
+ngx_http_claude_relay_send_saved(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                          rc;
+    ngx_buf_t                         *b;
+    ngx_uint_t                         i;
+    ngx_chain_t                        out;
+    ngx_list_part_t                   *part;
+    ngx_table_elt_t                   *h, *ho;
+    ngx_http_claude_relay_saved_t     *s;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+    s = &ctx->saved;
+
+    if (ngx_http_claude_relay_retry_after(r, ctx, &s->headers) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    part = &s->headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (ngx_hash_find(&rlcf->upstream.hide_headers_hash, h[i].hash,
+                          h[i].lowcase_key, h[i].key.len)
+            || ngx_http_claude_relay_framing(&h[i]))
+        {
+            continue;
+        }
+
+        if (ncr_str_caseeq(ncr(&h[i].key), "content-type")) {
+            r->headers_out.content_type = h[i].value;
+            r->headers_out.content_type_len = h[i].value.len;
+            continue;
+        }
+
+        ho = ngx_list_push(&r->headers_out.headers);
+        if (ho == NULL) {
+            return NGX_ERROR;
+        }
+
+        *ho = h[i];
+
+#if (nginx_version >= 1023000)
+        ho->next = NULL;
+#endif
+    }
+
+    ctx->own_reply = 1;
+
+    if (ngx_http_claude_relay_common_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.status = s->status;
+    r->headers_out.status_line = s->status_line;
+    r->headers_out.content_length_n = s->body.len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = s->body.data;
+    b->last = s->body.data + s->body.len;
+    b->memory = (s->body.len != 0);
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+/* trailers are not passed on; the argument for them came with 1.27.2 */
+
+ngx_int_t
+ngx_http_claude_relay_parse_chunked(ngx_http_request_t *r, ngx_buf_t *b,
+    ngx_http_chunked_t *chunked)
+{
+#if (nginx_version >= 1027002)
+    return ngx_http_parse_chunked(r, b, chunked, 0);
+#else
+    return ngx_http_parse_chunked(r, b, chunked);
+#endif
+}

@@ -1,0 +1,551 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * What is sent upstream: the client's headers in their order, less those
+ * that are about its own hop or its own credential, and the body as it came.
+ * Rules: anthropic.md B.1 to B.5.
+ */
+
+
+#include "ngx_http_claude_relay.h"
+
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_PASS = 0,
+    NGX_HTTP_CLAUDE_RELAY_DROP,
+    NGX_HTTP_CLAUDE_RELAY_CREDENTIAL,   /* the account's takes its place */
+    NGX_HTTP_CLAUDE_RELAY_HOST,
+    NGX_HTTP_CLAUDE_RELAY_LENGTH,
+    NGX_HTTP_CLAUDE_RELAY_ENCODING,
+    NGX_HTTP_CLAUDE_RELAY_BETA,
+    NGX_HTTP_CLAUDE_RELAY_API_VERSION
+} ngx_http_claude_relay_fate_e;
+
+
+typedef struct {
+    ngx_str_t                      name;
+    ngx_http_claude_relay_fate_e   fate;
+} ngx_http_claude_relay_fate_t;
+
+
+/* what has been written of the things that must be there */
+
+typedef struct {
+    unsigned  credential:1;
+    unsigned  host:1;
+    unsigned  length:1;
+    unsigned  beta:1;
+    unsigned  version:1;
+} ngx_http_claude_relay_written_t;
+
+
+static size_t ngx_http_claude_relay_request_size(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static u_char *ngx_http_claude_relay_request_line(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p);
+static u_char *ngx_http_claude_relay_request_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p);
+static u_char *ngx_http_claude_relay_request_header(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
+    ngx_http_claude_relay_written_t *w);
+static u_char *ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p,
+    ngx_http_claude_relay_written_t *w);
+static u_char *ngx_http_claude_relay_request_beta(
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
+    ngx_http_claude_relay_written_t *w);
+static ngx_http_claude_relay_fate_e ngx_http_claude_relay_fate(
+    ngx_http_request_t *r, ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_claude_relay_named(ngx_str_t *list,
+    ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_claude_relay_has_length(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_claude_relay_beta_elsewhere(ngx_http_request_t *r,
+    ngx_table_elt_t *not, ngx_str_t *beta);
+
+
+static ngx_http_claude_relay_fate_t  ngx_http_claude_relay_fates[] = {
+    { ngx_string("host"), NGX_HTTP_CLAUDE_RELAY_HOST },
+    { ngx_string("content-length"), NGX_HTTP_CLAUDE_RELAY_LENGTH },
+    { ngx_string("transfer-encoding"), NGX_HTTP_CLAUDE_RELAY_LENGTH },
+    { ngx_string("authorization"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
+    { ngx_string("x-api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
+    { ngx_string("x-goog-api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
+    { ngx_string("api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
+    { ngx_string("accept-encoding"), NGX_HTTP_CLAUDE_RELAY_ENCODING },
+    { ngx_string("anthropic-beta"), NGX_HTTP_CLAUDE_RELAY_BETA },
+    { ngx_string("anthropic-version"), NGX_HTTP_CLAUDE_RELAY_API_VERSION },
+
+    /* about the client's hop */
+    { ngx_string("connection"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("keep-alive"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("proxy-connection"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("proxy-authorization"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("te"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("trailer"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("upgrade"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("expect"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("http2-settings"), NGX_HTTP_CLAUDE_RELAY_DROP },
+
+    /* about the client, or a 401 upstream */
+    { ngx_string("cookie"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("origin"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("referer"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("via"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("forwarded"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("x-real-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("true-client-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("cdn-loop"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("x-client-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
+    { ngx_string("x-cluster-client-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
+
+    { ngx_null_string, NGX_HTTP_CLAUDE_RELAY_PASS }
+};
+
+
+static ngx_str_t  ngx_http_claude_relay_version_line =
+    ngx_string("anthropic-version: 2023-06-01" CRLF);
+static ngx_str_t  ngx_http_claude_relay_beta_name =
+    ngx_string("anthropic-beta: ");
+
+
+ngx_int_t
+ngx_http_claude_relay_create_request(ngx_http_request_t *r)
+{
+    u_char                       *p;
+    ngx_buf_t                    *b;
+    ngx_chain_t                  *cl, *body, **ll;
+    ngx_http_upstream_t          *u;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    u = r->upstream;
+
+    if (ctx->ready == NULL) {
+
+        /* parked: there is nobody to send anything to */
+
+        return NGX_OK;
+    }
+
+    b = ngx_create_temp_buf(r->pool,
+                            ngx_http_claude_relay_request_size(r, ctx));
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_http_claude_relay_request_line(r, ctx, b->last);
+    p = ngx_http_claude_relay_request_headers(r, ctx, p);
+
+    *p++ = CR; *p++ = LF;
+
+    b->last = p;
+
+    cl->buf = b;
+    ll = &cl->next;
+
+    /* an attempt moves the positions of what it sends, so each has copies */
+
+    for (body = u->request_bufs; body; body = body->next) {
+
+        b = ngx_alloc_buf(r->pool);
+        *ll = ngx_alloc_chain_link(r->pool);
+
+        if (b == NULL || *ll == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(b, body->buf, sizeof(ngx_buf_t));
+
+        (*ll)->buf = b;
+        ll = &(*ll)->next;
+    }
+
+    *ll = NULL;
+
+    u->request_bufs = cl;
+
+    b->flush = 1;
+
+    return NGX_OK;
+}
+
+
+/* an upper bound */
+
+static size_t
+ngx_http_claude_relay_request_size(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    size_t                            size;
+    ngx_uint_t                        i;
+    ngx_list_part_t                  *part;
+    ngx_table_elt_t                  *h;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = ctx->account;
+
+    size = r->method_name.len + 1
+           + a->url.path.len + 3 * ctx->route.path.len + 1 + ctx->args.len
+           + sizeof(" HTTP/1.1" CRLF) - 1
+           + sizeof("Host: " CRLF) - 1 + a->host.len
+           + a->proof.len
+           + sizeof("Content-Length: " CRLF) - 1 + NGX_OFF_T_LEN
+           + ngx_http_claude_relay_version_line.len
+           + ngx_http_claude_relay_beta_name.len + 2
+           + (a->platform->beta ? 2 * a->platform->beta->len + 4 : 0)
+           + sizeof(CRLF) - 1;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        size += h[i].key.len + 2 + h[i].value.len + 2
+                + sizeof("identity") - 1;
+    }
+
+    return size;
+}
+
+
+static u_char *
+ngx_http_claude_relay_request_line(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p)
+{
+    ngx_str_t  *path;
+
+    path = &ctx->route.path;
+
+    p = ngx_cpymem(p, r->method_name.data, r->method_name.len);
+    *p++ = ' ';
+
+    p = ngx_cpymem(p, ctx->account->url.path.data, ctx->account->url.path.len);
+
+    /* the path was unescaped and freed of dots; it is escaped anew */
+
+    p = (u_char *) ngx_escape_uri(p, path->data, path->len, NGX_ESCAPE_URI);
+
+    if (ctx->args.len) {
+        *p++ = '?';
+        p = ngx_cpymem(p, ctx->args.data, ctx->args.len);
+    }
+
+    return ngx_cpymem(p, " HTTP/1.1" CRLF, sizeof(" HTTP/1.1" CRLF) - 1);
+}
+
+
+static u_char *
+ngx_http_claude_relay_request_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p)
+{
+    ngx_uint_t                        i;
+    ngx_list_part_t                  *part;
+    ngx_table_elt_t                  *h;
+    ngx_http_claude_relay_written_t   w;
+
+    ngx_memzero(&w, sizeof(ngx_http_claude_relay_written_t));
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        p = ngx_http_claude_relay_request_header(r, ctx, p, &h[i], &w);
+    }
+
+    return ngx_http_claude_relay_request_rest(r, ctx, p, &w);
+}
+
+
+static u_char *
+ngx_http_claude_relay_request_header(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
+    ngx_http_claude_relay_written_t *w)
+{
+    ngx_str_t  value;
+
+    value = h->value;
+
+    switch (ngx_http_claude_relay_fate(r, h)) {
+
+    case NGX_HTTP_CLAUDE_RELAY_DROP:
+        return p;
+
+    case NGX_HTTP_CLAUDE_RELAY_CREDENTIAL:
+
+        if (w->credential) {
+            return p;
+        }
+
+        w->credential = 1;
+        return ngx_cpymem(p, ctx->account->proof.data,
+                          ctx->account->proof.len);
+
+    case NGX_HTTP_CLAUDE_RELAY_HOST:
+
+        if (w->host) {
+            return p;
+        }
+
+        w->host = 1;
+        value = ctx->account->host;
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_LENGTH:
+
+        if (w->length || !ngx_http_claude_relay_has_length(r)) {
+            return p;
+        }
+
+        w->length = 1;
+        return ngx_sprintf(p, "Content-Length: %O" CRLF,
+                           r->headers_in.content_length_n);
+
+    case NGX_HTTP_CLAUDE_RELAY_ENCODING:
+
+        /* the answer must be readable on its way (B.1) */
+
+        ngx_str_set(&value, "identity");
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_BETA:
+        return ngx_http_claude_relay_request_beta(ctx, p, h, w);
+
+    case NGX_HTTP_CLAUDE_RELAY_API_VERSION:
+        w->version = 1;
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_PASS:
+        break;
+    }
+
+    p = ngx_cpymem(p, h->key.data, h->key.len);
+    *p++ = ':'; *p++ = ' ';
+    p = ngx_cpymem(p, value.data, value.len);
+    *p++ = CR; *p++ = LF;
+
+    return p;
+}
+
+
+/* what the client did not send and the upstream needs */
+
+static u_char *
+ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p,
+    ngx_http_claude_relay_written_t *w)
+{
+    ngx_http_claude_relay_account_t  *a;
+
+    a = ctx->account;
+
+    if (!w->host) {
+        p = ngx_cpymem(p, "Host: ", sizeof("Host: ") - 1);
+        p = ngx_cpymem(p, a->host.data, a->host.len);
+        *p++ = CR; *p++ = LF;
+    }
+
+    if (!w->credential) {
+        p = ngx_cpymem(p, a->proof.data, a->proof.len);
+    }
+
+    if (!w->version) {
+        p = ngx_cpymem(p, ngx_http_claude_relay_version_line.data,
+                       ngx_http_claude_relay_version_line.len);
+    }
+
+    if (a->platform->beta && !w->beta) {
+        p = ngx_cpymem(p, ngx_http_claude_relay_beta_name.data,
+                       ngx_http_claude_relay_beta_name.len);
+        p = ngx_cpymem(p, a->platform->beta->data, a->platform->beta->len);
+        *p++ = CR; *p++ = LF;
+    }
+
+    if (!w->length && ngx_http_claude_relay_has_length(r)) {
+        p = ngx_sprintf(p, "Content-Length: %O" CRLF,
+                        r->headers_in.content_length_n);
+    }
+
+    return p;
+}
+
+
+/* the client's list and order, and the one name the credential needs (B.4) */
+
+static u_char *
+ngx_http_claude_relay_request_beta(ngx_http_claude_relay_ctx_t *ctx,
+    u_char *p, ngx_table_elt_t *h, ngx_http_claude_relay_written_t *w)
+{
+    ncr_str_t  *beta, merged;
+
+    p = ngx_cpymem(p, h->key.data, h->key.len);
+    *p++ = ':'; *p++ = ' ';
+
+    beta = ctx->account->platform->beta;
+
+    if (beta == NULL || w->beta
+        || ngx_http_claude_relay_beta_elsewhere(ctx->request, h,
+                                                (ngx_str_t *) beta))
+    {
+        p = ngx_cpymem(p, h->value.data, h->value.len);
+
+    } else {
+        merged = ncr_beta_merge(ncr(&h->value), beta, p);
+
+        if (merged.data != p) {
+            ngx_memcpy(p, merged.data, merged.len);
+        }
+
+        p += merged.len;
+    }
+
+    w->beta = 1;
+
+    *p++ = CR; *p++ = LF;
+
+    return p;
+}
+
+
+/* a client may send its betas in several headers; one of them is enough */
+
+static ngx_uint_t
+ngx_http_claude_relay_beta_elsewhere(ngx_http_request_t *r,
+    ngx_table_elt_t *not, ngx_str_t *beta)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return 0;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (&h[i] != not
+            && h[i].key.len == sizeof("anthropic-beta") - 1
+            && ngx_strncmp(h[i].lowcase_key, "anthropic-beta",
+                           sizeof("anthropic-beta") - 1)
+               == 0
+            && ncr_str_contains(ncr(&h[i].value), (char *) beta->data))
+        {
+            return 1;
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_has_length(ngx_http_request_t *r)
+{
+    return r->headers_in.content_length_n > 0
+           || (r->method == NGX_HTTP_POST
+               && r->headers_in.content_length_n == 0);
+}
+
+
+static ngx_http_claude_relay_fate_e
+ngx_http_claude_relay_fate(ngx_http_request_t *r, ngx_table_elt_t *h)
+{
+    ngx_str_t                      name;
+    ngx_http_claude_relay_fate_t  *f;
+
+    name.data = h->lowcase_key;
+    name.len = h->key.len;
+
+    for (f = ngx_http_claude_relay_fates; f->name.len; f++) {
+        if (f->name.len == name.len
+            && f->name.data[0] == name.data[0]
+            && ngx_memcmp(f->name.data, name.data, name.len) == 0)
+        {
+            return f->fate;
+        }
+    }
+
+    if (ncr_str_prefix(ncr(&name), "x-forwarded-")
+        || ncr_str_prefix(ncr(&name), "cf-")
+        || ncr_str_prefix(ncr(&name), "x-accel-"))
+    {
+        return NGX_HTTP_CLAUDE_RELAY_DROP;
+    }
+
+    /* headers that "Connection" names are of the client's hop too */
+
+    if (r->headers_in.connection
+        && r->headers_in.connection->value.len > sizeof("keep-alive") - 1
+        && ngx_http_claude_relay_named(&r->headers_in.connection->value, h))
+    {
+        return NGX_HTTP_CLAUDE_RELAY_DROP;
+    }
+
+    return NGX_HTTP_CLAUDE_RELAY_PASS;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_named(ngx_str_t *list, ngx_table_elt_t *h)
+{
+    u_char  *p, *last, *end;
+
+    p = list->data;
+    last = p + list->len;
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        end = p;
+
+        while (end < last && *end != ',' && *end != ' ' && *end != '\t') {
+            end++;
+        }
+
+        if ((size_t) (end - p) == h->key.len
+            && ngx_strncasecmp(p, h->lowcase_key, h->key.len) == 0)
+        {
+            return 1;
+        }
+
+        p = end;
+    }
+
+    return 0;
+}

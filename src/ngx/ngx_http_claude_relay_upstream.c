@@ -1,0 +1,925 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * Attempts.  Each is a run of the stock ngx_http_upstream over a connection
+ * that the connector has made ready.  Between two of them, and while a slot
+ * or a connection is waited for, the request is parked: a live upstream on
+ * an inert descriptor, so that nginx goes on watching the client.  nginx
+ * comes back to us through ngx_http_upstream_next(), which asks the peer for
+ * a connection; a posted event then starts the next attempt afresh.
+ */
+
+
+#include "ngx_http_claude_relay_zone.h"
+
+#include <sys/eventfd.h>
+
+
+/* a slot is looked for again this often, should a ring be missed, ms */
+#define NGX_HTTP_CLAUDE_RELAY_POLL  250
+
+
+static void ngx_http_claude_relay_attempt(ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_choose(
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_connect(
+    ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_connected(void *data, ngx_int_t rc);
+static void ngx_http_claude_relay_dial_failed(
+    ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_park(ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_mark_tried(
+    ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_peer_init(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc,
+    void *data);
+static ngx_int_t ngx_http_claude_relay_peer_park(ngx_peer_connection_t *pc,
+    ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_peer_free(ngx_peer_connection_t *pc,
+    void *data, ngx_uint_t state);
+static void ngx_http_claude_relay_peer_failed(ngx_peer_connection_t *pc,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_reinit(ngx_http_request_t *r);
+static void ngx_http_claude_relay_abort(ngx_http_request_t *r);
+static void ngx_http_claude_relay_finalize(ngx_http_request_t *r,
+    ngx_int_t rc);
+static void ngx_http_claude_relay_parked_handler(ngx_event_t *ev);
+static ssize_t ngx_http_claude_relay_parked_recv(ngx_connection_t *c,
+    u_char *buf, size_t size);
+
+
+/* the stock machinery asks it for one thing: who makes peers */
+
+static ngx_http_upstream_srv_conf_t  ngx_http_claude_relay_us = {
+    .peer = { .init_upstream = NULL,
+              .init = ngx_http_claude_relay_peer_init }
+};
+
+static ngx_str_t  ngx_http_claude_relay_parked = ngx_string("parked");
+static struct sockaddr  ngx_http_claude_relay_nowhere;
+
+
+/* for the upstream field of a location's configuration */
+
+ngx_http_upstream_srv_conf_t *
+ngx_http_claude_relay_upstream(void)
+{
+    return &ngx_http_claude_relay_us;
+}
+
+
+void
+ngx_http_claude_relay_start(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    ctx->retry_wait = rlcf->retry_wait;
+
+    if (ngx_array_init(&ctx->attempts, r->pool, 1,
+                       sizeof(ngx_http_claude_relay_attempt_t))
+        != NGX_OK)
+    {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_http_claude_relay_attempt(ctx);
+}
+
+
+/* picks, connects and launches; or parks until one of these can go on */
+
+static void
+ngx_http_claude_relay_attempt(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    for ( ;; ) {
+
+        rc = ngx_http_claude_relay_choose(ctx);
+
+        if (rc == NGX_DECLINED) {
+            ngx_http_claude_relay_give_up(ctx);
+            return;
+        }
+
+        if (rc == NGX_AGAIN) {
+            ngx_http_claude_relay_park(ctx);
+            return;
+        }
+
+        rc = ngx_http_claude_relay_connect(ctx);
+
+        if (rc == NGX_OK) {
+            ngx_http_claude_relay_launch(ctx);
+            return;
+        }
+
+        if (rc == NGX_AGAIN) {
+            ngx_http_claude_relay_park(ctx);
+            return;
+        }
+
+        ngx_http_claude_relay_dial_failed(ctx);
+
+        if (!ctx->decided) {
+            ngx_http_claude_relay_give_up(ctx);
+            return;
+        }
+    }
+}
+
+
+/* NGX_OK: an account is leased; NGX_AGAIN: a timer is set; NGX_DECLINED */
+
+static ngx_int_t
+ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                          rc;
+    ncr_msec_t                         delay;
+    ngx_msec_int_t                     left;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    ngx_http_claude_relay_unwait(ctx);
+
+    if (ctx->lease) {
+        return NGX_OK;
+    }
+
+    rlcf = ngx_http_get_module_loc_conf(ctx->request,
+                                        ngx_http_claude_relay_module);
+
+again:
+
+    rc = ngx_http_claude_relay_pick(ctx);
+
+    if (rc == NGX_OK) {
+        ctx->wait_until = 0;
+        return NGX_OK;
+    }
+
+    if (rc == NGX_AGAIN) {
+
+        if (ctx->wait_until == 0) {
+            ctx->wait_until = ngx_current_msec + rlcf->sticky_wait;
+        }
+
+        left = (ngx_msec_int_t) (ctx->wait_until - ngx_current_msec);
+
+        if (left > 0) {
+            ngx_http_claude_relay_wait(ctx,
+                            ngx_min(left, NGX_HTTP_CLAUDE_RELAY_POLL));
+            return NGX_AGAIN;
+        }
+
+        if (!ctx->waited) {
+
+            /* the session's own account had its time: any other one then */
+
+            ctx->waited = 1;
+            goto again;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    /* nobody now; is the soonest recovery within reach? */
+
+    if (ctx->soonest == 0) {
+        return NGX_DECLINED;
+    }
+
+    delay = ctx->soonest - ngx_http_claude_relay_now();
+    delay = ngx_max(delay, 1);
+
+    if (delay > (ncr_msec_t) ctx->retry_wait) {
+        return NGX_DECLINED;
+    }
+
+    ctx->retry_wait -= (ngx_msec_t) delay;
+    ngx_http_claude_relay_wait(ctx, (ngx_msec_t) delay);
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_connect(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                          rc;
+    ngx_uint_t                         fresh;
+    ngx_http_request_t                *r;
+    ngx_http_core_loc_conf_t          *clcf;
+    ngx_http_claude_relay_dial_t      *dial;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    r = ctx->request;
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    /* a kept connection that was dead is the same attempt still */
+
+    fresh = ctx->stale;
+    ctx->stale = 0;
+
+    if (!fresh) {
+        ctx->nattempts++;
+        ctx->attempt_at = ngx_current_msec;
+        ctx->attempt_wall = ngx_http_claude_relay_now();
+    }
+
+    ctx->judged = 0;
+    ctx->decided = 0;
+    ctx->headers_done = 0;
+
+    dial = &ctx->dial;
+
+    dial->target = &ctx->account->target;
+    dial->rmcf = ngx_http_get_module_main_conf(r,
+                                               ngx_http_claude_relay_module);
+    dial->resolver = (clcf->resolver && clcf->resolver->connections.nelts)
+                     ? clcf->resolver : NULL;
+    dial->resolver_timeout = clcf->resolver_timeout;
+    dial->timeout = rlcf->connect_timeout;
+    dial->log = r->connection->log;
+    dial->handler = ngx_http_claude_relay_connected;
+    dial->data = ctx;
+
+    r->connection->log->action = "connecting to upstream";
+
+    rc = ngx_http_claude_relay_dial(dial, fresh);
+
+    if (rc == NGX_OK) {
+        ctx->ready = dial->connection;
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_claude_relay_connected(void *data, ngx_int_t rc)
+{
+    ngx_http_claude_relay_ctx_t  *ctx = data;
+
+    ngx_connection_t  *c;
+
+    c = ctx->request->connection;
+
+    if (rc == NGX_OK) {
+        ctx->ready = ctx->dial.connection;
+        ngx_http_claude_relay_launch(ctx);
+
+    } else {
+        ngx_http_claude_relay_dial_failed(ctx);
+
+        if (ctx->decided) {
+            ngx_http_claude_relay_attempt(ctx);
+
+        } else {
+            ngx_http_claude_relay_give_up(ctx);
+        }
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_claude_relay_dial_failed(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ncr_limits_reset(&ctx->limits);
+
+    ctx->stale = 0;
+
+    ngx_http_claude_relay_judge(ctx->request, ctx, ctx->dial.failure);
+
+    (void) ngx_http_claude_relay_decide(ctx, 0);
+}
+
+
+/*
+ * The verdict is there.  It falls on the account, the trail gets its entry;
+ * NGX_OK: another attempt follows, its account may be leased already;
+ * NGX_DECLINED: this outcome is the client's.
+ */
+
+ngx_int_t
+ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status)
+{
+    ngx_int_t                          rc;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    ctx->decided = 0;
+    ctx->error = ctx->verdict.class;
+
+    if (!ctx->verdict.retry) {
+
+        /* the client's own: the answer's end will write the trail */
+
+        return NGX_DECLINED;
+    }
+
+    ngx_http_claude_relay_trail(ctx, status, ctx->verdict.class);
+    ngx_http_claude_relay_failed(ctx, status);
+
+    /* a throttled account may be asked again when its rest is over */
+
+    if (!ctx->verdict.same
+        && ngx_http_claude_relay_mark_tried(ctx) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    rlcf = ngx_http_get_module_loc_conf(ctx->request,
+                                        ngx_http_claude_relay_module);
+
+    if (ctx->nattempts >= rlcf->tries
+        || (rlcf->tries_timeout
+            && ngx_current_msec - ctx->started >= rlcf->tries_timeout))
+    {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_claude_relay_pick(ctx);
+
+    if (rc == NGX_DECLINED
+        && (ctx->soonest == 0
+            || ctx->soonest - ngx_http_claude_relay_now()
+               > (ncr_msec_t) ctx->retry_wait))
+    {
+        return NGX_DECLINED;
+    }
+
+    ctx->decided = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_mark_tried(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_uint_t                          n, bits;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    bits = 8 * sizeof(ngx_uint_t);
+
+    if (ctx->tried == NULL) {
+        rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_claude_relay_module);
+
+        n = (rmcf->accounts.nelts + bits - 1) / bits;
+
+        ctx->tried = ngx_pcalloc(ctx->request->pool, n * sizeof(ngx_uint_t));
+        if (ctx->tried == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    n = ctx->account->index;
+    ctx->tried[n / bits] |= (ngx_uint_t) 1 << (n % bits);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status, ncr_class_e class)
+{
+    ngx_http_claude_relay_attempt_t  *a;
+
+    a = ngx_array_push(&ctx->attempts);
+
+    if (a == NULL) {
+        return;
+    }
+
+    a->account = ctx->account->name;
+    a->status = status;
+    a->class = class;
+    a->ms = ngx_current_msec - ctx->attempt_at;
+}
+
+
+/* an upstream without a peer: nginx watches the client, and we may wait */
+
+static void
+ngx_http_claude_relay_park(ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (ctx->parked) {
+        return;
+    }
+
+    ctx->ready = NULL;
+    ngx_http_claude_relay_launch(ctx);
+}
+
+
+static void
+ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_request_t                *r;
+    ngx_http_upstream_t               *u;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    r = ctx->request;
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    /* closes the upstream of the last attempt, or the parked one */
+
+    ctx->relaunching = 1;
+
+    if (ngx_http_upstream_create(r) != NGX_OK) {
+        ctx->relaunching = 0;
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ctx->relaunching = 0;
+    ctx->parked = 0;
+
+    u = r->upstream;
+
+    ngx_str_set(&u->schema, "relay://");
+    u->output.tag = (ngx_buf_tag_t) &ngx_http_claude_relay_module;
+
+    u->conf = &rlcf->upstream;
+    u->buffering = 0;
+
+    u->create_request = ngx_http_claude_relay_create_request;
+    u->reinit_request = ngx_http_claude_relay_reinit;
+    u->process_header = ngx_http_claude_relay_process_status;
+    u->abort_request = ngx_http_claude_relay_abort;
+    u->finalize_request = ngx_http_claude_relay_finalize;
+
+    u->input_filter_init = ngx_http_claude_relay_filter_start;
+    u->input_filter = ngx_http_claude_relay_filter;
+    u->input_filter_ctx = r;
+
+    u->accel = 1;
+
+    r->state = 0;
+    ngx_memzero(&ctx->status, sizeof(ngx_http_status_t));
+    ctx->nheaders = 0;
+    ctx->headers_done = 0;
+    ctx->peek_end = 0;
+    ctx->npeek_body = 0;
+
+    if (ctx->ready) {
+        if (ctx->own_from) {
+            ctx->own_ns += ngx_http_claude_relay_clock() - ctx->own_from;
+            ctx->own_from = 0;
+        }
+    }
+
+    ngx_http_upstream_init(r);
+}
+
+
+/* a posted event or a timer: what was waited for may be there */
+
+void
+ngx_http_claude_relay_resume(ngx_event_t *ev)
+{
+    ngx_uint_t                    status;
+    ngx_connection_t             *c;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ev->data;
+    c = ctx->request->connection;
+
+    ctx->own_from = ngx_http_claude_relay_clock();
+
+    if (ctx->sanitized) {
+        ngx_http_claude_relay_give_up(ctx);
+
+    } else if (ctx->judged && !ctx->decided) {
+
+        status = ctx->saved_now ? ctx->saved.status : 0;
+
+        if (ngx_http_claude_relay_decide(ctx, status) == NGX_OK) {
+            ngx_http_claude_relay_attempt(ctx);
+
+        } else {
+            ngx_http_claude_relay_give_up(ctx);
+        }
+
+    } else {
+        ngx_http_claude_relay_attempt(ctx);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/*
+ * No account is left, or none is allowed any more: the best answer that an
+ * upstream gave, else one of our own.
+ */
+
+static void
+ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t             rc;
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
+
+    r = ctx->request;
+    u = r->upstream;
+
+    ngx_http_claude_relay_forget(ctx);
+
+    if (u && u->cleanup) {
+        ctx->relaunching = 1;
+        r->main->count++;
+        (*u->cleanup)(r);
+        ctx->relaunching = 0;
+        ctx->parked = 0;
+    }
+
+    ctx->finished = 1;
+
+    if (ctx->saved.set && !ctx->sanitized) {
+        rc = ngx_http_claude_relay_send_saved(r, ctx);
+
+    } else {
+        rc = ngx_http_claude_relay_refusal(r, ctx);
+    }
+
+    ngx_http_finalize_request(r, rc);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    char         buf[NCR_MODEL_LEN + 64];
+    time_t       after;
+    ngx_uint_t   status;
+    const char  *message;
+
+    if (ctx->sanitized) {
+        return ngx_http_claude_relay_error(r, ctx, ctx->sanitized,
+                       (ctx->sanitized < 500)
+                           ? "the upstream refused the request"
+                           : "the upstream failed to serve the request", -1);
+    }
+
+    after = -1;
+
+    if (ctx->soonest_any) {
+        after = (time_t) ((ctx->soonest_any - ngx_http_claude_relay_now()
+                           + 999) / 1000);
+        after = ngx_max(after, 1);
+    }
+
+    if (ctx->error == NCR_CLASS_OK) {
+        ctx->error = ctx->refusal;
+    }
+
+    switch (ctx->error) {
+
+    case NCR_CLASS_OK:
+
+        if (ctx->has_id) {
+            ctx->error = NCR_CLASS_CLIENT;
+            return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                        "no account here has this object",
+                                        -1);
+        }
+
+        /* no account ever serves this */
+
+        ctx->error = NCR_CLASS_CLIENT;
+        ngx_snprintf((u_char *) buf, sizeof(buf), "model: %V%Z", &ctx->model);
+
+        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_NOT_FOUND,
+                                      ctx->model.len ? buf
+                                          : "no account serves this path",
+                                      -1);
+
+    case NCR_CLASS_LIMITED:
+    case NCR_CLASS_MODEL_LIMITED:
+    case NCR_CLASS_CAPPED:
+        status = NGX_HTTP_TOO_MANY_REQUESTS;
+        message = "all accounts of this relay have reached their limits";
+        break;
+
+    case NCR_CLASS_THROTTLED:
+        status = NGX_HTTP_TOO_MANY_REQUESTS;
+        message = "all accounts of this relay are busy";
+        after = ngx_max(after, 1);
+        break;
+
+    case NCR_CLASS_OVERLOADED:
+        status = 529;
+        message = "the upstream is overloaded";
+        after = ngx_max(after, 1);
+        break;
+
+    case NCR_CLASS_ABORTED:
+    case NCR_CLASS_BROKEN:
+    case NCR_CLASS_CLIENT:
+    case NCR_CLASS_POLICY:
+    case NCR_CLASS_AUTH:
+    case NCR_CLASS_FORBIDDEN:
+    case NCR_CLASS_EDGE:
+    case NCR_CLASS_DISABLED:
+    case NCR_CLASS_BILLING:
+    case NCR_CLASS_ENTITLEMENT:
+    case NCR_CLASS_SERVER:
+    case NCR_CLASS_NETWORK:
+    case NCR_CLASS_TLS:
+    case NCR_CLASS_TIMEOUT:
+    case NCR_CLASS_PROTOCOL:
+    case NCR_CLASSES:
+    default:
+        status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        message = "no account of this relay can serve the request now";
+        break;
+    }
+
+    if (ctx->strict) {
+        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                        "session_binding_error: the account of this session "
+                        "cannot serve it now, start a new session", after);
+    }
+
+    return ngx_http_claude_relay_error(r, ctx, status, message, after);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_peer_init(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    u->peer.data = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    u->peer.get = ngx_http_claude_relay_peer_get;
+    u->peer.free = ngx_http_claude_relay_peer_free;
+    u->peer.tries = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_claude_relay_ctx_t *ctx = data;
+
+    if (ctx->ready == NULL) {
+        return ngx_http_claude_relay_peer_park(pc, ctx);
+    }
+
+    pc->connection = ctx->ready;
+    ctx->ready = NULL;
+    ctx->attempt_account = ctx->account;
+
+    pc->cached = ctx->dial.cached;
+    pc->sockaddr = &ngx_http_claude_relay_nowhere;
+    pc->socklen = sizeof(struct sockaddr);
+    pc->name = &ctx->account->name;
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_peer_park(ngx_peer_connection_t *pc,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    int                fd;
+    ngx_connection_t  *c;
+
+    fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_ALERT, pc->log, ngx_errno, "eventfd() failed");
+        return NGX_ERROR;
+    }
+
+    c = ngx_get_connection(fd, pc->log);
+
+    if (c == NULL) {
+        (void) close(fd);
+        return NGX_ERROR;
+    }
+
+    c->log = pc->log;
+    c->read->log = pc->log;
+    c->write->log = pc->log;
+    c->read->handler = ngx_http_claude_relay_parked_handler;
+    c->write->handler = ngx_http_claude_relay_parked_handler;
+    c->recv = ngx_http_claude_relay_parked_recv;
+    c->send = ngx_http_claude_relay_parked_recv;
+
+    pc->connection = c;
+    pc->cached = 0;
+    pc->sockaddr = &ngx_http_claude_relay_nowhere;
+    pc->socklen = sizeof(struct sockaddr);
+    pc->name = &ngx_http_claude_relay_parked;
+
+    if (!ctx->parked) {
+        ctx->parked = 1;
+
+        /* we came by ngx_http_upstream_next(): the attempt has failed */
+
+        if (ctx->judged || ctx->stale) {
+            ngx_post_event(&ctx->ev, &ngx_posted_events);
+        }
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* FAILED from ngx_http_upstream_next(), 0 when the upstream is finalized */
+
+static void
+ngx_http_claude_relay_peer_free(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state)
+{
+    ngx_http_claude_relay_ctx_t *ctx = data;
+
+    ngx_http_upstream_t                *u;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->parked || pc->connection == NULL) {
+        return;
+    }
+
+    u = ctx->request->upstream;
+
+    if (state & NGX_PEER_FAILED) {
+
+        if (!ctx->judged) {
+            ngx_http_claude_relay_peer_failed(pc, ctx);
+        }
+
+        if (!ctx->peek_end) {
+            return;
+        }
+    }
+
+    if (!u->keepalive || !u->request_body_sent) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    if (ngx_http_claude_relay_keep(rmcf, &ctx->attempt_account->target,
+                                   pc->connection)
+        == NGX_OK)
+    {
+        pc->connection = NULL;
+    }
+}
+
+
+/* a failure that nginx saw first: reset, close, time-out, too big a header */
+
+static void
+ngx_http_claude_relay_peer_failed(ngx_peer_connection_t *pc,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ncr_reply_kind_e      kind;
+    ngx_connection_t     *c;
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
+
+    r = ctx->request;
+    u = r->upstream;
+    c = pc->connection;
+
+    ctx->saved_now = 0;
+
+    if (ctx->headers_done && u->headers_in.status_n >= 300) {
+
+        /* an error whose body ended with the connection, or never did */
+
+        ngx_http_claude_relay_judge(r, ctx, NCR_REPLY_HTTP);
+        ngx_http_claude_relay_save(r, ctx);
+        ctx->saved_now = 1;
+        return;
+    }
+
+    if (pc->cached && u->buffer.last == u->buffer.start
+        && !c->read->timedout && !ctx->stale)
+    {
+        /*
+         * A kept connection that the upstream had closed meanwhile: nobody's
+         * fault, and the request was not read.
+         */
+
+        ctx->stale = 1;
+        return;
+    }
+
+    if (c->read->timedout || c->write->timedout) {
+        kind = NCR_REPLY_TIMEOUT;
+
+    } else if (u->buffer.start && u->buffer.last == u->buffer.end) {
+        kind = NCR_REPLY_GARBAGE;
+
+    } else {
+        kind = NCR_REPLY_RESET;
+    }
+
+    ngx_http_claude_relay_judge(r, ctx, kind);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_reinit(ngx_http_request_t *r)
+{
+    r->upstream->process_header = ngx_http_claude_relay_process_status;
+    r->state = 0;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_abort(ngx_http_request_t *r)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "claude relay abort: called by nobody");
+}
+
+
+/* NGX_DONE comes with each new attempt, and when a request is terminated */
+
+static void
+ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    if (ctx->relaunching || ctx->finished) {
+        return;
+    }
+
+    ctx->finished = 1;
+
+    if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST
+        || (rc == NGX_DONE && !ctx->committed)
+        || r->connection->error)
+    {
+        ctx->error = NCR_CLASS_ABORTED;
+
+    } else if (ctx->committed && rc != 0 && rc != NGX_DONE) {
+        ctx->error = NCR_CLASS_BROKEN;
+        ngx_http_claude_relay_broken(r, ctx, rc);
+    }
+
+    if (ctx->committed) {
+        ngx_http_claude_relay_finish(r, ctx);
+    }
+
+    if (ctx->account && (ctx->committed || ctx->lease)
+        && !(ctx->judged && ctx->verdict.retry))
+    {
+        ngx_http_claude_relay_trail(ctx,
+                        ctx->committed ? r->upstream->headers_in.status_n : 0,
+                        ctx->error);
+    }
+
+    ngx_http_claude_relay_forget(ctx);
+}
+
+
+static void
+ngx_http_claude_relay_parked_handler(ngx_event_t *ev)
+{
+    ngx_log_debug0(NGX_LOG_DEBUG_EVENT, ev->log, 0, "claude relay parked");
+}
+
+
+static ssize_t
+ngx_http_claude_relay_parked_recv(ngx_connection_t *c, u_char *buf,
+    size_t size)
+{
+    return NGX_AGAIN;
+}

@@ -1,0 +1,352 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/* $claude_relay_*: names and numbers for log_format, map and limit_req. */
+
+
+#include "ngx_http_claude_relay.h"
+
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_VAR_KEY = 0,
+    NGX_HTTP_CLAUDE_RELAY_VAR_KEY_ID,
+    NGX_HTTP_CLAUDE_RELAY_VAR_ACCOUNT,
+    NGX_HTTP_CLAUDE_RELAY_VAR_PLATFORM,
+    NGX_HTTP_CLAUDE_RELAY_VAR_DIALECT,
+    NGX_HTTP_CLAUDE_RELAY_VAR_MODEL,
+    NGX_HTTP_CLAUDE_RELAY_VAR_UPSTREAM_MODEL,
+    NGX_HTTP_CLAUDE_RELAY_VAR_SESSION,
+    NGX_HTTP_CLAUDE_RELAY_VAR_ATTEMPTS,
+    NGX_HTTP_CLAUDE_RELAY_VAR_STICKY,
+    NGX_HTTP_CLAUDE_RELAY_VAR_INPUT,
+    NGX_HTTP_CLAUDE_RELAY_VAR_OUTPUT,
+    NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_READ,
+    NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_WRITE,
+    NGX_HTTP_CLAUDE_RELAY_VAR_TTFT,
+    NGX_HTTP_CLAUDE_RELAY_VAR_OWN_TIME,
+    NGX_HTTP_CLAUDE_RELAY_VAR_STOP_REASON,
+    NGX_HTTP_CLAUDE_RELAY_VAR_ERROR_CLASS,
+    NGX_HTTP_CLAUDE_RELAY_VAR_REQUEST_ID,
+    NGX_HTTP_CLAUDE_RELAY_VAR_STREAM
+} ngx_http_claude_relay_var_e;
+
+
+static ngx_int_t ngx_http_claude_relay_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static void ngx_http_claude_relay_variable_number(ngx_http_request_t *r,
+    uint64_t n, ngx_str_t *s);
+static void ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
+static void ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
+static void ngx_http_claude_relay_variable_session(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
+static ngx_int_t ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, uintptr_t data, ngx_str_t *s);
+
+
+#define ngx_http_claude_relay_var(name, id)                                   \
+    { ngx_string("claude_relay_" name), NULL,                                 \
+      ngx_http_claude_relay_variable, NGX_HTTP_CLAUDE_RELAY_VAR_##id,         \
+      NGX_HTTP_VAR_NOCACHEABLE, 0 }
+
+
+static ngx_http_variable_t  ngx_http_claude_relay_vars[] = {
+    ngx_http_claude_relay_var("key", KEY),
+    ngx_http_claude_relay_var("key_id", KEY_ID),
+    ngx_http_claude_relay_var("account", ACCOUNT),
+    ngx_http_claude_relay_var("platform", PLATFORM),
+    ngx_http_claude_relay_var("dialect", DIALECT),
+    ngx_http_claude_relay_var("model", MODEL),
+    ngx_http_claude_relay_var("upstream_model", UPSTREAM_MODEL),
+    ngx_http_claude_relay_var("session", SESSION),
+    ngx_http_claude_relay_var("attempts", ATTEMPTS),
+    ngx_http_claude_relay_var("sticky", STICKY),
+    ngx_http_claude_relay_var("input_tokens", INPUT),
+    ngx_http_claude_relay_var("output_tokens", OUTPUT),
+    ngx_http_claude_relay_var("cache_read_tokens", CACHE_READ),
+    ngx_http_claude_relay_var("cache_write_tokens", CACHE_WRITE),
+    ngx_http_claude_relay_var("ttft", TTFT),
+    ngx_http_claude_relay_var("own_time", OWN_TIME),
+    ngx_http_claude_relay_var("stop_reason", STOP_REASON),
+    ngx_http_claude_relay_var("error_class", ERROR_CLASS),
+    ngx_http_claude_relay_var("request_id", REQUEST_ID),
+    ngx_http_claude_relay_var("stream", STREAM),
+      ngx_http_null_variable
+};
+
+
+ngx_int_t
+ngx_http_claude_relay_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_claude_relay_vars; v->name.len; v++) {
+
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                     s;
+    ncr_anthropic_answer_t       *a;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    if (ctx == NULL || ctx->request_id.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_str_null(&s);
+    a = ctx->committed ? ctx->answer : NULL;
+
+    switch ((ngx_http_claude_relay_var_e) data) {
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_KEY:
+        if (ctx->key) {
+            s = ctx->key->name;
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_KEY_ID:
+        if (ctx->key) {
+            s.data = ctx->key->id;
+            s.len = sizeof(ctx->key->id);
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_ACCOUNT:
+        if (ctx->account) {
+            s = ctx->account->name;
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_PLATFORM:
+        if (ctx->account) {
+            s = ngx_http_claude_relay_str(&ctx->account->platform->name);
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_DIALECT:
+        ngx_str_set(&s, "anthropic");
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_MODEL:
+        s = ctx->model;
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_UPSTREAM_MODEL:
+        if (a) {
+            s.data = (u_char *) a->model;
+            s.len = ngx_strlen(s.data);
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_SESSION:
+        ngx_http_claude_relay_variable_session(r, ctx, &s);
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_ATTEMPTS:
+        ngx_http_claude_relay_variable_trail(r, ctx, &s);
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_STICKY:
+        ngx_http_claude_relay_variable_sticky(r, ctx, &s);
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_INPUT:
+    case NGX_HTTP_CLAUDE_RELAY_VAR_OUTPUT:
+    case NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_READ:
+    case NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_WRITE:
+        (void) ngx_http_claude_relay_variable_usage(r, ctx, data, &s);
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_TTFT:
+        if (ctx->has_ttft) {
+            s.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + 4);
+            if (s.data) {
+                s.len = ngx_sprintf(s.data, "%T.%03M",
+                                    (time_t) ctx->ttft / 1000,
+                                    ctx->ttft % 1000) - s.data;
+            }
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_OWN_TIME:
+        if (ctx->own_ns) {
+            ngx_http_claude_relay_variable_number(r, ctx->own_ns / 1000, &s);
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_STOP_REASON:
+        if (a) {
+            s.data = (u_char *) a->stop_reason;
+            s.len = ngx_strlen(s.data);
+        }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_ERROR_CLASS:
+        s.data = (u_char *) ncr_class_name(ctx->error);
+        s.len = ngx_strlen(s.data);
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_REQUEST_ID:
+        s = ctx->request_id;
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_STREAM:
+        if (ctx->committed) {
+            s.data = (u_char *) (ctx->stream ? "1" : "0");
+            s.len = 1;
+        }
+        break;
+    }
+
+    if (s.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->len = s.len;
+    v->data = s.data;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_variable_number(ngx_http_request_t *r, uint64_t n,
+    ngx_str_t *s)
+{
+    s->data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+
+    if (s->data) {
+        s->len = ngx_sprintf(s->data, "%uL", n) - s->data;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
+{
+    uint64_t      n;
+    ncr_usage_t  *u;
+
+    if (!ctx->committed || ctx->answer == NULL || !ctx->answer->has_usage) {
+        return NGX_DECLINED;
+    }
+
+    u = &ctx->answer->usage;
+
+    n = (data == NGX_HTTP_CLAUDE_RELAY_VAR_INPUT) ? u->input
+        : (data == NGX_HTTP_CLAUDE_RELAY_VAR_OUTPUT) ? u->output
+        : (data == NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_READ) ? u->cache_read
+        : u->cache_write;
+
+    ngx_http_claude_relay_variable_number(r, n, s);
+
+    return NGX_OK;
+}
+
+
+/* account:status:class:ms, in the order of the attempts */
+
+static void
+ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+{
+    size_t                            size;
+    u_char                           *p;
+    ngx_uint_t                        i;
+    ngx_http_claude_relay_attempt_t  *a;
+
+    if (ctx->attempts.nelts == 0) {
+        return;
+    }
+
+    a = ctx->attempts.elts;
+    size = 0;
+
+    for (i = 0; i < ctx->attempts.nelts; i++) {
+        size += a[i].account.len + 2 * NGX_INT_T_LEN + 32;
+    }
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return;
+    }
+
+    s->data = p;
+
+    for (i = 0; i < ctx->attempts.nelts; i++) {
+        p = ngx_sprintf(p, "%s%V:%ui:%s:%M", i ? "," : "", &a[i].account,
+                        a[i].status, ncr_class_name(a[i].class), a[i].ms);
+    }
+
+    s->len = p - s->data;
+}
+
+
+static void
+ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+{
+    switch (ctx->sticky) {
+
+    case NGX_HTTP_CLAUDE_RELAY_STICKY_NONE:
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_STICKY_MISS:
+        ngx_str_set(s, "miss");
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_STICKY_HIT:
+        ngx_str_set(s, "hit");
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED:
+        s->data = ngx_pnalloc(r->pool, 64);
+        if (s->data) {
+            s->len = ngx_snprintf(s->data, 64, "moved:%s",
+                                  ncr_class_name(ctx->moved)) - s->data;
+        }
+        break;
+    }
+}
+
+
+static void
+ngx_http_claude_relay_variable_session(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+{
+    if (!ctx->has_session) {
+        return;
+    }
+
+    s->data = ngx_pnalloc(r->pool, 2 * 8);
+
+    if (s->data) {
+        s->len = ngx_hex_dump(s->data, ctx->session, 8) - s->data;
+    }
+}

@@ -1,0 +1,92 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * A platform is a place: where it is, how a credential is shown to it, what
+ * its failures mean.  One file a platform, one row in ncr_platform.c.
+ */
+
+
+#ifndef _NCR_PLATFORM_H_INCLUDED_
+#define _NCR_PLATFORM_H_INCLUDED_
+
+
+#include "ncr_model.h"
+
+
+typedef enum {
+    NCR_CREDENTIAL_AUTO = 0,
+    NCR_CREDENTIAL_X_API_KEY,
+    NCR_CREDENTIAL_BEARER
+} ncr_credential_e;
+
+
+typedef struct ncr_platform_s {
+    ncr_str_t          name;            /* "anthropic" */
+    ncr_str_t          base_url;        /* default; "" if it must be told */
+    ncr_uint_t         ops;             /* bit mask of ncr_op_e served */
+    unsigned           token:1;         /* access_token, not api_key */
+
+    /* auto: which header shows this secret (anthropic.md K.2) */
+    ncr_credential_e (*credential)(ncr_str_t *secret);
+
+    /* a beta that each request must name, or NULL (B.4) */
+    ncr_str_t         *beta;
+
+    /* C.3, D.3, K.3, with the lengths of rests as configured */
+    void             (*classify)(ncr_reply_t *reply, ncr_rests_t *rests,
+                                 ncr_verdict_t *verdict);
+} ncr_platform_t;
+
+
+/* by name, NULL if there is none; the list ends with NULL */
+ncr_platform_t *ncr_platform_find(ncr_str_t *name);
+extern ncr_platform_t  *ncr_platforms[];
+
+/* the judgement that all platforms share; platforms refine it */
+void ncr_verdict_default(ncr_reply_t *reply, ncr_rests_t *rests,
+    ncr_verdict_t *verdict);
+void ncr_rests_default(ncr_rests_t *rests);
+
+/* "limited", "network"; for logs, trails and health */
+const char *ncr_class_name(ncr_class_e class);
+
+/*
+ * Limits from response headers: reset, then one call per header (name in
+ * lower case).  Unknown headers are passed over; windows are taken as they
+ * come, "anthropic-ratelimit-unified-<window>-{status,reset,utilization}".
+ * now resolves dates of retry-after.
+ */
+void ncr_limits_reset(ncr_limits_t *limits);
+void ncr_limits_header(ncr_limits_t *limits, ncr_str_t *name,
+    ncr_str_t *value, ncr_msec_t now);
+
+/* "opus", "sonnet", "haiku", "fable", "mythos"; else "" */
+ncr_str_t ncr_model_family(ncr_str_t *model);
+
+/*
+ * anthropic-beta with one more element, by B.4's merge rule: the list as it
+ * is if it has the element; else put after "claude-code-20250219" if that is
+ * there, else first.  Into buf (value->len + beta->len + 2 bytes at least).
+ */
+ncr_str_t ncr_beta_merge(ncr_str_t *value, ncr_str_t *beta, ncr_char_t *buf);
+
+
+/* base URLs by K.1 */
+
+typedef struct {
+    ncr_str_t    host;                  /* as written; IPv6 in brackets */
+    ncr_uint_t   port;
+    ncr_str_t    path;                  /* prefix without "/v1", no last "/" */
+    unsigned     tls:1;
+    unsigned     default_port:1;
+} ncr_url_t;
+
+/* NULL, or what is wrong with it; slices point into text */
+const char *ncr_url_parse(ncr_str_t *text, ncr_url_t *url);
+
+
+#endif /* _NCR_PLATFORM_H_INCLUDED_ */
