@@ -85,6 +85,8 @@ typedef struct {
 } ncr_anthropic_name_t;
 
 
+static void ncr_anthropic_comment(ncr_anthropic_answer_t *a, ncr_char_t *p,
+    size_t len);
 static ncr_uint_t ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name,
     ncr_str_t *head);
 static ncr_int_t ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
@@ -197,13 +199,45 @@ void
 ncr_anthropic_stream_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
     size_t len)
 {
-    /* comments are no events; the first one matters, and starts a chunk */
-
-    if (len && *p == ':' && !a->pinged && ncr_sse_boundary(&a->sse)) {
-        a->pinged = 1;
+    if (a->state == NCR_ANTHROPIC_NOTHING && !a->pinged) {
+        ncr_anthropic_comment(a, p, len);
     }
 
     (void) ncr_sse_feed(&a->sse, p, len);
+}
+
+
+/* a comment before anything else, which is no event: a sign of life only */
+
+static void
+ncr_anthropic_comment(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
+{
+    ncr_char_t  *q, *last;
+
+    if (len == 0) {
+        return;
+    }
+
+    last = p + len;
+
+    if (*p == ':' && ncr_sse_boundary(&a->sse)) {
+        a->pinged = 1;
+        return;
+    }
+
+    for (q = p + 1; q < last; q++) {
+
+        q = memchr(q, ':', (size_t) (last - q));
+
+        if (q == NULL) {
+            return;
+        }
+
+        if (q[-1] == '\n' || q[-1] == '\r') {
+            a->pinged = 1;
+            return;
+        }
+    }
 }
 
 

@@ -55,6 +55,8 @@ typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
+typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
+typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -349,6 +351,8 @@ struct ngx_http_claude_relay_ctx_s {
     /* streaming */
 
     size_t                             skip;    /* bytes observed already */
+    ngx_http_claude_relay_results_t   *results; /* URLs to be rewritten */
+    ngx_http_claude_relay_inflate_t   *inflate; /* of a copy, for usage */
 
     ngx_event_t                        beat;
     ngx_buf_t                         *beat_buf;
@@ -437,6 +441,9 @@ ngx_int_t ngx_http_claude_relay_add_header(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
 ngx_int_t ngx_http_claude_relay_common_headers(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+
+/* page.c: the output filters */
+
 ngx_int_t ngx_http_claude_relay_filter_init(ngx_conf_t *cf);
 
 /* models.c */
@@ -487,6 +494,26 @@ void ngx_http_claude_relay_finish(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+
+void ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
+    size_t n);
+ngx_buf_t *ngx_http_claude_relay_filter_buf(ngx_http_request_t *r,
+    ngx_chain_t ***ll);
+
+/* results.c: the one thing in an answer that is edited */
+
+ngx_int_t ngx_http_claude_relay_results_init(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_results_pass(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, u_char *last,
+    ngx_chain_t ***ll);
+
+/* inflate.c: NGX_DECLINED: this encoding cannot be read here */
+
+ngx_int_t ngx_http_claude_relay_inflate_init(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *encoding);
+void ngx_http_claude_relay_inflate(ngx_http_claude_relay_ctx_t *ctx,
+    u_char *p, size_t n);
 
 /* dial.c */
 

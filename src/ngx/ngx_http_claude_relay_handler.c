@@ -29,6 +29,8 @@ static ngx_int_t ngx_http_claude_relay_request_id(ngx_http_request_t *r,
 static ngx_int_t ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_body_handler(ngx_http_request_t *r);
+static void ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_sha_cleanup(void *data);
@@ -368,6 +370,54 @@ ngx_http_claude_relay_body_handler(ngx_http_request_t *r)
 }
 
 
+/*
+ * Another module, such as mirror, has read the body before the handler was
+ * called; the filter saw nothing of it.
+ */
+
+static void
+ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    u_char       buf[16384];
+    off_t        pos;
+    ssize_t      n;
+    ngx_buf_t   *b;
+    ngx_chain_t  one, *cl;
+
+    if (r->request_body == NULL) {
+        return;
+    }
+
+    one.next = NULL;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+
+        b = cl->buf;
+
+        if (ngx_buf_in_memory(b)) {
+            one.buf = b;
+            (void) ngx_http_claude_relay_body_filter(r, &one);
+            continue;
+        }
+
+        for (pos = b->file_pos; pos < b->file_last; pos += n) {
+
+            n = ngx_read_file(b->file, buf,
+                              ngx_min((off_t) sizeof(buf),
+                                      b->file_last - pos), pos);
+
+            if (n <= 0
+                || ncr_anthropic_request_feed(ctx->scan, buf, n) != NCR_OK)
+            {
+                ctx->scan_failed = 1;
+                return;
+            }
+        }
+    }
+}
+
+
 /* NGX_OK: go on; else what finalizes the request: the answer is out */
 
 static ngx_int_t
@@ -381,6 +431,10 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     if (ctx->scan == NULL) {
         ngx_http_claude_relay_session(r, ctx);
         return NGX_OK;
+    }
+
+    if (ctx->body_length == 0) {
+        ngx_http_claude_relay_scan_late(r, ctx);
     }
 
     if (ctx->scan_failed || ncr_anthropic_request_final(ctx->scan) != NCR_OK) {

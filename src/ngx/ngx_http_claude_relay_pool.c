@@ -46,7 +46,7 @@ static ngx_int_t ngx_http_claude_relay_take_locked(
 static ngx_uint_t ngx_http_claude_relay_allowed(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_loc_conf_t *rlcf,
     ngx_http_claude_relay_account_t *a);
-static ngx_uint_t ngx_http_claude_relay_full(
+static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_account_t *a);
 static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
     ncr_msec_t now);
@@ -232,7 +232,7 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (e == NCR_PROBED || ngx_http_claude_relay_full(a[i])) {
+    if (e == NCR_PROBED || ngx_http_claude_relay_full(ctx, a[i])) {
 
         ctx->refusal = (e == NCR_PROBED) ? a[i]->node->health.why
                                          : NCR_CLASS_THROTTLED;
@@ -312,7 +312,7 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
             continue;
         }
 
-        if (ngx_http_claude_relay_full(a[j])) {
+        if (ngx_http_claude_relay_full(ctx, a[j])) {
             ch->full++;
             continue;
         }
@@ -336,8 +336,11 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a,
     ncr_eligible_e e)
 {
+    /* Claude Code counts tokens thirty times at once; that takes no slots */
+
     ctx->lease = ngx_http_claude_relay_lease_locked(ch->rmcf, a->node,
-                                                e == NCR_ELIGIBLE_PROBE);
+                                     ctx->route.op != NCR_OP_COUNT_TOKENS,
+                                     e == NCR_ELIGIBLE_PROBE);
 
     if (ctx->lease == NULL) {
 
@@ -358,9 +361,11 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
 
 
 static ngx_uint_t
-ngx_http_claude_relay_full(ngx_http_claude_relay_account_t *a)
+ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a)
 {
     return a->max_concurrency
+           && ctx->route.op != NCR_OP_COUNT_TOKENS
            && a->node->inflight >= (ngx_uint_t) a->max_concurrency;
 }
 

@@ -52,6 +52,7 @@ static ngx_int_t ngx_http_claude_relay_retry_after(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_claude_relay_known_text(
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_claude_relay_framing(ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_claude_relay_json_type(ngx_http_upstream_t *u);
 
 
 ngx_int_t
@@ -316,7 +317,9 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
         return ngx_http_claude_relay_peek(r);
     }
 
-    if (ctx->stream && ctx->route.op == NCR_OP_MESSAGES && !ctx->encoded) {
+    if (ctx->stream && ctx->route.op == NCR_OP_MESSAGES
+        && (!ctx->encoded || ctx->inflate))
+    {
         u->process_header = ngx_http_claude_relay_peek;
         return ngx_http_claude_relay_peek(r);
     }
@@ -351,6 +354,7 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
 
     ncr_limits_reset(&ctx->limits);
     ctx->encoded = 0;
+    ctx->inflate = NULL;
 
     part = &r->upstream->headers_in.headers.part;
     h = part->elts;
@@ -379,6 +383,9 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
                    && !ncr_str_caseeq(ncr(&h[i].value), "identity"))
         {
             ctx->encoded = 1;
+
+            /* unreadable: it passes by unseen */
+            (void) ngx_http_claude_relay_inflate_init(r, ctx, &h[i].value);
         }
     }
 }
@@ -522,7 +529,14 @@ ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
     }
 
     if (r->upstream->headers_in.status_n < 300) {
-        ncr_anthropic_stream_feed(ctx->answer, p, n);
+
+        if (ctx->inflate) {
+            ngx_http_claude_relay_inflate(ctx, p, n);
+
+        } else {
+            ngx_http_claude_relay_scan(ctx, p, n);
+        }
+
         ctx->npeek_body += n;
         return NGX_OK;
     }
@@ -601,6 +615,14 @@ ngx_http_claude_relay_judge(ngx_http_request_t *r,
     ngx_memzero(&ctx->verdict, sizeof(ncr_verdict_t));
 
     ctx->account->platform->classify(&reply, &rmcf->rests, &ctx->verdict);
+
+    /* counting has limits of its own, apart from those of messages (F.2) */
+
+    if (ctx->route.op == NCR_OP_COUNT_TOKENS
+        && ctx->verdict.class == NCR_CLASS_THROTTLED)
+    {
+        ctx->verdict.rest = NCR_REST_NONE;
+    }
 
     ctx->judged = 1;
 }
@@ -698,12 +720,42 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
         }
     }
 
+    if (ctx->route.op == NCR_OP_BATCHES && !ctx->encoded && !ctx->head
+        && u->headers_in.status_n == NGX_HTTP_OK
+        && ngx_http_claude_relay_json_type(u)
+        && ngx_http_claude_relay_results_init(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_claude_relay_common_headers(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
     return ngx_http_claude_relay_retry_after(r, ctx,
                                              &u->headers_in.headers);
+}
+
+
+/* results themselves come as JSONL, and are nobody's to edit */
+
+static ngx_uint_t
+ngx_http_claude_relay_json_type(ngx_http_upstream_t *u)
+{
+    ngx_str_t  *type;
+
+    if (u->headers_in.content_type == NULL) {
+        return 0;
+    }
+
+    type = &u->headers_in.content_type->value;
+
+    return type->len >= sizeof("application/json") - 1
+           && ngx_strncasecmp(type->data, (u_char *) "application/json",
+                              sizeof("application/json") - 1) == 0
+           && (type->len == sizeof("application/json") - 1
+               || type->data[sizeof("application/json") - 1] == ';'
+               || type->data[sizeof("application/json") - 1] == ' ');
 }
 
 

@@ -20,7 +20,8 @@ static ngx_int_t ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ssize_t bytes);
 static ngx_int_t ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ssize_t bytes);
-static ngx_buf_t *ngx_http_claude_relay_filter_buf(ngx_http_request_t *r,
+static ngx_int_t ngx_http_claude_relay_pass(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, u_char *last,
     ngx_chain_t ***ll);
 static void ngx_http_claude_relay_observe(ngx_http_claude_relay_ctx_t *ctx,
     u_char *p, size_t n);
@@ -105,7 +106,8 @@ static ngx_int_t
 ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ssize_t bytes)
 {
-    ngx_buf_t            *b, *buf;
+    u_char               *p, *last;
+    ngx_buf_t            *buf;
     ngx_chain_t         **ll;
     ngx_http_upstream_t  *u;
 
@@ -122,18 +124,15 @@ ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
 
     ll = NULL;
 
-    b = ngx_http_claude_relay_filter_buf(r, &ll);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->pos = buf->last;
+    p = buf->last;
     buf->last += bytes;
-    b->last = buf->last;
+    last = buf->last;
 
     if (ctx->until_close || u->length == -1) {
 
-        ngx_http_claude_relay_observe(ctx, b->pos, b->last - b->pos);
+        if (ngx_http_claude_relay_pass(r, ctx, p, last, &ll) != NGX_OK) {
+            return NGX_ERROR;
+        }
 
         if (!ngx_http_claude_relay_incomplete(ctx)) {
             u->length = -1;
@@ -147,17 +146,19 @@ ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
                       "upstream sent more data than specified in "
                       "\"Content-Length\" header");
 
-        b->last = b->pos + u->length;
+        last = p + u->length;
         u->length = 0;
 
     } else {
         u->length -= bytes;
     }
 
-    ngx_http_claude_relay_observe(ctx, b->pos, b->last - b->pos);
+    if (ngx_http_claude_relay_pass(r, ctx, p, last, &ll) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (u->length == 0) {
-        u->keepalive = !u->headers_in.connection_close && b->last == buf->last;
+        u->keepalive = !u->headers_in.connection_close && last == buf->last;
         ngx_http_claude_relay_stream_end(r, ctx);
     }
 
@@ -169,8 +170,9 @@ static ngx_int_t
 ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ssize_t bytes)
 {
+    u_char               *p;
     ngx_int_t             rc;
-    ngx_buf_t            *b, *buf;
+    ngx_buf_t            *buf;
     ngx_chain_t         **ll;
     ngx_http_upstream_t  *u;
 
@@ -188,25 +190,22 @@ ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
 
         if (rc == NGX_OK) {
 
-            b = ngx_http_claude_relay_filter_buf(r, &ll);
-            if (b == NULL) {
-                return NGX_ERROR;
-            }
-
-            b->pos = buf->pos;
+            p = buf->pos;
 
             if (buf->last - buf->pos >= ctx->chunked.size) {
                 buf->pos += (size_t) ctx->chunked.size;
-                b->last = buf->pos;
                 ctx->chunked.size = 0;
 
             } else {
                 ctx->chunked.size -= buf->last - buf->pos;
                 buf->pos = buf->last;
-                b->last = buf->last;
             }
 
-            ngx_http_claude_relay_observe(ctx, b->pos, b->last - b->pos);
+            if (ngx_http_claude_relay_pass(r, ctx, p, buf->pos, &ll)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
 
             continue;
         }
@@ -243,7 +242,40 @@ ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
 }
 
 
-static ngx_buf_t *
+/* one piece of the body: to the client as it is, and past the scanner */
+
+static ngx_int_t
+ngx_http_claude_relay_pass(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, u_char *last,
+    ngx_chain_t ***ll)
+{
+    ngx_buf_t  *b;
+
+    if (p == last) {
+        return NGX_OK;
+    }
+
+    ngx_http_claude_relay_observe(ctx, p, last - p);
+
+    if (ctx->results) {
+        return ngx_http_claude_relay_results_pass(r, ctx, p, last, ll);
+    }
+
+    b = ngx_http_claude_relay_filter_buf(r, ll);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = p;
+    b->last = last;
+
+    return NGX_OK;
+}
+
+
+/* a buffer at the end of what goes out; ll is found once for a read */
+
+ngx_buf_t *
 ngx_http_claude_relay_filter_buf(ngx_http_request_t *r, ngx_chain_t ***ll)
 {
     ngx_chain_t          *cl;
@@ -277,7 +309,7 @@ ngx_http_claude_relay_observe(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
 {
     size_t  seen;
 
-    if (ctx->answer == NULL || ctx->encoded) {
+    if (ctx->answer == NULL) {
         return;
     }
 
@@ -292,6 +324,21 @@ ngx_http_claude_relay_observe(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
         return;
     }
 
+    if (ctx->inflate) {
+        ngx_http_claude_relay_inflate(ctx, p, n);
+
+    } else if (!ctx->encoded) {
+        ngx_http_claude_relay_scan(ctx, p, n);
+    }
+}
+
+
+/* the plain bytes of an answer */
+
+void
+ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
+    size_t n)
+{
     if (ctx->stream) {
         ncr_anthropic_stream_feed(ctx->answer, p, n);
 
@@ -336,7 +383,7 @@ static ngx_uint_t
 ngx_http_claude_relay_incomplete(ngx_http_claude_relay_ctx_t *ctx)
 {
     return ctx->stream
-           && !ctx->encoded
+           && (!ctx->encoded || ctx->inflate)
            && ctx->route.op == NCR_OP_MESSAGES
            && ctx->request->upstream->headers_in.status_n == NGX_HTTP_OK
            && ctx->answer->state != NCR_ANTHROPIC_COMPLETE
@@ -363,6 +410,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
     if (!ngx_http_claude_relay_incomplete(ctx)
         || r->connection->error
         || rc == NGX_HTTP_REQUEST_TIME_OUT
+        || ctx->encoded
         || !ncr_anthropic_boundary(ctx->answer))
     {
         return;

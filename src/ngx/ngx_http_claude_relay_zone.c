@@ -24,6 +24,8 @@ static ngx_int_t ngx_http_claude_relay_zone_nodes(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
 static void ngx_http_claude_relay_zone_sweep_locked(
     ngx_http_claude_relay_main_conf_t *rmcf);
+static void *ngx_http_claude_relay_alloc_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, size_t size, ngx_uint_t evict);
 static void ngx_http_claude_relay_bond_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static void ngx_http_claude_relay_row_drop_locked(
@@ -237,8 +239,9 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
             }
         }
 
-        node = ngx_slab_calloc_locked(rmcf->shpool,
-                                      sizeof(ngx_http_claude_relay_node_t));
+        node = ngx_http_claude_relay_alloc_locked(rmcf,
+                                  sizeof(ngx_http_claude_relay_node_t),
+                                  NGX_MAX_UINT32_VALUE);
         if (node == NULL) {
             ngx_shmtx_unlock(&rmcf->shpool->mutex);
             ngx_log_error(NGX_LOG_EMERG, log, 0,
@@ -299,6 +302,39 @@ ngx_http_claude_relay_zone_sweep_locked(
             ngx_queue_remove(q);
             ngx_slab_free_locked(rmcf->shpool, node);
         }
+    }
+}
+
+
+/*
+ * Zeroed memory; in a full zone up to evict of the oldest sessions go for
+ * it.  NULL if that does not help.
+ */
+
+static void *
+ngx_http_claude_relay_alloc_locked(ngx_http_claude_relay_main_conf_t *rmcf,
+    size_t size, ngx_uint_t evict)
+{
+    void                          *p;
+    ngx_queue_t                   *q;
+    ngx_http_claude_relay_zone_t  *zone;
+
+    zone = rmcf->zone;
+
+    for ( ;; ) {
+
+        p = ngx_slab_calloc_locked(rmcf->shpool, size);
+
+        if (p || evict-- == 0 || ngx_queue_empty(&zone->sessions)) {
+            return p;
+        }
+
+        q = ngx_queue_last(&zone->sessions);
+
+        ngx_http_claude_relay_bond_free_locked(rmcf,
+                     ngx_queue_data(q, ngx_http_claude_relay_bond_t, queue));
+        zone->nsessions--;
+        zone->evicted++;
     }
 }
 
@@ -435,26 +471,8 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
             (*n)--;
         }
 
-        bond = ngx_slab_alloc_locked(rmcf->shpool,
-                                     sizeof(ngx_http_claude_relay_bond_t));
-
-        for (i = 0; bond == NULL && i < 32; i++) {
-
-            if (ngx_queue_empty(&zone->sessions)) {
-                return;
-            }
-
-            q = ngx_queue_last(&zone->sessions);
-            old = ngx_queue_data(q, ngx_http_claude_relay_bond_t, queue);
-
-            ngx_http_claude_relay_bond_free_locked(rmcf, old);
-            zone->nsessions--;
-            zone->evicted++;
-
-            bond = ngx_slab_alloc_locked(rmcf->shpool,
-                                         sizeof(ngx_http_claude_relay_bond_t));
-        }
-
+        bond = ngx_http_claude_relay_alloc_locked(rmcf,
+                                sizeof(ngx_http_claude_relay_bond_t), 32);
         if (bond == NULL) {
             return;
         }
@@ -475,43 +493,29 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
 ngx_http_claude_relay_lease_t *
 ngx_http_claude_relay_lease_locked(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_node_t *node, ngx_uint_t probe)
+    ngx_http_claude_relay_node_t *node, ngx_uint_t slot, ngx_uint_t probe)
 {
-    ngx_queue_t                    *q;
-    ngx_http_claude_relay_bond_t   *old;
-    ngx_http_claude_relay_lease_t  *lease;
     ngx_http_claude_relay_zone_t   *zone;
+    ngx_http_claude_relay_lease_t  *lease;
 
     zone = rmcf->zone;
 
-    lease = ngx_slab_calloc_locked(rmcf->shpool,
-                                   sizeof(ngx_http_claude_relay_lease_t));
+    /* a request in flight is worth more than any old session */
 
-    while (lease == NULL && !ngx_queue_empty(&zone->sessions)) {
-
-        /* a request in flight is worth more than an old session */
-
-        q = ngx_queue_last(&zone->sessions);
-        old = ngx_queue_data(q, ngx_http_claude_relay_bond_t, queue);
-
-        ngx_http_claude_relay_bond_free_locked(rmcf, old);
-        zone->nsessions--;
-        zone->evicted++;
-
-        lease = ngx_slab_calloc_locked(rmcf->shpool,
-                                       sizeof(ngx_http_claude_relay_lease_t));
-    }
-
+    lease = ngx_http_claude_relay_alloc_locked(rmcf,
+                                 sizeof(ngx_http_claude_relay_lease_t),
+                                 NGX_MAX_UINT32_VALUE);
     if (lease == NULL) {
         return NULL;
     }
 
     lease->node = node;
+    lease->slot = slot;
     lease->probe = probe;
 
     ngx_queue_insert_tail(&zone->rows[ngx_process_slot].leases, &lease->queue);
 
-    node->inflight++;
+    node->inflight += slot;
 
     if (probe) {
         node->health.probing = 1;
@@ -528,9 +532,7 @@ ngx_http_claude_relay_lease_free_locked(
 {
     ngx_queue_remove(&lease->queue);
 
-    if (lease->node->inflight) {
-        lease->node->inflight--;
-    }
+    lease->node->inflight -= ngx_min(lease->slot, lease->node->inflight);
 
     if (lease->probe) {
         lease->node->health.probing = 0;
@@ -603,7 +605,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone)
              q = ngx_queue_next(q))
         {
             lease = ngx_queue_data(q, ngx_http_claude_relay_lease_t, queue);
-            lease->node->inflight++;
+            lease->node->inflight += lease->slot;
 
             if (lease->probe) {
                 lease->node->health.probing = 1;

@@ -43,6 +43,7 @@ struct ngx_http_claude_relay_node_s {
 struct ngx_http_claude_relay_lease_s {
     ngx_queue_t                        queue;       /* of the worker's row */
     ngx_http_claude_relay_node_t      *node;
+    ngx_uint_t                         slot;        /* 1 if it takes one */
     ngx_uint_t                         probe;
 };
 
@@ -107,7 +108,7 @@ void ngx_http_claude_relay_bond_free_locked(
     ngx_http_claude_relay_bond_t *bond);
 ngx_http_claude_relay_lease_t *ngx_http_claude_relay_lease_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_node_t *node, ngx_uint_t probe);
+    ngx_http_claude_relay_node_t *node, ngx_uint_t slot, ngx_uint_t probe);
 void ngx_http_claude_relay_lease_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_lease_t *lease);
