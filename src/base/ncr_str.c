@@ -50,17 +50,6 @@ ncr_str_lower(ncr_char_t c)
 
 
 ncr_uint_t
-ncr_str_eq(ncr_str_t *s, const char *text)
-{
-    size_t  len;
-
-    len = strlen(text);
-
-    return s->len == len && (len == 0 || memcmp(s->data, text, len) == 0);
-}
-
-
-ncr_uint_t
 ncr_str_caseeq(ncr_str_t *s, const char *text)
 {
     size_t  i;
@@ -76,17 +65,6 @@ ncr_str_caseeq(ncr_str_t *s, const char *text)
     }
 
     return 1;
-}
-
-
-ncr_uint_t
-ncr_str_prefix(ncr_str_t *s, const char *prefix)
-{
-    size_t  len;
-
-    len = strlen(prefix);
-
-    return s->len >= len && (len == 0 || memcmp(s->data, prefix, len) == 0);
 }
 
 

@@ -17,10 +17,33 @@
 #include "ncr_base.h"
 
 
-/* 1 if equal */
-ncr_uint_t ncr_str_eq(ncr_str_t *s, const char *text);
+/* 1 if equal; these two are asked for each header, so a literal's length is
+ * to be known to the compiler */
+
+static inline ncr_uint_t
+ncr_str_eq(ncr_str_t *s, const char *text)
+{
+    size_t  len;
+
+    len = strlen(text);
+
+    return s->len == len && (len == 0 || memcmp(s->data, text, len) == 0);
+}
+
+
+static inline ncr_uint_t
+ncr_str_prefix(ncr_str_t *s, const char *prefix)
+{
+    size_t  len;
+
+    len = strlen(prefix);
+
+    return s->len >= len && (len == 0 || memcmp(s->data, prefix, len) == 0);
+}
+
+
+/* the same, whatever the case of letters */
 ncr_uint_t ncr_str_caseeq(ncr_str_t *s, const char *text);
-ncr_uint_t ncr_str_prefix(ncr_str_t *s, const char *prefix);
 
 /* 1 if text (lower case) occurs in s, whatever the case of s */
 ncr_uint_t ncr_str_contains(ncr_str_t *s, const char *text);

@@ -97,6 +97,8 @@ static ncr_uint_t ncr_anthropic_lookup(ncr_anthropic_name_t *names,
     ncr_str_t *s, ncr_uint_t none);
 static void ncr_anthropic_started(ncr_anthropic_answer_t *a);
 static void ncr_anthropic_read(ncr_anthropic_answer_t *a);
+static ncr_int_t ncr_anthropic_body_token(ncr_json_t *json,
+    ncr_json_token_e token);
 static ncr_int_t ncr_anthropic_token(ncr_json_t *json,
     ncr_json_token_e token);
 static void ncr_anthropic_string(ncr_anthropic_answer_t *a);
@@ -191,7 +193,11 @@ ncr_anthropic_answer_init(ncr_anthropic_answer_t *a)
 
     a->iterated = 0;
 
+    /* for a body; a stream begins anew with each event */
+
     ncr_anthropic_read(a);
+
+    a->json.token = ncr_anthropic_body_token;
 }
 
 
@@ -470,10 +476,6 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 
     rc = ncr_json_feed(&a->json, p, len);
 
-    if (a->json.depth) {
-        ncr_anthropic_started(a);
-    }
-
     /* all counts are overwritten: applying what is known so far is free */
 
     if (a->seen.stop_reason[0]) {
@@ -490,7 +492,7 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 
     ncr_anthropic_apply_usage(a);
 
-    if (rc != NCR_OK) {
+    if (rc != NCR_DONE) {
         return;
     }
 
@@ -500,6 +502,26 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
     }
 
     a->state = NCR_ANTHROPIC_COMPLETE;
+}
+
+
+/* a body is complete with its last brace, whatever follows that */
+
+static ncr_int_t
+ncr_anthropic_body_token(ncr_json_t *json, ncr_json_token_e token)
+{
+    ncr_int_t  rc;
+
+    rc = ncr_anthropic_token(json, token);
+
+    if (json->depth) {
+        return rc;
+    }
+
+    ncr_anthropic_started(json->data);
+
+    return (token == NCR_JSON_OBJECT || token == NCR_JSON_ARRAY) ? rc
+                                                                 : NCR_DONE;
 }
 
 

@@ -296,7 +296,7 @@ ncr_limits_bucket(ncr_limits_t *limits, ncr_str_t *name, ncr_str_t *value)
 }
 
 
-/* NULL: no room, or a name that is longer than any known */
+/* NULL: no room, or a name that is longer than any known, or none */
 
 static ncr_window_t *
 ncr_limits_window(ncr_limits_t *limits, ncr_str_t *name)
@@ -306,6 +306,12 @@ ncr_limits_window(ncr_limits_t *limits, ncr_str_t *name)
 
     if (name->len == 0 || name->len >= NCR_WINDOW_LEN) {
         return NULL;
+    }
+
+    for (i = 0; i < name->len; i++) {
+        if (name->data[i] <= ' ' || name->data[i] >= 0x7f) {
+            return NULL;
+        }
     }
 
     for (i = 0; i < limits->nwindows; i++) {

@@ -642,7 +642,7 @@ ncr_verdict_date(ncr_str_t *s)
         t.data = (ncr_char_t *) date;
         t.len = sizeof(date) - 1;
 
-        if (ncr_str_time(&t, &time) == NCR_OK) {
+        if (ncr_str_time(&t, &time) == NCR_OK && time > 0) {
             return time;
         }
 

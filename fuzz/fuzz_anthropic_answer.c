@@ -1,0 +1,113 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/* The reader of answers, as a stream and as a body: in chunks as in one. */
+
+
+#include "../src/codec/ncr_anthropic_answer.c"
+
+#include <stdlib.h>
+
+
+#define NCR_FUZZ_INPUT  (64 * 1024)
+
+
+static ncr_anthropic_answer_t  ncr_fuzz_whole, ncr_fuzz_parts;
+
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+
+static void
+ncr_fuzz_check(int cond)
+{
+    if (!cond) {
+        abort();
+    }
+}
+
+
+static void
+ncr_fuzz_run(ncr_anthropic_answer_t *a, const uint8_t *data, size_t size,
+    uint32_t seed, ncr_uint_t body, ncr_uint_t whole)
+{
+    size_t       n;
+    ncr_char_t  *p;
+
+    memset(a, 0xA5, sizeof(ncr_anthropic_answer_t));
+    ncr_anthropic_answer_init(a);
+
+    while (size) {
+        seed = seed * 1103515245 + 12345;
+
+        n = (seed >> 16) % ((seed & 0x100) ? 5 : 120);
+        n = whole ? size : ncr_min(n, size);
+
+        /* of its own, where a sanitizer sees who keeps a pointer */
+
+        p = malloc(n + !n);
+        memcpy(p, data, n);
+
+        if (body) {
+            ncr_anthropic_body_feed(a, p, n);
+
+        } else {
+            ncr_anthropic_stream_feed(a, p, n);
+        }
+
+        free(p);
+
+        data += n;
+        size -= n;
+    }
+}
+
+
+static void
+ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t body)
+{
+    uint32_t                 seed;
+    ncr_usage_t             *u;
+    ncr_anthropic_answer_t  *w, *p;
+
+    w = &ncr_fuzz_whole;
+    p = &ncr_fuzz_parts;
+    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+
+    ncr_fuzz_run(w, data, size, seed, body, 1);
+    ncr_fuzz_run(p, data, size, seed, body, 0);
+
+    ncr_fuzz_check(w->state == p->state && w->messages == p->messages
+                   && w->has_usage == p->has_usage);
+    ncr_fuzz_check(memcmp(&w->usage, &p->usage, sizeof(w->usage)) == 0);
+    ncr_fuzz_check(strcmp(w->model, p->model) == 0
+                   && strcmp(w->id, p->id) == 0
+                   && strcmp(w->stop_reason, p->stop_reason) == 0
+                   && strcmp(w->service_tier, p->service_tier) == 0
+                   && strcmp(w->speed, p->speed) == 0
+                   && strcmp(w->error_type, p->error_type) == 0
+                   && strcmp(w->error_message, p->error_message) == 0);
+    ncr_fuzz_check(ncr_anthropic_boundary(w) == ncr_anthropic_boundary(p));
+
+    u = &w->usage;
+
+    ncr_fuzz_check(u->cache_write == u->cache_write_5m + u->cache_write_1h);
+    ncr_fuzz_check(w->has_usage || (u->input == 0 && u->output == 0));
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1 || size > NCR_FUZZ_INPUT) {
+        return 0;
+    }
+
+    ncr_fuzz_compare(data, size, 0);
+    ncr_fuzz_compare(data, size, 1);
+
+    return 0;
+}
