@@ -303,11 +303,11 @@ static ngx_http_module_t  ngx_http_claude_relay_module_ctx = {
     ngx_http_claude_relay_create_main_conf,    /* create main configuration */
     ngx_http_claude_relay_init_main_conf,      /* init main configuration */
 
-    ngx_http_claude_relay_create_srv_conf,     /* create server configuration */
-    NULL,                                      /* merge server configuration */
+    ngx_http_claude_relay_create_srv_conf,     /* create srv configuration */
+    NULL,                                      /* merge srv configuration */
 
-    ngx_http_claude_relay_create_loc_conf,     /* create location configuration */
-    ngx_http_claude_relay_merge_loc_conf       /* merge location configuration */
+    ngx_http_claude_relay_create_loc_conf,     /* create loc configuration */
+    ngx_http_claude_relay_merge_loc_conf       /* merge loc configuration */
 };
 
 
@@ -466,7 +466,7 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
     ngx_conf_merge_uint_value(conf->tries, prev->tries, 5);
     ngx_conf_merge_msec_value(conf->tries_timeout, prev->tries_timeout, 60000);
-    ngx_conf_merge_msec_value(conf->retry_wait, prev->retry_wait, 3000);
+    ngx_conf_merge_msec_value(conf->retry_wait, prev->retry_wait, 5000);
     ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 0);
 
     ngx_conf_merge_msec_value(conf->connect_timeout, prev->connect_timeout,
@@ -628,7 +628,8 @@ ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
 
     if (rmcf->shm_zone == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"claude_relay\" needs \"claude_relay_zone\"");
+                      "\"claude_relay\" needs \"claude_relay_zone\" in %s:%ui",
+                      conf->file, conf->line);
         return NGX_CONF_ERROR;
     }
 
@@ -636,7 +637,7 @@ ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no \"claude_relay_key\" is defined, and "
                       "\"claude_relay_keys off\" is not written: nobody could "
-                      "use the relay");
+                      "use the relay in %s:%ui", conf->file, conf->line);
         return NGX_CONF_ERROR;
     }
 
@@ -654,8 +655,8 @@ ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
     }
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "no \"claude_relay_account\" is in pool \"%V\"",
-                  &conf->pool_name);
+                  "no \"claude_relay_account\" is in pool \"%V\" in %s:%ui",
+                  &conf->pool_name, conf->file, conf->line);
 
     return NGX_CONF_ERROR;
 }
@@ -672,7 +673,9 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK) {
+    if (ngx_http_claude_relay_headers_init(cf, rmcf) != NGX_CONF_OK
+        || ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -704,6 +707,9 @@ ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
     rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
 
     rlcf->enable = 1;
+    rlcf->file = cf->conf_file->file.name.data;
+    rlcf->line = cf->conf_file->line;
+
     rscf->relays++;
     rmcf->relays++;
 
@@ -824,6 +830,11 @@ ngx_http_claude_relay_set_sticky(ngx_conf_t *cf, ngx_command_t *cmd,
         return "is duplicate";
     }
 
+    /* what is not written has its default, whatever stands further out */
+
+    rlcf->sticky_ttl = 3600;
+    rlcf->sticky_renew = 300;
+    rlcf->sticky_wait = 5000;
     rlcf->sticky_strict = 0;
 
     value = cf->args->elts;
@@ -921,6 +932,7 @@ ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     rlcf->tries = (ngx_uint_t) n;
+    rlcf->tries_timeout = 60000;
 
     if (cf->args->nelts == 2) {
         return NGX_CONF_OK;

@@ -25,6 +25,7 @@
 /* the request body, fed as it arrives */
 
 #define NCR_ANTHROPIC_SESSION    512
+#define NCR_ANTHROPIC_ID         64
 #define NCR_ANTHROPIC_KEYS       64     /* top-level keys remembered */
 #define NCR_ANTHROPIC_HASHED     (64 * 1024)
 
@@ -39,6 +40,8 @@ typedef struct {
     int64_t         max_tokens;         /* -1 if not told */
     unsigned        stream:1;
     unsigned        has_user_id:1;      /* metadata.user_id is a string */
+    unsigned        thread:1;           /* kept by the account that answers */
+    char            previous[NCR_ANTHROPIC_ID];  /* message it goes on from */
 
     /*
      * the session by G.1 rows 2, 3, 6 and 7: session_id of user_id's JSON
@@ -118,9 +121,7 @@ ncr_str_t ncr_anthropic_request_error(ncr_anthropic_request_t *req,
 
 /* an answer: stream or JSON, fed as it passes; E.4 */
 
-#define NCR_ANTHROPIC_EVENT    (16 * 1024)
-#define NCR_ANTHROPIC_ID       64
-
+#define NCR_ANTHROPIC_EVENT    2048    /* of one cut by a read */
 
 typedef enum {
     NCR_ANTHROPIC_NOTHING = 0,          /* no real event yet */

@@ -31,6 +31,7 @@ typedef enum {
     NCR_ANTHROPIC_METADATA,
     NCR_ANTHROPIC_SYSTEM,
     NCR_ANTHROPIC_MESSAGES,
+    NCR_ANTHROPIC_THREAD,
 
     /* row 6, the first is the best */
 
@@ -330,6 +331,7 @@ ncr_anthropic_request_top(ncr_str_t *name)
         { "metadata", NCR_ANTHROPIC_METADATA },
         { "system", NCR_ANTHROPIC_SYSTEM },
         { "messages", NCR_ANTHROPIC_MESSAGES },
+        { "thread", NCR_ANTHROPIC_THREAD },
         { "session_id", NCR_ANTHROPIC_SESSION_ID },
         { "sessionId", NCR_ANTHROPIC_SESSIONID },
         { "prompt_cache_key", NCR_ANTHROPIC_PROMPT_CACHE_KEY },
@@ -381,13 +383,15 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
         break;
 
     case NCR_ANTHROPIC_METADATA:
+    case NCR_ANTHROPIC_THREAD:
     case NCR_ANTHROPIC_CONVERSATION:
         if (token == NCR_JSON_OBJECT) {
             req->json.report = 2;
+            req->thread |= (req->top == NCR_ANTHROPIC_THREAD);
             break;
         }
 
-        if (req->top == NCR_ANTHROPIC_METADATA) {
+        if (req->top != NCR_ANTHROPIC_CONVERSATION) {
             break;
         }
 
@@ -525,10 +529,13 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
     switch (req->top) {
 
     case NCR_ANTHROPIC_METADATA:
+    case NCR_ANTHROPIC_THREAD:
     case NCR_ANTHROPIC_CONVERSATION:
 
         if (token == NCR_JSON_KEY) {
-            name = (req->top == NCR_ANTHROPIC_METADATA) ? "user_id" : "id";
+            name = (req->top == NCR_ANTHROPIC_METADATA) ? "user_id"
+                   : (req->top == NCR_ANTHROPIC_THREAD) ? "previous_message_id"
+                   : "id";
             s.data = buf;
 
             req->inner = (ncr_anthropic_text(&req->json, &s) == NCR_OK
@@ -543,7 +550,14 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
 
             s.data = buf;
 
-            if (ncr_anthropic_text(&req->json, &s) != NCR_BAD) {
+            if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+                break;
+            }
+
+            if (req->top == NCR_ANTHROPIC_THREAD) {
+                ncr_str_copy(req->previous, sizeof(req->previous), &s);
+
+            } else {
                 ncr_anthropic_request_session(req, req->top, &s);
             }
         }

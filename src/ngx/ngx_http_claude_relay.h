@@ -145,6 +145,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_array_t                        pools;
 
     ncr_rests_t                        rests;
+    ngx_hash_t                         headers; /* see headers.c */
 
     ngx_str_t                          ssl_trusted;
     ngx_flag_t                         ssl_verify;
@@ -178,6 +179,8 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                         enable;
+    u_char                            *file;    /* where it was written */
+    ngx_uint_t                         line;
     ngx_uint_t                         keys;
     ngx_str_t                          pool_name;
     ngx_http_claude_relay_pool_t      *pool;
@@ -217,6 +220,33 @@ typedef struct {
     ngx_str_t                          prefix;  /* what stood before it */
     ngx_str_t                          id;      /* last part, if any */
 } ngx_http_claude_relay_route_t;
+
+
+/* what becomes of a client's header upstream */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_PASS = 0,
+    NGX_HTTP_CLAUDE_RELAY_DROP,
+    NGX_HTTP_CLAUDE_RELAY_CREDENTIAL,   /* the account's takes its place */
+    NGX_HTTP_CLAUDE_RELAY_HOST,
+    NGX_HTTP_CLAUDE_RELAY_LENGTH,
+    NGX_HTTP_CLAUDE_RELAY_ENCODING,
+    NGX_HTTP_CLAUDE_RELAY_BETA,
+    NGX_HTTP_CLAUDE_RELAY_API_VERSION
+} ngx_http_claude_relay_fate_e;
+
+
+/* what a client's header tells the relay; indexes of ctx->meant */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_NO_MEANING = 0,
+    NGX_HTTP_CLAUDE_RELAY_APP,
+    NGX_HTTP_CLAUDE_RELAY_ORIGIN,
+    NGX_HTTP_CLAUDE_RELAY_REQUEST_HEADERS,
+    NGX_HTTP_CLAUDE_RELAY_SESSION_CLAUDE,
+    NGX_HTTP_CLAUDE_RELAY_SESSION,
+    NGX_HTTP_CLAUDE_RELAY_MEANINGS
+} ngx_http_claude_relay_meaning_e;
 
 
 /* one attempt, for the trail */
@@ -288,21 +318,38 @@ struct ngx_http_claude_relay_dial_s {
 };
 
 
+/*
+ * Reads a request's body.  What stands first is overwritten while it is
+ * spare, so that must not be the hashes, which are made once.
+ */
+
+typedef struct {
+    ncr_anthropic_request_t            scan;
+    ncr_sha256_t                       plain;
+    ncr_sha256_t                       cached;
+} ngx_http_claude_relay_reader_t;
+
+
 struct ngx_http_claude_relay_ctx_s {
     ngx_http_request_t                *request;
     ngx_http_claude_relay_route_t      route;
     ngx_http_claude_relay_key_t       *key;
+    const char                        *why;     /* the key was refused */
     ngx_str_t                          request_id;
 
     /* the client's request */
 
-    ncr_anthropic_request_t           *scan;
+    u_char                            *fates;   /* one for each header */
+    ngx_str_t                  *meant[NGX_HTTP_CLAUDE_RELAY_MEANINGS];
+    ngx_http_claude_relay_reader_t    *reader;
+    ncr_anthropic_request_t           *scan;    /* the reader's */
     ngx_str_t                          model;
     ncr_str_t                          family;
     off_t                              body_length;
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
-    ngx_str_t                          args;
+    ngx_str_t                          args;    /* less "key" */
+    ngx_str_t                          args_key;
 
     /* the pool */
 
@@ -311,6 +358,7 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_lease_t     *lease;
     ngx_uint_t                         ntried;
     ngx_uint_t                        *tried;   /* bits by account index */
+    ngx_uint_t                        *failed;  /* these come last */
     ngx_http_claude_relay_sticky_e     sticky;
     ncr_class_e                        moved;   /* why, if MOVED */
     ncr_msec_t                         soonest; /* when waiting may help */
@@ -370,8 +418,10 @@ struct ngx_http_claude_relay_ctx_s {
 
     unsigned                           own_reply:1;
     unsigned                           committed:1;
+    unsigned                           authorized:1; /* or refused: done */
     unsigned                           has_session:1;
     unsigned                           has_id:1;
+    unsigned                           thread:1;    /* bind the answer's id */
     unsigned                           scan_failed:1;
     unsigned                           parked:1;
     unsigned                           relaunching:1;
@@ -403,30 +453,40 @@ extern ngx_module_t  ngx_http_claude_relay_module;
 /* handler.c: a request comes in */
 
 ngx_int_t ngx_http_claude_relay_handler(ngx_http_request_t *r);
+ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_get_ctx(
+    ngx_http_request_t *r);
 ngx_int_t ngx_http_claude_relay_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 void ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx);
+
+/* headers.c: fates and meanings of the client's headers */
+
+char *ngx_http_claude_relay_headers_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_claude_relay_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 
 /* route.c */
 
 ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
     ngx_http_claude_relay_route_t *route);
 
-/* auth.c: NGX_OK, or the message of a 401 in *why */
+/* query.c: "?key=" is taken out, and overwritten where logs would show it */
+
+ngx_int_t ngx_http_claude_relay_query(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
+/* auth.c: NGX_OK, or the message of a 401 in ctx->why; done once */
 
 ngx_int_t ngx_http_claude_relay_auth(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, const char **why);
+    ngx_http_claude_relay_ctx_t *ctx);
 
 /* session.c */
 
 void ngx_http_claude_relay_session(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
-ngx_uint_t ngx_http_claude_relay_session_header(ngx_http_request_t *r,
-    ngx_str_t *value);
 void ngx_http_claude_relay_id_key(ngx_http_claude_relay_ctx_t *ctx,
     ngx_str_t *id);
-ngx_str_t *ngx_http_claude_relay_find_header(ngx_http_request_t *r,
-    const char *name);
 
 /* local.c: answers of our own */
 
@@ -538,15 +598,18 @@ void ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle);
 
 ngx_int_t ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_release(ngx_http_claude_relay_ctx_t *ctx);
-void ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
+ncr_msec_t ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status);
 void ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status);
 void ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx,
     ngx_str_t *id);
+void ngx_http_claude_relay_outlook(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_wait(ngx_http_claude_relay_ctx_t *ctx,
     ngx_msec_t timeout);
 void ngx_http_claude_relay_unwait(ngx_http_claude_relay_ctx_t *ctx);
+ngx_uint_t ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a,
+    ncr_op_e op, ngx_str_t *model);
 ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
     ncr_op_e op, ngx_str_t *model);
 
@@ -560,6 +623,13 @@ char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
+
+/* spare.c: readers that are used again */
+
+ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
+void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
+ncr_anthropic_answer_t *ngx_http_claude_relay_answer(ngx_log_t *log);
+void ngx_http_claude_relay_answer_give(ncr_anthropic_answer_t *answer);
 
 /* variables.c */
 

@@ -17,20 +17,42 @@
 #define NGX_HTTP_CLAUDE_RELAY_CREDENTIAL_MAX  512
 
 
+static ngx_int_t ngx_http_claude_relay_authorize(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char **why);
 static ngx_int_t ngx_http_claude_relay_credential(ngx_http_request_t *r,
-    ngx_str_t *found, const char **why);
-static ngx_uint_t ngx_http_claude_relay_credential_header(ngx_table_elt_t *h,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *found, const char **why);
+static void ngx_http_claude_relay_credential_value(ngx_table_elt_t *h,
     ngx_str_t *value);
-static void ngx_http_claude_relay_query_key(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *found);
 
+
+/*
+ * NGX_OK, with the key in ctx->key if there is one; NGX_ERROR: ctx->why is
+ * the message for the client.  The answer is kept: a variable may have asked
+ * before the handler does.
+ */
 
 ngx_int_t
 ngx_http_claude_relay_auth(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (!ctx->authorized) {
+        ctx->authorized = 1;
+
+        if (ngx_http_claude_relay_authorize(r, ctx, &ctx->why) == NGX_OK) {
+            ctx->why = NULL;
+        }
+    }
+
+    return ctx->why ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_authorize(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, const char **why)
 {
     ngx_int_t                           rc;
-    ngx_str_t                           secret, query;
+    ngx_str_t                           secret;
     ngx_uint_t                          i;
     u_char                              digest[NCR_SHA256_LEN];
     ngx_http_claude_relay_key_t        *key;
@@ -40,16 +62,13 @@ ngx_http_claude_relay_auth(ngx_http_request_t *r,
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
     rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 
-    ngx_str_null(&query);
-    ngx_http_claude_relay_query_key(r, ctx, &query);
-
     if (rlcf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_OFF) {
         return NGX_OK;
     }
 
-    secret = query;
+    secret = ctx->args_key;
 
-    rc = ngx_http_claude_relay_credential(r, &secret, why);
+    rc = ngx_http_claude_relay_credential(r, ctx, &secret, why);
 
     if (rc == NGX_DECLINED) {
 
@@ -95,9 +114,10 @@ ngx_http_claude_relay_auth(ngx_http_request_t *r,
 /* NGX_OK; NGX_DECLINED: none; NGX_ERROR: contradiction or malformed */
 
 static ngx_int_t
-ngx_http_claude_relay_credential(ngx_http_request_t *r, ngx_str_t *found,
-    const char **why)
+ngx_http_claude_relay_credential(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *found, const char **why)
 {
+    u_char           *fate;
     ngx_str_t         value;
     ngx_uint_t        i, malformed;
     ngx_list_part_t  *part;
@@ -105,6 +125,7 @@ ngx_http_claude_relay_credential(ngx_http_request_t *r, ngx_str_t *found,
 
     part = &r->headers_in.headers.part;
     h = part->elts;
+    fate = ctx->fates;
     malformed = 0;
 
     for (i = 0; /* void */ ; i++) {
@@ -119,9 +140,11 @@ ngx_http_claude_relay_credential(ngx_http_request_t *r, ngx_str_t *found,
             i = 0;
         }
 
-        if (!ngx_http_claude_relay_credential_header(&h[i], &value)) {
+        if (*fate++ != NGX_HTTP_CLAUDE_RELAY_CREDENTIAL) {
             continue;
         }
+
+        ngx_http_claude_relay_credential_value(&h[i], &value);
 
         if (value.len == 0) {
             malformed = 1;
@@ -149,34 +172,22 @@ ngx_http_claude_relay_credential(ngx_http_request_t *r, ngx_str_t *found,
 }
 
 
-/* 1 if it is a header of credentials; value is empty if it has none */
+/* "Authorization" shows its key as a bearer's, or none */
 
-static ngx_uint_t
-ngx_http_claude_relay_credential_header(ngx_table_elt_t *h, ngx_str_t *value)
+static void
+ngx_http_claude_relay_credential_value(ngx_table_elt_t *h, ngx_str_t *value)
 {
-    ngx_str_t  key;
-
-    key.data = h->lowcase_key;
-    key.len = h->key.len;
-
     *value = h->value;
 
-    if (ncr_str_eq(ncr(&key), "x-api-key")
-        || ncr_str_eq(ncr(&key), "x-goog-api-key")
-        || ncr_str_eq(ncr(&key), "api-key"))
-    {
-        return 1;
-    }
-
-    if (!ncr_str_eq(ncr(&key), "authorization")) {
-        return 0;
+    if (h->lowcase_key[0] == 'x' || h->key.len == sizeof("api-key") - 1) {
+        return;
     }
 
     if (h->value.len < 7
         || ngx_strncasecmp(h->value.data, (u_char *) "bearer ", 7) != 0)
     {
         value->len = 0;
-        return 1;
+        return;
     }
 
     value->data += 7;
@@ -186,77 +197,4 @@ ngx_http_claude_relay_credential_header(ngx_table_elt_t *h, ngx_str_t *value)
         value->data++;
         value->len--;
     }
-
-    return 1;
-}
-
-
-/*
- * "?key=" is taken out of the query and overwritten where it stands, in the
- * request line that all logs and variables point to.
- */
-
-static void
-ngx_http_claude_relay_query_key(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *found)
-{
-    u_char  *p, *last, *start, *end, *dst, *copy;
-
-    ctx->args = r->args;
-
-    if (r->args.len < 4 || ngx_strlcasestrn(r->args.data,
-                                            r->args.data + r->args.len,
-                                            (u_char *) "key=", 3)
-                           == NULL)
-    {
-        return;
-    }
-
-    copy = ngx_pnalloc(r->pool, r->args.len * 2);
-    if (copy == NULL) {
-        ngx_str_null(&ctx->args);
-        return;
-    }
-
-    p = r->args.data;
-    last = p + r->args.len;
-    dst = copy;
-
-    while (p < last) {
-
-        start = p;
-
-        while (p < last && *p != '&') {
-            p++;
-        }
-
-        end = p;
-
-        if (p < last) {
-            p++;
-        }
-
-        if (end - start >= 4 && ngx_strncmp(start, "key=", 4) == 0) {
-
-            start += 4;
-
-            if (found->data == NULL) {
-                found->data = copy + r->args.len;
-                found->len = end - start;
-                ngx_memcpy(found->data, start, end - start);
-            }
-
-            ngx_memset(start, '*', end - start);
-            continue;
-        }
-
-        if (dst != copy) {
-            *dst++ = '&';
-        }
-
-        dst = ngx_cpymem(dst, start, end - start);
-    }
-
-    ctx->args.data = copy;
-    ctx->args.len = dst - copy;
 }

@@ -15,11 +15,6 @@
 #include <time.h>
 
 
-/* larger than what a pool gives from its blocks, so it can be given back */
-#define NGX_HTTP_CLAUDE_RELAY_SCAN_SIZE                                       \
-    ngx_max(sizeof(ncr_anthropic_request_t), (size_t) ngx_pagesize)
-
-
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
 static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_create_ctx(
@@ -33,7 +28,6 @@ static void ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
-static void ngx_http_claude_relay_sha_cleanup(void *data);
 static void ngx_http_claude_relay_cleanup(void *data);
 
 
@@ -58,7 +52,6 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
 {
     ngx_int_t                           rc;
     ngx_str_t                          *h;
-    const char                         *why;
     ngx_http_claude_relay_ctx_t        *ctx;
     ngx_http_claude_relay_loc_conf_t   *rlcf;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -66,7 +59,7 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
     rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 
-    ctx = ngx_http_claude_relay_create_ctx(r);
+    ctx = ngx_http_claude_relay_get_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -90,12 +83,12 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
         return ngx_http_claude_relay_local(r, ctx);
     }
 
-    if (ngx_http_claude_relay_auth(r, ctx, &why) != NGX_OK) {
+    if (ngx_http_claude_relay_auth(r, ctx) != NGX_OK) {
         ctx->error = NCR_CLASS_AUTH;
         (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
 
         return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
-                                            why);
+                                            ctx->why);
     }
 
     (void) ngx_atomic_fetch_add(&rmcf->zone->requests, 1);
@@ -112,7 +105,7 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                             "the request body is larger than this relay takes");
     }
 
-    h = ngx_http_claude_relay_find_header(r, "x-app");
+    h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_APP];
     ctx->background = (h && ncr_str_eq(ncr(h), "cli-bg"));
     ctx->head = (r->method == NGX_HTTP_HEAD);
 
@@ -162,6 +155,32 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_error(r, ctx, status, message, -1);
+}
+
+
+/* made by the handler, or by the first variable that is asked for */
+
+ngx_http_claude_relay_ctx_t *
+ngx_http_claude_relay_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    ctx = ngx_http_claude_relay_create_ctx(r);
+
+    if (ctx == NULL
+        || ngx_http_claude_relay_headers(r, ctx) != NGX_OK
+        || ngx_http_claude_relay_query(r, ctx) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return ctx;
 }
 
 
@@ -237,10 +256,7 @@ static ngx_int_t
 ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_str_t                          value;
     ngx_uint_t                         hash;
-    ncr_sha256_t                      *sha;
-    ngx_pool_cleanup_t                *cln;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     if (ctx->route.op != NCR_OP_MESSAGES
@@ -249,51 +265,25 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ctx->scan = ngx_palloc(r->pool, NGX_HTTP_CLAUDE_RELAY_SCAN_SIZE);
-    if (ctx->scan == NULL) {
+    ctx->reader = ngx_http_claude_relay_reader(r->connection->log);
+    if (ctx->reader == NULL) {
         return NGX_ERROR;
     }
+
+    ctx->scan = &ctx->reader->scan;
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
     /* the prefix is hashed only if nothing better can come */
 
     hash = rlcf->sticky_ttl
-           && !ngx_http_claude_relay_session_header(r, &value);
+           && ctx->meant[NGX_HTTP_CLAUDE_RELAY_SESSION_CLAUDE] == NULL;
 
-    sha = NULL;
-
-    if (hash) {
-        cln = ngx_pool_cleanup_add(r->pool, 2 * sizeof(ncr_sha256_t));
-        if (cln == NULL) {
-            return NGX_ERROR;
-        }
-
-        sha = cln->data;
-        ngx_memzero(sha, 2 * sizeof(ncr_sha256_t));
-
-        cln->handler = ngx_http_claude_relay_sha_cleanup;
-
-        if (ncr_sha256_create(&sha[0]) != NCR_OK
-            || ncr_sha256_create(&sha[1]) != NCR_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    ncr_anthropic_request_init(ctx->scan, sha, sha ? sha + 1 : NULL, 1);
+    ncr_anthropic_request_init(ctx->scan,
+                               hash ? &ctx->reader->plain : NULL,
+                               hash ? &ctx->reader->cached : NULL, 1);
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_claude_relay_sha_cleanup(void *data)
-{
-    ncr_sha256_t  *sha = data;
-
-    ncr_sha256_free(&sha[0]);
-    ncr_sha256_free(&sha[1]);
 }
 
 
@@ -308,12 +298,16 @@ ngx_http_claude_relay_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
     if (ctx == NULL || ctx->request_id.len == 0 || ctx->own_reply) {
-        return NGX_OK;
-    }
 
-    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+        /* another module reads it; the length grows with each chunk */
+
+        return (rlcf->enable && rlcf->max_body
+                && r->headers_in.content_length_n > rlcf->max_body)
+               ? NGX_HTTP_REQUEST_ENTITY_TOO_LARGE : NGX_OK;
+    }
 
     for ( /* void */ ; in; in = in->next) {
 
@@ -426,6 +420,7 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
 {
     char       buf[256];
     ngx_int_t  rc;
+    ngx_str_t  id;
     ncr_str_t  text;
 
     if (ctx->scan == NULL) {
@@ -461,7 +456,20 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
 
     ngx_http_claude_relay_session(r, ctx);
 
-    (void) ngx_pfree(r->pool, ctx->scan);
+    /* a thread goes on where its last message was made */
+
+    ctx->thread = ctx->scan->thread;
+
+    if (ctx->scan->previous[0]) {
+        id.data = (u_char *) ctx->scan->previous;
+        id.len = ngx_strlen(id.data);
+
+        ngx_http_claude_relay_id_key(ctx, &id);
+        ctx->has_id = 1;
+    }
+
+    ngx_http_claude_relay_reader_give(ctx->reader);
+    ctx->reader = NULL;
     ctx->scan = NULL;
 
     return NGX_OK;
@@ -490,6 +498,14 @@ ngx_http_claude_relay_cleanup(void *data)
     ngx_http_claude_relay_ctx_t  *ctx = data;
 
     ngx_http_claude_relay_forget(ctx);
+
+    if (ctx->reader) {
+        ngx_http_claude_relay_reader_give(ctx->reader);
+    }
+
+    if (ctx->answer) {
+        ngx_http_claude_relay_answer_give(ctx->answer);
+    }
 
     if (ctx->ready) {
 

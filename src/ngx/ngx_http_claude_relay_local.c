@@ -64,7 +64,7 @@ ngx_http_claude_relay_common_headers(ngx_http_request_t *r,
 
     ngx_str_null(&value);
 
-    sent = ngx_http_claude_relay_find_header(r, "origin");
+    sent = ctx->meant[NGX_HTTP_CLAUDE_RELAY_ORIGIN];
     origin = rlcf->cors->elts;
 
     for (i = 0; sent && i < rlcf->cors->nelts; i++) {
@@ -99,7 +99,8 @@ ngx_http_claude_relay_common_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_str_set(&value, "X-Request-Id, Request-Id, Retry-After, X-Should-Retry");
+    ngx_str_set(&value,
+                "X-Request-Id, Request-Id, Retry-After, X-Should-Retry");
 
     return ngx_http_claude_relay_add_header(r, "Access-Control-Expose-Headers",
                                             &value);
@@ -279,8 +280,8 @@ ngx_http_claude_relay_local(ngx_http_request_t *r,
 
         /* whatever headers the browser says it will send */
 
-        sent = ngx_http_claude_relay_find_header(r,
-                                            "access-control-request-headers");
+        sent = ctx->meant[NGX_HTTP_CLAUDE_RELAY_REQUEST_HEADERS];
+
         if (sent
             && ngx_http_claude_relay_add_header(r,
                               "Access-Control-Allow-Headers", sent) != NGX_OK)

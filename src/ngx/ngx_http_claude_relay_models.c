@@ -332,6 +332,7 @@ ngx_http_claude_relay_models_range(ngx_http_request_t *r,
             *last = i;
             *first = ngx_max(*first, (*last > (ngx_uint_t) limit)
                                      ? *last - (ngx_uint_t) limit : 0);
+
         } else {
             *first = i + 1;
         }

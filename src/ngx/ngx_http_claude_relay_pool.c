@@ -33,6 +33,8 @@ typedef struct {
 } ngx_http_claude_relay_choice_t;
 
 
+static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch);
 static ngx_int_t ngx_http_claude_relay_pick_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
 static ngx_int_t ngx_http_claude_relay_pick_bond_locked(
@@ -52,9 +54,12 @@ static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
     ncr_msec_t now);
 
 
-#define ngx_http_claude_relay_tried(ctx, a)                                   \
-    ((ctx)->tried && ((ctx)->tried[(a)->index / (8 * sizeof(ngx_uint_t))]     \
+#define ngx_http_claude_relay_marked(bits, a)                                 \
+    ((bits) && ((bits)[(a)->index / (8 * sizeof(ngx_uint_t))]                 \
         & ((ngx_uint_t) 1 << ((a)->index % (8 * sizeof(ngx_uint_t))))))
+
+/* below every priority that can be written */
+#define NGX_HTTP_CLAUDE_RELAY_LAST  10000000
 
 
 ncr_msec_t
@@ -78,23 +83,9 @@ ngx_int_t
 ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx)
 {
     ngx_int_t                        rc;
-    ngx_http_request_t              *r;
     ngx_http_claude_relay_choice_t   ch;
 
-    r = ctx->request;
-
-    ch.rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
-    ch.rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
-    ch.now = ngx_http_claude_relay_now();
-    ch.n = 0;
-    ch.full = 0;
-    ch.probed = 0;
-    ch.tried = 0;
-    ch.resting = 0;
-
-    ctx->soonest = 0;
-    ctx->soonest_any = 0;
-    ctx->refusal = NCR_CLASS_OK;
+    ngx_http_claude_relay_choice(ctx, &ch);
 
     ngx_shmtx_lock(&ch.rmcf->shpool->mutex);
 
@@ -103,6 +94,53 @@ ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx)
     ngx_shmtx_unlock(&ch.rmcf->shpool->mutex);
 
     return rc;
+}
+
+
+static void
+ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ch->rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+    ch->rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+    ch->now = ngx_http_claude_relay_now();
+    ch->n = 0;
+    ch->full = 0;
+    ch->probed = 0;
+    ch->tried = 0;
+    ch->resting = 0;
+
+    ctx->soonest = 0;
+    ctx->soonest_any = 0;
+    ctx->refusal = NCR_CLASS_OK;
+}
+
+
+/* no pick: only when somebody may be back, for an answer of our own */
+
+void
+ngx_http_claude_relay_outlook(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ncr_class_e                      refusal;
+    ngx_http_claude_relay_choice_t   ch;
+
+    refusal = ctx->refusal;
+
+    ngx_http_claude_relay_choice(ctx, &ch);
+
+    ngx_shmtx_lock(&ch.rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_collect_locked(ctx, &ch);
+
+    ngx_shmtx_unlock(&ch.rmcf->shpool->mutex);
+
+    if (refusal != NCR_CLASS_OK) {
+        ctx->refusal = refusal;
+    }
 }
 
 
@@ -128,14 +166,20 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
 
             rc = ngx_http_claude_relay_pick_bond_locked(ctx, ch, bond);
 
-            /* an id is of no use to any other account */
+            /*
+             * A batch or a file is of no use to any other account.  A thread
+             * is: its client hears that it is not found, and replays it.
+             */
 
-            if (rc != NGX_DONE) {
+            if (rc != NGX_DONE
+                && (rc != NGX_DECLINED || ctx->route.id.len))
+            {
                 return rc;
             }
         }
+    }
 
-    } else if (ctx->has_session) {
+    if (ctx->has_session && !ctx->route.id.len) {
 
         bond = ngx_http_claude_relay_bond_locked(zone, ctx->session, ch->now);
 
@@ -216,7 +260,9 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DONE;
     }
 
-    if (ngx_http_claude_relay_tried(ctx, a[i])) {
+    if (ngx_http_claude_relay_marked(ctx->tried, a[i])
+        || ngx_http_claude_relay_marked(ctx->failed, a[i]))
+    {
         ctx->refusal = a[i]->node->health.last_error;
         return NGX_DECLINED;
     }
@@ -271,6 +317,14 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
         }
 
         if (!ngx_http_claude_relay_allowed(ctx, ch->rlcf, a[j])) {
+
+            if (!a[j]->enabled && ctx->refusal == NCR_CLASS_OK
+                && ngx_http_claude_relay_offers(a[j], ctx->route.op,
+                                                &ctx->model))
+            {
+                ctx->refusal = NCR_CLASS_DISABLED;
+            }
+
             continue;
         }
 
@@ -286,7 +340,7 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
             ctx->soonest_any = until;
         }
 
-        if (ngx_http_claude_relay_tried(ctx, a[j])) {
+        if (ngx_http_claude_relay_marked(ctx->tried, a[j])) {
             ch->tried++;
             continue;
         }
@@ -321,6 +375,11 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         c->account = j;
         c->priority = (int32_t) a[j]->priority;
+
+        if (ngx_http_claude_relay_marked(ctx->failed, a[j])) {
+            c->priority -= NGX_HTTP_CLAUDE_RELAY_LAST;
+        }
+
         c->weight = (uint32_t) a[j]->weight;
         c->inflight = (uint32_t) node->inflight;
         c->max = (uint32_t) a[j]->max_concurrency;
@@ -374,10 +433,20 @@ ngx_uint_t
 ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a, ncr_op_e op,
     ngx_str_t *model)
 {
+    return a->enabled && ngx_http_claude_relay_offers(a, op, model);
+}
+
+
+/* would serve it, were it enabled */
+
+ngx_uint_t
+ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
+    ngx_str_t *model)
+{
     ngx_str_t   *glob;
     ngx_uint_t   i;
 
-    if (!a->enabled || !(a->platform->ops & ((ngx_uint_t) 1 << op))) {
+    if (!(a->platform->ops & ((ngx_uint_t) 1 << op))) {
         return 0;
     }
 
@@ -468,9 +537,12 @@ ngx_http_claude_relay_release(ngx_http_claude_relay_ctx_t *ctx)
 }
 
 
-/* the attempt failed: its verdict falls on the account, its slot is free */
+/*
+ * The attempt failed: its verdict falls on the account, its slot is free.
+ * Returns the end of the rest that this set, 0 if none.
+ */
 
-void
+ncr_msec_t
 ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status)
 {
@@ -510,6 +582,8 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);
+
+    return until;
 }
 
 
@@ -541,7 +615,7 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     if (status < 400) {
         ncr_health_success(h, &ctx->family, ctx->attempt_wall, now);
 
-        if (ctx->has_session && !ctx->has_id) {
+        if (ctx->has_session && !ctx->route.id.len) {
 
             bond = ngx_http_claude_relay_bond_locked(rmcf->zone, ctx->session,
                                                      now);

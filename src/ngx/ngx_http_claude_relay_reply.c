@@ -45,8 +45,6 @@ static ngx_int_t ngx_http_claude_relay_settle(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_reply_kind_e kind);
 static ngx_int_t ngx_http_claude_relay_commit(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_claude_relay_answer(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_retry_after(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_list_t *headers);
 static ngx_uint_t ngx_http_claude_relay_known_text(
@@ -297,10 +295,13 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     ngx_http_claude_relay_read_limits(r, ctx);
 
-    if (ctx->answer == NULL
-        && ngx_http_claude_relay_answer(r, ctx) != NGX_OK)
-    {
-        return NGX_ERROR;
+    /* made once for a request, used for every attempt */
+
+    if (ctx->answer == NULL) {
+        ctx->answer = ngx_http_claude_relay_answer(r->connection->log);
+        if (ctx->answer == NULL) {
+            return NGX_ERROR;
+        }
     }
 
     ncr_anthropic_answer_init(ctx->answer);
@@ -325,18 +326,6 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_commit(r, ctx);
-}
-
-
-/* the reader of answers is made once and used for every attempt */
-
-static ngx_int_t
-ngx_http_claude_relay_answer(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx)
-{
-    ctx->answer = ngx_palloc(r->pool, sizeof(ncr_anthropic_answer_t));
-
-    return ctx->answer ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -5,31 +5,12 @@
 
 
 /*
- * What is sent upstream: the client's headers in their order, less those
- * that are about its own hop or its own credential, and the body as it came.
- * Rules: anthropic.md B.1 to B.5.
+ * What is sent upstream: the client's headers in their order, each by its
+ * fate, and the body as it came.
  */
 
 
 #include "ngx_http_claude_relay.h"
-
-
-typedef enum {
-    NGX_HTTP_CLAUDE_RELAY_PASS = 0,
-    NGX_HTTP_CLAUDE_RELAY_DROP,
-    NGX_HTTP_CLAUDE_RELAY_CREDENTIAL,   /* the account's takes its place */
-    NGX_HTTP_CLAUDE_RELAY_HOST,
-    NGX_HTTP_CLAUDE_RELAY_LENGTH,
-    NGX_HTTP_CLAUDE_RELAY_ENCODING,
-    NGX_HTTP_CLAUDE_RELAY_BETA,
-    NGX_HTTP_CLAUDE_RELAY_API_VERSION
-} ngx_http_claude_relay_fate_e;
-
-
-typedef struct {
-    ngx_str_t                      name;
-    ngx_http_claude_relay_fate_e   fate;
-} ngx_http_claude_relay_fate_t;
 
 
 /* what has been written of the things that must be there */
@@ -51,59 +32,16 @@ static u_char *ngx_http_claude_relay_request_headers(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p);
 static u_char *ngx_http_claude_relay_request_header(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
-    ngx_http_claude_relay_written_t *w);
+    ngx_http_claude_relay_fate_e fate, ngx_http_claude_relay_written_t *w);
 static u_char *ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p,
     ngx_http_claude_relay_written_t *w);
 static u_char *ngx_http_claude_relay_request_beta(
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
     ngx_http_claude_relay_written_t *w);
-static ngx_http_claude_relay_fate_e ngx_http_claude_relay_fate(
-    ngx_http_request_t *r, ngx_table_elt_t *h);
-static ngx_uint_t ngx_http_claude_relay_named(ngx_str_t *list,
-    ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_claude_relay_has_length(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_claude_relay_beta_elsewhere(ngx_http_request_t *r,
     ngx_table_elt_t *not, ngx_str_t *beta);
-
-
-static ngx_http_claude_relay_fate_t  ngx_http_claude_relay_fates[] = {
-    { ngx_string("host"), NGX_HTTP_CLAUDE_RELAY_HOST },
-    { ngx_string("content-length"), NGX_HTTP_CLAUDE_RELAY_LENGTH },
-    { ngx_string("transfer-encoding"), NGX_HTTP_CLAUDE_RELAY_LENGTH },
-    { ngx_string("authorization"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
-    { ngx_string("x-api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
-    { ngx_string("x-goog-api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
-    { ngx_string("api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL },
-    { ngx_string("accept-encoding"), NGX_HTTP_CLAUDE_RELAY_ENCODING },
-    { ngx_string("anthropic-beta"), NGX_HTTP_CLAUDE_RELAY_BETA },
-    { ngx_string("anthropic-version"), NGX_HTTP_CLAUDE_RELAY_API_VERSION },
-
-    /* about the client's hop */
-    { ngx_string("connection"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("keep-alive"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("proxy-connection"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("proxy-authorization"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("te"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("trailer"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("upgrade"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("expect"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("http2-settings"), NGX_HTTP_CLAUDE_RELAY_DROP },
-
-    /* about the client, or a 401 upstream */
-    { ngx_string("cookie"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("origin"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("referer"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("via"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("forwarded"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("x-real-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("true-client-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("cdn-loop"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("x-client-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
-    { ngx_string("x-cluster-client-ip"), NGX_HTTP_CLAUDE_RELAY_DROP },
-
-    { ngx_null_string, NGX_HTTP_CLAUDE_RELAY_PASS }
-};
 
 
 static ngx_str_t  ngx_http_claude_relay_version_line =
@@ -254,10 +192,13 @@ static u_char *
 ngx_http_claude_relay_request_headers(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p)
 {
+    u_char                           *fate;
     ngx_uint_t                        i;
     ngx_list_part_t                  *part;
     ngx_table_elt_t                  *h;
     ngx_http_claude_relay_written_t   w;
+
+    fate = ctx->fates;
 
     ngx_memzero(&w, sizeof(ngx_http_claude_relay_written_t));
 
@@ -276,7 +217,8 @@ ngx_http_claude_relay_request_headers(ngx_http_request_t *r,
             i = 0;
         }
 
-        p = ngx_http_claude_relay_request_header(r, ctx, p, &h[i], &w);
+        p = ngx_http_claude_relay_request_header(r, ctx, p, &h[i], *fate++,
+                                                 &w);
     }
 
     return ngx_http_claude_relay_request_rest(r, ctx, p, &w);
@@ -286,13 +228,13 @@ ngx_http_claude_relay_request_headers(ngx_http_request_t *r,
 static u_char *
 ngx_http_claude_relay_request_header(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
-    ngx_http_claude_relay_written_t *w)
+    ngx_http_claude_relay_fate_e fate, ngx_http_claude_relay_written_t *w)
 {
     ngx_str_t  value;
 
     value = h->value;
 
-    switch (ngx_http_claude_relay_fate(r, h)) {
+    switch (fate) {
 
     case NGX_HTTP_CLAUDE_RELAY_DROP:
         return p;
@@ -477,75 +419,4 @@ ngx_http_claude_relay_has_length(ngx_http_request_t *r)
     return r->headers_in.content_length_n > 0
            || (r->method == NGX_HTTP_POST
                && r->headers_in.content_length_n == 0);
-}
-
-
-static ngx_http_claude_relay_fate_e
-ngx_http_claude_relay_fate(ngx_http_request_t *r, ngx_table_elt_t *h)
-{
-    ngx_str_t                      name;
-    ngx_http_claude_relay_fate_t  *f;
-
-    name.data = h->lowcase_key;
-    name.len = h->key.len;
-
-    for (f = ngx_http_claude_relay_fates; f->name.len; f++) {
-        if (f->name.len == name.len
-            && f->name.data[0] == name.data[0]
-            && ngx_memcmp(f->name.data, name.data, name.len) == 0)
-        {
-            return f->fate;
-        }
-    }
-
-    if (ncr_str_prefix(ncr(&name), "x-forwarded-")
-        || ncr_str_prefix(ncr(&name), "cf-")
-        || ncr_str_prefix(ncr(&name), "x-accel-"))
-    {
-        return NGX_HTTP_CLAUDE_RELAY_DROP;
-    }
-
-    /* headers that "Connection" names are of the client's hop too */
-
-    if (r->headers_in.connection
-        && r->headers_in.connection->value.len > sizeof("keep-alive") - 1
-        && ngx_http_claude_relay_named(&r->headers_in.connection->value, h))
-    {
-        return NGX_HTTP_CLAUDE_RELAY_DROP;
-    }
-
-    return NGX_HTTP_CLAUDE_RELAY_PASS;
-}
-
-
-static ngx_uint_t
-ngx_http_claude_relay_named(ngx_str_t *list, ngx_table_elt_t *h)
-{
-    u_char  *p, *last, *end;
-
-    p = list->data;
-    last = p + list->len;
-
-    while (p < last) {
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
-        }
-
-        end = p;
-
-        while (end < last && *end != ',' && *end != ' ' && *end != '\t') {
-            end++;
-        }
-
-        if ((size_t) (end - p) == h->key.len
-            && ngx_strncasecmp(p, h->lowcase_key, h->key.len) == 0)
-        {
-            return 1;
-        }
-
-        p = end;
-    }
-
-    return 0;
 }

@@ -426,6 +426,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
     if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
         ncr_str_set(&text, "the upstream fell silent in the middle of the "
                            "stream");
+
     } else {
         ncr_str_set(&text, "the upstream broke off in the middle of the "
                            "stream");
@@ -472,9 +473,13 @@ ngx_http_claude_relay_finish(ngx_http_request_t *r,
         ctx->error = NCR_CLASS_BROKEN;
     }
 
-    if ((ctx->route.op == NCR_OP_BATCHES || ctx->route.op == NCR_OP_FILES)
-        && r->method == NGX_HTTP_POST && ctx->route.id.len == 0
-        && r->headers_out.status == NGX_HTTP_OK && a->id[0])
+    if (r->headers_out.status != NGX_HTTP_OK || a->id[0] == '\0') {
+        return;
+    }
+
+    if (ctx->thread
+        || ((ctx->route.op == NCR_OP_BATCHES || ctx->route.op == NCR_OP_FILES)
+            && r->method == NGX_HTTP_POST && ctx->route.id.len == 0))
     {
         id.data = (u_char *) a->id;
         id.len = ngx_strlen(id.data);

@@ -33,8 +33,8 @@ static void ngx_http_claude_relay_dial_failed(
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_park(ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_claude_relay_mark_tried(
-    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t **marks);
 static void ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
@@ -251,7 +251,9 @@ ngx_http_claude_relay_connect(ngx_http_claude_relay_ctx_t *ctx)
                                                ngx_http_claude_relay_module);
     dial->resolver = (clcf->resolver && clcf->resolver->connections.nelts)
                      ? clcf->resolver : NULL;
-    dial->resolver_timeout = clcf->resolver_timeout;
+    /* a dead resolver must leave time for the addresses known at start */
+    dial->resolver_timeout = ngx_min(clcf->resolver_timeout,
+                                     rlcf->connect_timeout / 2);
     dial->timeout = rlcf->connect_timeout;
     dial->log = r->connection->log;
     dial->handler = ngx_http_claude_relay_connected;
@@ -321,6 +323,7 @@ ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status)
 {
     ngx_int_t                          rc;
+    ncr_msec_t                         until;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     ctx->decided = 0;
@@ -334,12 +337,14 @@ ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     ngx_http_claude_relay_trail(ctx, status, ctx->verdict.class);
-    ngx_http_claude_relay_failed(ctx, status);
 
-    /* a throttled account may be asked again when its rest is over */
+    until = ngx_http_claude_relay_failed(ctx, status);
 
-    if (!ctx->verdict.same
-        && ngx_http_claude_relay_mark_tried(ctx) != NGX_OK)
+    /* one that rests for a moment may be asked again, after all others */
+
+    if (ngx_http_claude_relay_mark(ctx, (ctx->verdict.same && until)
+                                        ? &ctx->failed : &ctx->tried)
+        != NGX_OK)
     {
         return NGX_DECLINED;
     }
@@ -371,27 +376,28 @@ ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
 
 
 static ngx_int_t
-ngx_http_claude_relay_mark_tried(ngx_http_claude_relay_ctx_t *ctx)
+ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t **marks)
 {
     ngx_uint_t                          n, bits;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     bits = 8 * sizeof(ngx_uint_t);
 
-    if (ctx->tried == NULL) {
+    if (*marks == NULL) {
         rmcf = ngx_http_get_module_main_conf(ctx->request,
                                              ngx_http_claude_relay_module);
 
         n = (rmcf->accounts.nelts + bits - 1) / bits;
 
-        ctx->tried = ngx_pcalloc(ctx->request->pool, n * sizeof(ngx_uint_t));
-        if (ctx->tried == NULL) {
+        *marks = ngx_pcalloc(ctx->request->pool, n * sizeof(ngx_uint_t));
+        if (*marks == NULL) {
             return NGX_ERROR;
         }
     }
 
     n = ctx->account->index;
-    ctx->tried[n / bits] |= (ngx_uint_t) 1 << (n % bits);
+    (*marks)[n / bits] |= (ngx_uint_t) 1 << (n % bits);
 
     return NGX_OK;
 }
@@ -581,6 +587,10 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
                            : "the upstream failed to serve the request", -1);
     }
 
+    if (ctx->soonest_any == 0) {
+        ngx_http_claude_relay_outlook(ctx);
+    }
+
     after = -1;
 
     if (ctx->soonest_any) {
@@ -652,6 +662,13 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     default:
         status = NGX_HTTP_SERVICE_UNAVAILABLE;
         message = "no account of this relay can serve the request now";
+
+        /* what was no account's own fault may be over soon */
+
+        if (after == -1 && ctx->error >= NCR_CLASS_SERVER) {
+            after = 1;
+        }
+
         break;
     }
 

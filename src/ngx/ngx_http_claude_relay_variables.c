@@ -103,11 +103,25 @@ static ngx_int_t
 ngx_http_claude_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t                     s;
-    ncr_anthropic_answer_t       *a;
-    ngx_http_claude_relay_ctx_t  *ctx;
+    ngx_str_t                          s;
+    ncr_anthropic_answer_t            *a;
+    ngx_http_claude_relay_ctx_t       *ctx;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    /* limit_req and map may ask for the key before the handler is called */
+
+    if (ctx == NULL && rlcf->enable && r == r->main
+        && data <= NGX_HTTP_CLAUDE_RELAY_VAR_KEY_ID)
+    {
+        ctx = ngx_http_claude_relay_get_ctx(r);
+
+        if (ctx) {
+            (void) ngx_http_claude_relay_auth(r, ctx);
+        }
+    }
 
     if (ctx == NULL || ctx->request_id.len == 0) {
         v->not_found = 1;

@@ -51,7 +51,7 @@ struct ngx_http_claude_relay_lease_s {
 typedef struct {
     ngx_pid_t                          pid;
     ngx_uint_t                         generation;
-    ngx_atomic_t                       waiting;     /* its share of the zone's */
+    ngx_atomic_t                       waiting;     /* share of the zone */
     ngx_queue_t                        leases;
 } ngx_http_claude_relay_row_t;
 

@@ -28,7 +28,7 @@ ncr_beta_merge(ncr_str_t *value, ncr_str_t *beta, ncr_char_t *buf)
     ncr_uint_t   any;
 
     p = value->data;
-    last = p + value->len;
+    last = (value->len != 0) ? p + value->len : p;
     after = NULL;
     any = 0;
 

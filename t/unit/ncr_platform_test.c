@@ -678,7 +678,7 @@ ncr_test_limits(void)
 
     ncr_test_headers(&l, &reply, "retry-after: soon\n" U "5h-reset: soon\n"
                      U "5h-utilization: much\n" U "status:\n"
-                     "anthropic-ratelimit-\n: \n"
+                     "anthropic-ratelimit-: \n"
                      "anthropic-ratelimit-tokens-reset: x\n");
 
     ncr_test(l.retry_after == -1 && l.nwindows == 0

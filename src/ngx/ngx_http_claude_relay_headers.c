@@ -1,0 +1,272 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The client's headers are looked at once: each gets its fate, what shall
+ * become of it upstream, and those that mean something to the relay are
+ * remembered by what they mean.  Rules: anthropic.md B.1 to B.5.
+ */
+
+
+#include "ngx_http_claude_relay.h"
+
+
+typedef struct {
+    ngx_str_t                         name;
+    ngx_http_claude_relay_fate_e      fate;
+    ngx_http_claude_relay_meaning_e   meaning;
+} ngx_http_claude_relay_header_t;
+
+
+static ngx_http_claude_relay_fate_e ngx_http_claude_relay_fate(
+    ngx_http_request_t *r, ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_claude_relay_named(ngx_str_t *list,
+    ngx_table_elt_t *h);
+
+
+#define ngx_http_claude_relay_dropped(name)                                   \
+    { ngx_string(name), NGX_HTTP_CLAUDE_RELAY_DROP,                           \
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING }
+
+#define ngx_http_claude_relay_read(name, meaning)                             \
+    { ngx_string(name), NGX_HTTP_CLAUDE_RELAY_PASS,                           \
+      NGX_HTTP_CLAUDE_RELAY_##meaning }
+
+
+static ngx_http_claude_relay_header_t  ngx_http_claude_relay_headers_in[] = {
+
+    { ngx_string("host"), NGX_HTTP_CLAUDE_RELAY_HOST,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("content-length"), NGX_HTTP_CLAUDE_RELAY_LENGTH,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("transfer-encoding"), NGX_HTTP_CLAUDE_RELAY_LENGTH,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("accept-encoding"), NGX_HTTP_CLAUDE_RELAY_ENCODING,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("anthropic-beta"), NGX_HTTP_CLAUDE_RELAY_BETA,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("anthropic-version"), NGX_HTTP_CLAUDE_RELAY_API_VERSION,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+
+    { ngx_string("authorization"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("x-api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("x-goog-api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    { ngx_string("api-key"), NGX_HTTP_CLAUDE_RELAY_CREDENTIAL,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+
+    /* about the client's hop */
+
+    ngx_http_claude_relay_dropped("connection"),
+    ngx_http_claude_relay_dropped("keep-alive"),
+    ngx_http_claude_relay_dropped("proxy-connection"),
+    ngx_http_claude_relay_dropped("proxy-authorization"),
+    ngx_http_claude_relay_dropped("te"),
+    ngx_http_claude_relay_dropped("trailer"),
+    ngx_http_claude_relay_dropped("upgrade"),
+    ngx_http_claude_relay_dropped("expect"),
+    ngx_http_claude_relay_dropped("http2-settings"),
+
+    /* about the client, or a 401 upstream */
+
+    { ngx_string("origin"), NGX_HTTP_CLAUDE_RELAY_DROP,
+      NGX_HTTP_CLAUDE_RELAY_ORIGIN },
+
+    ngx_http_claude_relay_dropped("cookie"),
+    ngx_http_claude_relay_dropped("referer"),
+    ngx_http_claude_relay_dropped("via"),
+    ngx_http_claude_relay_dropped("forwarded"),
+    ngx_http_claude_relay_dropped("x-real-ip"),
+    ngx_http_claude_relay_dropped("true-client-ip"),
+    ngx_http_claude_relay_dropped("cdn-loop"),
+    ngx_http_claude_relay_dropped("x-client-ip"),
+    ngx_http_claude_relay_dropped("x-cluster-client-ip"),
+
+    /* read on their way */
+
+    ngx_http_claude_relay_read("x-app", APP),
+    ngx_http_claude_relay_read("access-control-request-headers",
+                               REQUEST_HEADERS),
+    ngx_http_claude_relay_read("x-claude-code-session-id", SESSION_CLAUDE),
+    ngx_http_claude_relay_read("session-id", SESSION),
+    ngx_http_claude_relay_read("session_id", SESSION),
+    ngx_http_claude_relay_read("x-session-id", SESSION),
+    ngx_http_claude_relay_read("x-claude-session-id", SESSION),
+    ngx_http_claude_relay_read("x-session-affinity", SESSION),
+    ngx_http_claude_relay_read("conversation-id", SESSION),
+    ngx_http_claude_relay_read("conversation_id", SESSION),
+    ngx_http_claude_relay_read("x-conversation-id", SESSION),
+
+    { ngx_null_string, NGX_HTTP_CLAUDE_RELAY_PASS,
+      NGX_HTTP_CLAUDE_RELAY_NO_MEANING }
+};
+
+
+/* the table as a hash, made once for each configuration */
+
+char *
+ngx_http_claude_relay_headers_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_array_t                      names;
+    ngx_hash_key_t                  *key;
+    ngx_hash_init_t                  hash;
+    ngx_http_claude_relay_header_t  *h;
+
+    if (ngx_array_init(&names, cf->temp_pool, 64, sizeof(ngx_hash_key_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    for (h = ngx_http_claude_relay_headers_in; h->name.len; h++) {
+
+        key = ngx_array_push(&names);
+        if (key == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        key->key = h->name;
+        key->key_hash = ngx_hash_key_lc(h->name.data, h->name.len);
+        key->value = h;
+    }
+
+    hash.hash = &rmcf->headers;
+    hash.key = ngx_hash_key_lc;
+    hash.max_size = 512;
+    hash.bucket_size = ngx_align(64, ngx_cacheline_size);
+    hash.name = "claude_relay_request_headers_hash";
+    hash.pool = cf->pool;
+    hash.temp_pool = NULL;
+
+    if (ngx_hash_init(&hash, names.elts, names.nelts) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    u_char                             *fate;
+    ngx_uint_t                          i, n;
+    ngx_list_part_t                    *part;
+    ngx_table_elt_t                    *h;
+    ngx_http_claude_relay_header_t     *known;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    n = 0;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        n += part->nelts;
+    }
+
+    fate = ngx_pnalloc(r->pool, n + 1);
+    if (fate == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->fates = fate;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            known = ngx_hash_find(&rmcf->headers, h[i].hash, h[i].lowcase_key,
+                                  h[i].key.len);
+
+            if (known == NULL) {
+                *fate++ = ngx_http_claude_relay_fate(r, &h[i]);
+                continue;
+            }
+
+            *fate++ = known->fate;
+
+            /* the first of several counts */
+
+            if (known->meaning != NGX_HTTP_CLAUDE_RELAY_NO_MEANING
+                && h[i].value.len
+                && ctx->meant[known->meaning] == NULL)
+            {
+                ctx->meant[known->meaning] = &h[i].value;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* names that are not in the table */
+
+static ngx_http_claude_relay_fate_e
+ngx_http_claude_relay_fate(ngx_http_request_t *r, ngx_table_elt_t *h)
+{
+    ngx_str_t  name;
+
+    name.data = h->lowcase_key;
+    name.len = h->key.len;
+
+    if (ncr_str_prefix(ncr(&name), "x-forwarded-")
+        || ncr_str_prefix(ncr(&name), "cf-")
+        || ncr_str_prefix(ncr(&name), "x-accel-"))
+    {
+        return NGX_HTTP_CLAUDE_RELAY_DROP;
+    }
+
+    /* headers that "Connection" names are of the client's hop too */
+
+    if (r->headers_in.connection
+        && r->headers_in.connection->value.len > sizeof("keep-alive") - 1
+        && ngx_http_claude_relay_named(&r->headers_in.connection->value, h))
+    {
+        return NGX_HTTP_CLAUDE_RELAY_DROP;
+    }
+
+    return NGX_HTTP_CLAUDE_RELAY_PASS;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_named(ngx_str_t *list, ngx_table_elt_t *h)
+{
+    u_char  *p, *last, *end;
+
+    p = list->data;
+    last = p + list->len;
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        end = p;
+
+        while (end < last && *end != ',' && *end != ' ' && *end != '\t') {
+            end++;
+        }
+
+        if ((size_t) (end - p) == h->key.len
+            && ngx_strncasecmp(p, h->lowcase_key, h->key.len) == 0)
+        {
+            return 1;
+        }
+
+        p = end;
+    }
+
+    return 0;
+}
