@@ -465,7 +465,8 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_conf_merge_value(conf->sticky_strict, prev->sticky_strict, 0);
 
     ngx_conf_merge_uint_value(conf->tries, prev->tries, 5);
-    ngx_conf_merge_msec_value(conf->tries_timeout, prev->tries_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->tries_timeout, prev->tries_timeout,
+                              900000);
     ngx_conf_merge_msec_value(conf->retry_wait, prev->retry_wait, 5000);
     ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 0);
 
@@ -932,7 +933,7 @@ ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     rlcf->tries = (ngx_uint_t) n;
-    rlcf->tries_timeout = 60000;
+    rlcf->tries_timeout = 900000;
 
     if (cf->args->nelts == 2) {
         return NGX_CONF_OK;

@@ -40,6 +40,7 @@ typedef struct {
     int64_t         max_tokens;         /* -1 if not told */
     unsigned        stream:1;
     unsigned        has_user_id:1;      /* metadata.user_id is a string */
+    unsigned        strong:1;           /* the session is by row 2 or 3 */
     unsigned        thread:1;           /* kept by the account that answers */
     char            previous[NCR_ANTHROPIC_ID];  /* message it goes on from */
 

@@ -687,6 +687,7 @@ ncr_anthropic_request_session(ncr_anthropic_request_t *req, ncr_uint_t rank,
     }
 
     req->session_rank = rank;
+    req->strong = (rank <= NCR_ANTHROPIC_RANK_OLD);
     req->session.data = req->session_buf;
     req->session.len = ncr_min(session->len, sizeof(req->session_buf));
 

@@ -266,9 +266,10 @@ typedef struct {
     ngx_str_t                          status_line;
     ngx_list_t                         headers;
     ngx_str_t                          body;
-    ncr_class_e                        class;
+    int64_t                            retry_after; /* ms, -1 if not told */
     unsigned                           set:1;
-    unsigned                           cut:1;
+    unsigned                           cut:1;       /* not all of the body */
+    unsigned                           sanitize:1;  /* only the status */
 } ngx_http_claude_relay_saved_t;
 
 
@@ -384,7 +385,6 @@ struct ngx_http_claude_relay_ctx_s {
 
     ngx_http_status_t                  status;
     ngx_uint_t                         nheaders;
-    ngx_uint_t                         sanitized;   /* status kept */
     ngx_http_chunked_t                 chunked;
     ngx_http_chunked_t                 peek_chunked;
     u_char                            *peek;
@@ -441,6 +441,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           encoded:1;   /* content-encoding */
     unsigned                           page_sent:1;
     unsigned                           saved_now:1; /* by this attempt */
+    unsigned                           settled:1;   /* what is saved it is */
     unsigned                           strict:1;    /* bound, and stuck */
     unsigned                           until_close:1;
     unsigned                           has_ttft:1;

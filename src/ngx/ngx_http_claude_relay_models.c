@@ -161,8 +161,8 @@ ngx_http_claude_relay_models_list(ngx_http_request_t *r,
     size_t      size;
     u_char     *p;
     ncr_out_t   out;
-    ngx_str_t   body;
-    ngx_uint_t  i, first, last;
+    ngx_str_t   body, value;
+    ngx_uint_t  i, first, last, back;
 
     if (ngx_http_claude_relay_models_range(r, list, n, &first, &last)
         != NGX_OK)
@@ -172,6 +172,10 @@ ngx_http_claude_relay_models_list(ngx_http_request_t *r,
                       "limit must be 1 to 1000, and after_id and before_id "
                       "ids of this list", -1);
     }
+
+    /* going backwards, "more" lies before the page */
+
+    back = (ngx_http_claude_relay_arg(r, "before_id", &value) == NGX_OK);
 
     size = (last - first + 1) * NGX_HTTP_CLAUDE_RELAY_MODEL_SIZE;
 
@@ -192,7 +196,7 @@ ngx_http_claude_relay_models_list(ngx_http_request_t *r,
     }
 
     ncr_out_text(&out, "],\"has_more\":");
-    ncr_out_text(&out, (last < n) ? "true" : "false");
+    ncr_out_text(&out, (back ? first > 0 : last < n) ? "true" : "false");
     ncr_out_text(&out, ",\"first_id\":");
 
     if (first < last) {

@@ -46,7 +46,7 @@ ngx_http_claude_relay_header_filter(ngx_http_request_t *r)
     u_char                       *p;
     ncr_out_t                     out;
     ncr_str_t                     text;
-    ngx_str_t                     value, none;
+    ngx_str_t                     value;
     ngx_uint_t                    status;
     ngx_http_claude_relay_ctx_t  *ctx;
 
@@ -62,13 +62,10 @@ ngx_http_claude_relay_header_filter(ngx_http_request_t *r)
     }
 
     if (ctx == NULL) {
-        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_claude_relay_ctx_t));
+        ctx = ngx_http_claude_relay_get_ctx(r);
         if (ctx == NULL) {
             return NGX_ERROR;
         }
-
-        ctx->request = r;
-        ngx_http_set_ctx(r, ctx, ngx_http_claude_relay_module);
     }
 
     buf = ngx_pnalloc(r->pool, 2 * NGX_HTTP_CLAUDE_RELAY_PAGE_LEN);
@@ -83,12 +80,8 @@ ngx_http_claude_relay_header_filter(ngx_http_request_t *r)
                                        buf, NGX_HTTP_CLAUDE_RELAY_PAGE_LEN);
     text.len = ngx_strlen(text.data);
 
-    ngx_str_null(&none);
-
     ncr_out_init(&out, p, NGX_HTTP_CLAUDE_RELAY_PAGE_LEN);
-    ncr_anthropic_error(&out, status, &text,
-                        ctx->request_id.len ? ncr(&ctx->request_id)
-                                            : ncr(&none));
+    ncr_anthropic_error(&out, status, &text, ncr(&ctx->request_id));
 
     ctx->page.data = p;
     ctx->page.len = out.last - p;
@@ -101,9 +94,7 @@ ngx_http_claude_relay_header_filter(ngx_http_request_t *r)
         (void) ngx_http_claude_relay_add_header(r, "x-should-retry", &value);
     }
 
-    if (ctx->request_id.len
-        && ngx_http_claude_relay_common_headers(r, ctx) != NGX_OK)
-    {
+    if (ngx_http_claude_relay_common_headers(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -69,6 +69,15 @@ ngx_http_claude_relay_query(ngx_http_request_t *r,
     ctx->args.data = copy;
     ctx->args.len = dst - copy;
 
+    if (ctx->args_key.len) {
+        p = ctx->args_key.data;
+        dst = p;
+
+        ngx_unescape_uri(&dst, &p, ctx->args_key.len, 0);
+
+        ctx->args_key.len = dst - ctx->args_key.data;
+    }
+
     /* with HTTP/2 these are three copies, else one */
 
     ngx_http_claude_relay_query_mask(&r->args);

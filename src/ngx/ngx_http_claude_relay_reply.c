@@ -313,7 +313,8 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
         /* the header was waited for long enough */
 
         ngx_add_timer(u->peer.connection->read,
-                      NGX_HTTP_CLAUDE_RELAY_BODY_WAIT);
+                      ngx_min(u->conf->read_timeout,
+                              NGX_HTTP_CLAUDE_RELAY_BODY_WAIT));
 
         return ngx_http_claude_relay_peek(r);
     }
@@ -648,12 +649,13 @@ ngx_http_claude_relay_settle(ngx_http_request_t *r,
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
 
-    if (kind == NCR_REPLY_HTTP && ctx->account->sanitize
-        && !ngx_http_claude_relay_known_text(ctx))
-    {
+    if (ctx->account->sanitize && !ngx_http_claude_relay_known_text(ctx)) {
+
         /* an answer of our own takes its place */
 
-        ctx->sanitized = status;
+        ngx_http_claude_relay_save(r, ctx);
+        ctx->settled = 1;
+
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
 
@@ -891,9 +893,22 @@ ngx_http_claude_relay_save(ngx_http_request_t *r,
         s->headers.last = &s->headers.part;
     }
 
-    s->class = ctx->verdict.class;
+    s->retry_after = ctx->limits.retry_after;
     s->cut = !ctx->peek_end;
-    s->body.len = ctx->npeek_body;
+    s->sanitize = (ctx->attempt_account->sanitize
+                   && !ngx_http_claude_relay_known_text(ctx));
+
+    if (s->status < 300) {
+
+        /* an error event in a 200 */
+
+        s->status = (ctx->verdict.class == NCR_CLASS_OVERLOADED) ? 529
+                    : (ctx->verdict.class == NCR_CLASS_THROTTLED
+                       || ctx->verdict.class == NCR_CLASS_LIMITED) ? 429
+                    : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    s->body.len = ctx->peek_body ? ctx->npeek_body : 0;
     s->body.data = ctx->peek_body;
 
     /* the next attempt peeks into a buffer of its own */

@@ -39,7 +39,7 @@ ngx_http_claude_relay_session(ngx_http_request_t *r,
         goto found;
     }
 
-    if (ctx->scan && ctx->scan->has_user_id && ctx->scan->session.len) {
+    if (ctx->scan && ctx->scan->strong) {
         value = ngx_http_claude_relay_str(&ctx->scan->session);
         goto found;
     }

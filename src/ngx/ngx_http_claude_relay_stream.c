@@ -170,7 +170,8 @@ static ngx_int_t
 ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ssize_t bytes)
 {
-    u_char               *p;
+    size_t                n;
+    u_char               *start, *last;
     ngx_int_t             rc;
     ngx_buf_t            *buf;
     ngx_chain_t         **ll;
@@ -182,63 +183,73 @@ ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
     buf->pos = buf->last;
     buf->last += bytes;
 
-    ll = NULL;
+    start = buf->pos;
+    last = start;
 
     for ( ;; ) {
 
         rc = ngx_http_claude_relay_parse_chunked(r, buf, &ctx->chunked);
 
-        if (rc == NGX_OK) {
-
-            p = buf->pos;
-
-            if (buf->last - buf->pos >= ctx->chunked.size) {
-                buf->pos += (size_t) ctx->chunked.size;
-                ctx->chunked.size = 0;
-
-            } else {
-                ctx->chunked.size -= buf->last - buf->pos;
-                buf->pos = buf->last;
-            }
-
-            if (ngx_http_claude_relay_pass(r, ctx, p, buf->pos, &ll)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-            continue;
+        if (rc != NGX_OK) {
+            break;
         }
 
-        if (rc == NGX_DONE) {
+        n = (size_t) ngx_min((off_t) (buf->last - buf->pos),
+                             ctx->chunked.size);
 
-            u->keepalive = !u->headers_in.connection_close;
-            u->length = 0;
-
-            if (buf->pos != buf->last) {
-                ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                              "upstream sent data after final chunk");
-                u->keepalive = 0;
-            }
-
-            ngx_http_claude_relay_stream_end(r, ctx);
-
-            return NGX_OK;
+        if (last == start) {
+            start = buf->pos;
+            last = start;
         }
 
-        if (rc == NGX_AGAIN) {
-            return NGX_OK;
+        /*
+         * Each event of a stream is a chunk: their payloads are moved
+         * together, over the sizes between them, and go out as one.
+         */
+
+        if (last != buf->pos) {
+            ngx_memmove(last, buf->pos, n);
         }
 
-        /* told as a break, so that the client hears of it */
+        last += n;
+        buf->pos += n;
+        ctx->chunked.size -= n;
+    }
 
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "upstream sent invalid chunked response");
+    ll = NULL;
 
-        u->error = 1;
+    if (ngx_http_claude_relay_pass(r, ctx, start, last, &ll) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_AGAIN) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_DONE) {
+
+        u->keepalive = !u->headers_in.connection_close;
+        u->length = 0;
+
+        if (buf->pos != buf->last) {
+            ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                          "upstream sent data after final chunk");
+            u->keepalive = 0;
+        }
+
+        ngx_http_claude_relay_stream_end(r, ctx);
 
         return NGX_OK;
     }
+
+    /* told as a break, so that the client hears of it */
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "upstream sent invalid chunked response");
+
+    u->error = 1;
+
+    return NGX_OK;
 }
 
 

@@ -33,6 +33,7 @@ static void ngx_http_claude_relay_dial_failed(
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_park(ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t **marks);
 static void ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx);
@@ -280,6 +281,8 @@ ngx_http_claude_relay_connected(void *data, ngx_int_t rc)
 
     c = ctx->request->connection;
 
+    ctx->own_from = ngx_http_claude_relay_clock();
+
     if (rc == NGX_OK) {
         ctx->ready = ctx->dial.connection;
         ngx_http_claude_relay_launch(ctx);
@@ -427,6 +430,8 @@ ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
 static void
 ngx_http_claude_relay_park(ngx_http_claude_relay_ctx_t *ctx)
 {
+    ngx_http_claude_relay_own_time(ctx);
+
     if (ctx->parked) {
         return;
     }
@@ -486,14 +491,21 @@ ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx)
     ctx->peek_end = 0;
     ctx->npeek_body = 0;
 
-    if (ctx->ready) {
-        if (ctx->own_from) {
-            ctx->own_ns += ngx_http_claude_relay_clock() - ctx->own_from;
-            ctx->own_from = 0;
-        }
-    }
+    ngx_http_claude_relay_own_time(ctx);
 
     ngx_http_upstream_init(r);
+}
+
+
+/* the relay's own part ends here, or begins to wait for somebody */
+
+static void
+ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (ctx->own_from) {
+        ctx->own_ns += ngx_http_claude_relay_clock() - ctx->own_from;
+        ctx->own_from = 0;
+    }
 }
 
 
@@ -511,7 +523,7 @@ ngx_http_claude_relay_resume(ngx_event_t *ev)
 
     ctx->own_from = ngx_http_claude_relay_clock();
 
-    if (ctx->sanitized) {
+    if (ctx->settled) {
         ngx_http_claude_relay_give_up(ctx);
 
     } else if (ctx->judged && !ctx->decided) {
@@ -560,7 +572,7 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
 
     ctx->finished = 1;
 
-    if (ctx->saved.set && !ctx->sanitized) {
+    if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize) {
         rc = ngx_http_claude_relay_send_saved(r, ctx);
 
     } else {
@@ -580,13 +592,6 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     ngx_uint_t   status;
     const char  *message;
 
-    if (ctx->sanitized) {
-        return ngx_http_claude_relay_error(r, ctx, ctx->sanitized,
-                       (ctx->sanitized < 500)
-                           ? "the upstream refused the request"
-                           : "the upstream failed to serve the request", -1);
-    }
-
     if (ctx->soonest_any == 0) {
         ngx_http_claude_relay_outlook(ctx);
     }
@@ -597,6 +602,21 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
         after = (time_t) ((ctx->soonest_any - ngx_http_claude_relay_now()
                            + 999) / 1000);
         after = ngx_max(after, 1);
+    }
+
+    if (ctx->saved.set) {
+
+        /* its status is known, its words are too many, or not to be told */
+
+        if (ctx->saved.retry_after >= 0) {
+            after = (time_t) ((ctx->saved.retry_after + 999) / 1000);
+        }
+
+        return ngx_http_claude_relay_error(r, ctx, ctx->saved.status,
+                       (ctx->saved.status < 500)
+                           ? "the upstream refused the request"
+                           : "the upstream failed to serve the request",
+                       after);
     }
 
     if (ctx->error == NCR_CLASS_OK) {
