@@ -240,6 +240,7 @@ typedef enum {
 
 typedef enum {
     NGX_HTTP_CLAUDE_RELAY_NO_MEANING = 0,
+    NGX_HTTP_CLAUDE_RELAY_CONNECTION,
     NGX_HTTP_CLAUDE_RELAY_APP,
     NGX_HTTP_CLAUDE_RELAY_ORIGIN,
     NGX_HTTP_CLAUDE_RELAY_REQUEST_HEADERS,
@@ -385,6 +386,7 @@ struct ngx_http_claude_relay_ctx_s {
 
     ngx_http_status_t                  status;
     ngx_uint_t                         nheaders;
+    ngx_str_t                         *hop;     /* named by "Connection" */
     ngx_http_chunked_t                 chunked;
     ngx_http_chunked_t                 peek_chunked;
     u_char                            *peek;
@@ -466,6 +468,8 @@ char *ngx_http_claude_relay_headers_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 ngx_int_t ngx_http_claude_relay_headers(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+ngx_uint_t ngx_http_claude_relay_names_hop(ngx_str_t *connection);
+ngx_uint_t ngx_http_claude_relay_named(ngx_str_t *list, ngx_str_t *name);
 
 /* route.c */
 
@@ -625,12 +629,12 @@ char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
 
-/* spare.c: readers that are used again */
+/* spare.c: large parts that are used again */
 
 ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
-ncr_anthropic_answer_t *ngx_http_claude_relay_answer(ngx_log_t *log);
-void ngx_http_claude_relay_answer_give(ncr_anthropic_answer_t *answer);
+ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
+void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
 
 /* variables.c */
 

@@ -190,10 +190,13 @@ ngx_http_claude_relay_create_ctx(ngx_http_request_t *r)
     ngx_pool_cleanup_t           *cln;
     ngx_http_claude_relay_ctx_t  *ctx;
 
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_claude_relay_ctx_t));
     cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
 
-    if (ctx == NULL || cln == NULL) {
+    ctx = ngx_http_claude_relay_ctx(r->connection->log);
+    if (ctx == NULL) {
         return NULL;
     }
 
@@ -503,16 +506,13 @@ ngx_http_claude_relay_cleanup(void *data)
         ngx_http_claude_relay_reader_give(ctx->reader);
     }
 
-    if (ctx->answer) {
-        ngx_http_claude_relay_answer_give(ctx->answer);
-    }
-
     if (ctx->ready) {
 
         /* made, and never handed over */
 
         ngx_destroy_pool(ctx->ready->pool);
         ngx_close_connection(ctx->ready);
-        ctx->ready = NULL;
     }
+
+    ngx_http_claude_relay_ctx_give(ctx);
 }

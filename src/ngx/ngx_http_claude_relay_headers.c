@@ -22,9 +22,9 @@ typedef struct {
 
 
 static ngx_http_claude_relay_fate_e ngx_http_claude_relay_fate(
-    ngx_http_request_t *r, ngx_table_elt_t *h);
-static ngx_uint_t ngx_http_claude_relay_named(ngx_str_t *list,
     ngx_table_elt_t *h);
+static void ngx_http_claude_relay_hop(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 
 
 #define ngx_http_claude_relay_dropped(name)                                   \
@@ -62,7 +62,9 @@ static ngx_http_claude_relay_header_t  ngx_http_claude_relay_headers_in[] = {
 
     /* about the client's hop */
 
-    ngx_http_claude_relay_dropped("connection"),
+    { ngx_string("connection"), NGX_HTTP_CLAUDE_RELAY_DROP,
+      NGX_HTTP_CLAUDE_RELAY_CONNECTION },
+
     ngx_http_claude_relay_dropped("keep-alive"),
     ngx_http_claude_relay_dropped("proxy-connection"),
     ngx_http_claude_relay_dropped("proxy-authorization"),
@@ -157,7 +159,7 @@ ngx_http_claude_relay_headers(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
     u_char                             *fate;
-    ngx_uint_t                          i, n;
+    ngx_uint_t                          i, n, hop;
     ngx_list_part_t                    *part;
     ngx_table_elt_t                    *h;
     ngx_http_claude_relay_header_t     *known;
@@ -177,6 +179,7 @@ ngx_http_claude_relay_headers(ngx_http_request_t *r,
     }
 
     ctx->fates = fate;
+    hop = 0;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
 
@@ -188,11 +191,16 @@ ngx_http_claude_relay_headers(ngx_http_request_t *r,
                                   h[i].key.len);
 
             if (known == NULL) {
-                *fate++ = ngx_http_claude_relay_fate(r, &h[i]);
+                *fate++ = ngx_http_claude_relay_fate(&h[i]);
                 continue;
             }
 
             *fate++ = known->fate;
+
+            if (known->meaning == NGX_HTTP_CLAUDE_RELAY_CONNECTION) {
+                hop |= ngx_http_claude_relay_names_hop(&h[i].value);
+                continue;
+            }
 
             /* the first of several counts */
 
@@ -205,14 +213,64 @@ ngx_http_claude_relay_headers(ngx_http_request_t *r,
         }
     }
 
+    if (hop) {
+        ngx_http_claude_relay_hop(r, ctx);
+    }
+
     return NGX_OK;
+}
+
+
+/* headers that "Connection" names are of the client's hop too */
+
+static void
+ngx_http_claude_relay_hop(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    u_char           *fate;
+    ngx_uint_t        i, j;
+    ngx_list_part_t  *part, *other;
+    ngx_table_elt_t  *h, *c;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        c = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (c[i].key.len != sizeof("connection") - 1
+                || ngx_memcmp(c[i].lowcase_key, "connection",
+                              sizeof("connection") - 1) != 0)
+            {
+                continue;
+            }
+
+            fate = ctx->fates;
+
+            for (other = &r->headers_in.headers.part;
+                 other;
+                 other = other->next)
+            {
+                h = other->elts;
+
+                for (j = 0; j < other->nelts; j++, fate++) {
+
+                    if (*fate == NGX_HTTP_CLAUDE_RELAY_PASS
+                        && ngx_http_claude_relay_named(&c[i].value, &h[j].key))
+                    {
+                        *fate = NGX_HTTP_CLAUDE_RELAY_DROP;
+                    }
+                }
+            }
+        }
+    }
 }
 
 
 /* names that are not in the table */
 
 static ngx_http_claude_relay_fate_e
-ngx_http_claude_relay_fate(ngx_http_request_t *r, ngx_table_elt_t *h)
+ngx_http_claude_relay_fate(ngx_table_elt_t *h)
 {
     ngx_str_t  name;
 
@@ -226,21 +284,22 @@ ngx_http_claude_relay_fate(ngx_http_request_t *r, ngx_table_elt_t *h)
         return NGX_HTTP_CLAUDE_RELAY_DROP;
     }
 
-    /* headers that "Connection" names are of the client's hop too */
-
-    if (r->headers_in.connection
-        && r->headers_in.connection->value.len > sizeof("keep-alive") - 1
-        && ngx_http_claude_relay_named(&r->headers_in.connection->value, h))
-    {
-        return NGX_HTTP_CLAUDE_RELAY_DROP;
-    }
-
     return NGX_HTTP_CLAUDE_RELAY_PASS;
 }
 
 
-static ngx_uint_t
-ngx_http_claude_relay_named(ngx_str_t *list, ngx_table_elt_t *h)
+/* may this value of "Connection" name other headers? */
+
+ngx_uint_t
+ngx_http_claude_relay_names_hop(ngx_str_t *connection)
+{
+    return !ncr_str_caseeq(ncr(connection), "keep-alive")
+           && !ncr_str_caseeq(ncr(connection), "close");
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_named(ngx_str_t *list, ngx_str_t *name)
 {
     u_char  *p, *last, *end;
 
@@ -259,8 +318,8 @@ ngx_http_claude_relay_named(ngx_str_t *list, ngx_table_elt_t *h)
             end++;
         }
 
-        if ((size_t) (end - p) == h->key.len
-            && ngx_strncasecmp(p, h->lowcase_key, h->key.len) == 0)
+        if ((size_t) (end - p) == name->len
+            && ngx_strncasecmp(p, name->data, name->len) == 0)
         {
             return 1;
         }

@@ -116,7 +116,9 @@ ngx_http_claude_relay_committed_header(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
     u_char           *p;
-    ngx_table_elt_t  *type;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h, *type;
 
     type = r->upstream ? r->upstream->headers_in.content_type : NULL;
 
@@ -134,6 +136,23 @@ ngx_http_claude_relay_committed_header(ngx_http_request_t *r,
 
     if (ctx->results) {
         ngx_http_clear_content_length(r);
+    }
+
+    if (ctx->hop == NULL) {
+        return;
+    }
+
+    /* headers of the upstream's hop, by its own word */
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (ngx_http_claude_relay_named(ctx->hop, &h[i].key)) {
+                h[i].hash = 0;
+            }
+        }
     }
 }
 

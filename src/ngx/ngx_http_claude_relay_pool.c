@@ -33,6 +33,7 @@ typedef struct {
 } ngx_http_claude_relay_choice_t;
 
 
+static uint32_t ngx_http_claude_relay_random(void);
 static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch);
 static ngx_int_t ngx_http_claude_relay_pick_locked(
@@ -70,6 +71,15 @@ ngx_http_claude_relay_now(void)
     tp = ngx_timeofday();
 
     return (ncr_msec_t) tp->sec * 1000 + tp->msec;
+}
+
+
+/* all 32 bits: ngx_random() has 31 of them */
+
+static uint32_t
+ngx_http_claude_relay_random(void)
+{
+    return ((uint32_t) ngx_random() << 16) ^ (uint32_t) ngx_random();
 }
 
 
@@ -210,8 +220,8 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_collect_locked(ctx, ch);
 
     if (ch->n) {
-        i = ncr_policy_pick(ch->rlcf->policy, ch->list, ch->n, zone->turn++,
-                            (uint32_t) ngx_random());
+        i = ncr_policy_pick(ch->rlcf->policy, ch->list, ch->n, zone->turn,
+                            ngx_http_claude_relay_random());
 
         a = ch->rlcf->pool->accounts.elts;
         i = ch->list[i].account;
@@ -409,7 +419,9 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    a->node->used = ch->now;
+    /* a sequence, not a time: several picks share a millisecond */
+
+    a->node->used = (ncr_msec_t) ++ch->rmcf->zone->turn;
     a->node->picks++;
     a->node->health.requests++;
 
@@ -562,7 +574,7 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
 
     until = ncr_health_verdict(h, &ctx->verdict, status, &ctx->family,
                                ctx->attempt_wall, now,
-                               (uint32_t) ngx_random());
+                               ngx_http_claude_relay_random());
 
     if (ctx->lease) {
         ngx_http_claude_relay_lease_free_locked(rmcf, ctx->lease);

@@ -295,15 +295,6 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     ngx_http_claude_relay_read_limits(r, ctx);
 
-    /* made once for a request, used for every attempt */
-
-    if (ctx->answer == NULL) {
-        ctx->answer = ngx_http_claude_relay_answer(r->connection->log);
-        if (ctx->answer == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
     ncr_anthropic_answer_init(ctx->answer);
 
     if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
@@ -345,6 +336,7 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
     ncr_limits_reset(&ctx->limits);
     ctx->encoded = 0;
     ctx->inflate = NULL;
+    ctx->hop = NULL;
 
     part = &r->upstream->headers_in.headers.part;
     h = part->elts;
@@ -368,6 +360,12 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
                              || name.data[0] == 'x'))
         {
             ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+
+        } else if (ncr_str_eq(&name, "connection")) {
+
+            if (ngx_http_claude_relay_names_hop(&h[i].value)) {
+                ctx->hop = &h[i].value;
+            }
 
         } else if (ncr_str_eq(&name, "content-encoding")
                    && !ncr_str_caseeq(ncr(&h[i].value), "identity"))

@@ -40,8 +40,8 @@ static u_char *ngx_http_claude_relay_request_beta(
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
     ngx_http_claude_relay_written_t *w);
 static ngx_uint_t ngx_http_claude_relay_has_length(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_claude_relay_beta_elsewhere(ngx_http_request_t *r,
-    ngx_table_elt_t *not, ngx_str_t *beta);
+static ngx_table_elt_t *ngx_http_claude_relay_beta_target(
+    ngx_http_claude_relay_ctx_t *ctx, ncr_str_t *beta);
 
 
 static ngx_str_t  ngx_http_claude_relay_version_line =
@@ -351,9 +351,8 @@ ngx_http_claude_relay_request_beta(ngx_http_claude_relay_ctx_t *ctx,
 
     beta = ctx->account->platform->beta;
 
-    if (beta == NULL || w->beta
-        || ngx_http_claude_relay_beta_elsewhere(ctx->request, h,
-                                                (ngx_str_t *) beta))
+    if (beta == NULL
+        || h != ngx_http_claude_relay_beta_target(ctx, beta))
     {
         p = ngx_cpymem(p, h->value.data, h->value.len);
 
@@ -375,41 +374,57 @@ ngx_http_claude_relay_request_beta(ngx_http_claude_relay_ctx_t *ctx,
 }
 
 
-/* a client may send its betas in several headers; one of them is enough */
+/*
+ * A client may send its betas in several headers, which are one list: the
+ * header that gains the name is the one with claude-code's, else the first.
+ * NULL if the name is there already.
+ */
 
-static ngx_uint_t
-ngx_http_claude_relay_beta_elsewhere(ngx_http_request_t *r,
-    ngx_table_elt_t *not, ngx_str_t *beta)
+static ngx_table_elt_t *
+ngx_http_claude_relay_beta_target(ngx_http_claude_relay_ctx_t *ctx,
+    ncr_str_t *beta)
 {
+    u_char           *fate;
+    ncr_str_t         claude_code;
     ngx_uint_t        i;
     ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t  *h, *first, *target;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    ncr_str_set(&claude_code, NCR_BETA_CLAUDE_CODE);
 
-    for (i = 0; /* void */ ; i++) {
+    fate = ctx->fates;
+    first = NULL;
+    target = NULL;
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return 0;
+    for (part = &ctx->request->headers_in.headers.part;
+         part;
+         part = part->next)
+    {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (*fate++ != NGX_HTTP_CLAUDE_RELAY_BETA) {
+                continue;
             }
 
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
+            if (ncr_beta_has(ncr(&h[i].value), beta)) {
+                return NULL;
+            }
 
-        if (&h[i] != not
-            && h[i].key.len == sizeof("anthropic-beta") - 1
-            && ngx_strncmp(h[i].lowcase_key, "anthropic-beta",
-                           sizeof("anthropic-beta") - 1)
-               == 0
-            && ncr_str_contains(ncr(&h[i].value), (char *) beta->data))
-        {
-            return 1;
+            if (first == NULL) {
+                first = &h[i];
+            }
+
+            if (target == NULL
+                && ncr_beta_has(ncr(&h[i].value), &claude_code))
+            {
+                target = &h[i];
+            }
         }
     }
+
+    return target ? target : first;
 }
 
 

@@ -5,17 +5,22 @@
 
 
 /*
- * The readers of requests and answers are larger than what a request's pool
- * gives from its blocks; a worker keeps a few of them for the next request,
- * so that none is asked of malloc() in the steady state.
+ * A request's context with the reader of its answer, and the reader of its
+ * body: large parts, that would make a request's pool grow by a block or be
+ * asked of malloc() each time.  A worker keeps some for the next request.
  */
 
 
 #include "ngx_http_claude_relay.h"
 
 
-/* kept for later, of each kind */
+/* kept for later, of each kind; none where a use after the end is hunted */
+
+#if (NGX_DEBUG_PALLOC)
+#define NGX_HTTP_CLAUDE_RELAY_SPARES  0
+#else
 #define NGX_HTTP_CLAUDE_RELAY_SPARES  256
+#endif
 
 
 typedef struct ngx_http_claude_relay_spare_s  ngx_http_claude_relay_spare_t;
@@ -23,6 +28,12 @@ typedef struct ngx_http_claude_relay_spare_s  ngx_http_claude_relay_spare_t;
 struct ngx_http_claude_relay_spare_s {
     ngx_http_claude_relay_spare_t     *next;
 };
+
+
+typedef struct {
+    ngx_http_claude_relay_ctx_t        ctx;     /* first: it stands for both */
+    ncr_anthropic_answer_t             answer;
+} ngx_http_claude_relay_parts_t;
 
 
 typedef struct {
@@ -38,7 +49,7 @@ static ngx_int_t ngx_http_claude_relay_spare_give(
 
 
 static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_readers;
-static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_answers;
+static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_contexts;
 
 
 /* with its hashes made; the caller gives it back */
@@ -87,22 +98,34 @@ ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader)
 }
 
 
-ncr_anthropic_answer_t *
-ngx_http_claude_relay_answer(ngx_log_t *log)
+/* zeroed, but for the reader of answers; lasts until it is given back */
+
+ngx_http_claude_relay_ctx_t *
+ngx_http_claude_relay_ctx(ngx_log_t *log)
 {
-    return ngx_http_claude_relay_spare_take(&ngx_http_claude_relay_answers,
-                                       sizeof(ncr_anthropic_answer_t), log);
+    ngx_http_claude_relay_parts_t  *parts;
+
+    parts = ngx_http_claude_relay_spare_take(&ngx_http_claude_relay_contexts,
+                                sizeof(ngx_http_claude_relay_parts_t), log);
+    if (parts == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(&parts->ctx, sizeof(ngx_http_claude_relay_ctx_t));
+
+    parts->ctx.answer = &parts->answer;
+
+    return &parts->ctx;
 }
 
 
 void
-ngx_http_claude_relay_answer_give(ncr_anthropic_answer_t *answer)
+ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx)
 {
-    if (ngx_http_claude_relay_spare_give(&ngx_http_claude_relay_answers,
-                                         answer)
+    if (ngx_http_claude_relay_spare_give(&ngx_http_claude_relay_contexts, ctx)
         != NGX_OK)
     {
-        ngx_free(answer);
+        ngx_free(ctx);
     }
 }
 

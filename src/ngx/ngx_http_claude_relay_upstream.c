@@ -855,6 +855,12 @@ ngx_http_claude_relay_peer_failed(ngx_peer_connection_t *pc,
 
         /* an error whose body ended with the connection, or never did */
 
+        if (!u->headers_in.chunked && u->headers_in.content_length_n == -1
+            && c->read->eof)
+        {
+            ctx->peek_end = 1;
+        }
+
         ngx_http_claude_relay_judge(r, ctx, NCR_REPLY_HTTP);
         ngx_http_claude_relay_save(r, ctx);
         ctx->saved_now = 1;

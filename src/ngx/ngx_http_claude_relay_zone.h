@@ -32,7 +32,7 @@ struct ngx_http_claude_relay_node_s {
     ngx_uint_t                         generation;  /* last that named it */
     ngx_uint_t                         number;      /* never reused */
     ngx_uint_t                         inflight;
-    ncr_msec_t                         used;
+    ncr_msec_t                         used;        /* the zone's turn */
     uint64_t                           picks;
     ncr_health_t                       health;
 };

@@ -12,9 +12,6 @@
 #include "ncr_str.h"
 
 
-#define NCR_BETA_CLAUDE_CODE  "claude-code-20250219"
-
-
 static ncr_uint_t ncr_beta_next(ncr_char_t **p, ncr_char_t *last,
     ncr_str_t *element);
 
@@ -72,6 +69,27 @@ ncr_beta_merge(ncr_str_t *value, ncr_str_t *beta, ncr_char_t *buf)
     merged.len = (size_t) (out.last - out.start);
 
     return merged;
+}
+
+
+ncr_uint_t
+ncr_beta_has(ncr_str_t *value, ncr_str_t *beta)
+{
+    ncr_str_t    element;
+    ncr_char_t  *p, *last;
+
+    p = value->data;
+    last = (value->len != 0) ? p + value->len : p;
+
+    while (ncr_beta_next(&p, last, &element)) {
+        if (element.len == beta->len
+            && memcmp(element.data, beta->data, beta->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -30,7 +30,8 @@ static void ncr_limits_bucket(ncr_limits_t *limits, ncr_str_t *name,
 static ncr_window_t *ncr_limits_window(ncr_limits_t *limits,
     ncr_str_t *name);
 static ncr_window_status_e ncr_limits_status(ncr_str_t *value);
-static ncr_uint_t ncr_limits_suffix(ncr_str_t *name, const char *suffix);
+static inline ncr_uint_t ncr_limits_suffix(ncr_str_t *name,
+    const char *suffix);
 static void ncr_limits_trim(ncr_str_t *s);
 
 
@@ -72,6 +73,14 @@ ncr_limits_header(ncr_limits_t *limits, ncr_str_t *name, ncr_str_t *value,
     ncr_msec_t now)
 {
     ncr_str_t  n, v;
+
+    /* most headers are none of these */
+
+    if (name->len < sizeof("retry-after") - 1
+        || (*name->data != 'a' && *name->data != 'r' && *name->data != 'x'))
+    {
+        return;
+    }
 
     v = *value;
     ncr_limits_trim(&v);
@@ -278,20 +287,25 @@ ncr_limits_bucket(ncr_limits_t *limits, ncr_str_t *name, ncr_str_t *value)
 
     for (i = 0; i < NCR_BUCKETS; i++) {
 
-        if (!ncr_str_eq(&bucket, (char *) ncr_limits_buckets[i].data)) {
-            continue;
+        if (bucket.len == ncr_limits_buckets[i].len
+            && memcmp(bucket.data, ncr_limits_buckets[i].data, bucket.len)
+               == 0)
+        {
+            break;
         }
+    }
 
-        if (left) {
-            if (ncr_str_int(value, &remaining) == NCR_OK) {
-                limits->buckets[i].remaining = remaining;
-            }
-
-        } else if (ncr_str_time(value, &reset) == NCR_OK) {
-            limits->buckets[i].reset = reset;
-        }
-
+    if (i == NCR_BUCKETS) {
         return;
+    }
+
+    if (left) {
+        if (ncr_str_int(value, &remaining) == NCR_OK) {
+            limits->buckets[i].remaining = remaining;
+        }
+
+    } else if (ncr_str_time(value, &reset) == NCR_OK) {
+        limits->buckets[i].reset = reset;
     }
 }
 
@@ -353,7 +367,7 @@ ncr_limits_status(ncr_str_t *value)
 
 /* 1: name ended with it, and does no longer */
 
-static ncr_uint_t
+static inline ncr_uint_t
 ncr_limits_suffix(ncr_str_t *name, const char *suffix)
 {
     size_t  len;

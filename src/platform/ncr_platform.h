@@ -72,7 +72,11 @@ ncr_str_t ncr_model_family(ncr_str_t *model);
  * is if it has the element; else put after "claude-code-20250219" if that is
  * there, else first.  Into buf (value->len + beta->len + 2 bytes at least).
  */
+#define NCR_BETA_CLAUDE_CODE  "claude-code-20250219"
 ncr_str_t ncr_beta_merge(ncr_str_t *value, ncr_str_t *beta, ncr_char_t *buf);
+
+/* 1 if the list has the element */
+ncr_uint_t ncr_beta_has(ncr_str_t *value, ncr_str_t *beta);
 
 
 /* base URLs by K.1 */
