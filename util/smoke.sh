@@ -1,0 +1,44 @@
+#!/bin/bash
+
+# Starts an nginx in DIR, whose nginx.conf listens on TEST_PORT, and asks it
+# for /health and for a call that its only account cannot make.
+#
+#   util/slot.pl util/smoke.sh DIR NGINX...
+
+set -euo pipefail
+
+dir=$1
+shift
+
+sed -i "s/TEST_PORT/$TEST_NGINX_PORT/" "$dir/nginx.conf"
+
+"$@" -e "$dir/error.log" -p "$dir/" -c "$dir/nginx.conf" &
+nginx=$!
+trap 'kill -KILL $nginx 2>/dev/null || true' EXIT
+
+ask() {
+    curl -sS -o "$dir/answer" -w '%{http_code}' --max-time 10 \
+        "http://127.0.0.1:$TEST_NGINX_PORT$1" "${@:2}" 2>/dev/null || true
+}
+
+for _ in {1..50}; do
+    status=$(ask /health)
+    [ "$status" = 000 ] && kill -0 $nginx 2>/dev/null || break
+    sleep 0.1
+done
+
+echo "/health: $status $(cat "$dir/answer" 2>/dev/null)"
+[ "$status" = 200 ]
+
+status=$(ask /v1/messages -H 'content-type: application/json' \
+         -d '{"model":"claude-sonnet-4-5","max_tokens":1,"messages":[]}')
+
+echo "/v1/messages: $status $(cat "$dir/answer")"
+case $status in
+    5??)    ;;
+    *)      exit 1 ;;
+esac
+
+kill -QUIT $nginx
+wait $nginx
+! grep -E '\[(alert|emerg)\]' "$dir/error.log"
