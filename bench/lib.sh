@@ -1,0 +1,150 @@
+# What bench/run.sh and bench/profile.sh share: building the client, the
+# sandbox and nginx started and stopped.  Sourced in the root of the sources.
+
+root=$PWD
+dir=$root/build/bench
+client=$dir/client
+nginx=${NGINX:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)}
+
+port=${TEST_NGINX_PORT:?run by util/slot.pl}
+sandbox_port=$((port + 1))
+frames_port=$((port + 2))
+key=bench-key-0123456789
+
+sandbox_pid=
+nginx_pid=
+
+
+fail() {
+    echo "bench: $*" >&2
+    exit 1
+}
+
+
+# one core for the worker, another one for all the rest
+
+pick_cores() {
+    local allowed
+
+    pin_nginx=() pin_rest=()
+
+    command -v taskset > /dev/null || return 0
+
+    allowed=$(taskset -pc $$ | sed 's/.*: //' | tr ',' '\n' \
+              | awk -F- '{ for (i = $1; i <= ($2 == "" ? $1 : $2); i++)
+                               print i }')
+
+    [ "$(wc -l <<< "$allowed")" -ge 2 ] || return 0
+
+    pin_nginx=(taskset -c "$(sed -n 1p <<< "$allowed")")
+    pin_rest=(taskset -c "$(sed -n 2p <<< "$allowed")")
+}
+
+
+build_client() {
+    mkdir -p "$dir"/temp
+
+    if [ -n "$(find bench -name '*.[ch]' -newer "$client" 2>&1)" ]; then
+        ${CC:-cc} -std=gnu11 -O2 -g -Wall -Wextra -o "$client" bench/*.c
+    fi
+}
+
+
+write_conf() {
+    local files connections
+
+    files=$(ulimit -Hn)
+    [ "$files" != unlimited ] || files=20000
+    connections=$((files < 20000 ? files : 20000))
+
+    sed -e "s,@ROOT@,$root,; s,@PORT@,$port,; s,@SANDBOX@,$sandbox_port,
+            s,@FRAMES@,$frames_port,; s,@KEY@,$key,; s,@FILES@,$files,
+            s,@CONNECTIONS@,$connections," \
+        bench/nginx.conf > "$dir/nginx.conf"
+}
+
+
+wait_for() {
+    local i
+
+    for i in {1..100}; do
+        (: < "/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+        sleep 0.05
+    done
+
+    fail "nothing listens on port $1, see $dir"
+}
+
+
+start_sandbox() {
+    "${pin_rest[@]}" build/claude-relay-sandbox -q \
+        -l "127.0.0.1:$sandbox_port" > "$dir/sandbox.log" 2>&1 &
+    sandbox_pid=$!
+
+    wait_for "$sandbox_port"
+}
+
+
+# $@ in front of nginx, with the globals of $globals
+
+start_nginx() {
+    local user=
+
+    [ "$(id -u)" != 0 ] || user="user $(stat -c '%U %G' .);"
+
+    : > "$dir/error.log"
+    : > "$dir/access.log"
+
+    "$@" "$nginx" -e "$dir/error.log" -p "$dir/" -c "$dir/nginx.conf" \
+        -g "daemon off; $user ${globals:-}" 2> "$dir/nginx.stderr" &
+    nginx_pid=$!
+
+    wait_for "$port"
+}
+
+
+# the worker that is not about to leave
+
+worker() {
+    pgrep -P "$nginx_pid" -f 'worker process$'
+}
+
+
+# a worker with a heap as new as after a start
+
+renew_worker() {
+    local old i
+
+    old=$(worker)
+    kill -HUP "$nginx_pid"
+
+    for i in {1..200}; do
+        sleep 0.05
+        kill -0 "$old" 2>/dev/null || break
+    done
+
+    for i in {1..100}; do
+        worker=$(worker || true)
+        [ -n "$worker" ] && [ "$worker" != "$old" ] && return
+        sleep 0.05
+    done
+
+    fail "no new worker"
+}
+
+
+stop_all() {
+    local pid
+
+    trap - EXIT
+
+    for pid in $nginx_pid $sandbox_pid; do
+        kill -TERM "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+}
+
+
+trap stop_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP

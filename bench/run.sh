@@ -1,0 +1,154 @@
+#!/bin/bash
+
+# make bench: the relay beside plain proxy_pass, see bench/README.md.
+#
+#   ROUNDS=15     interleaved rounds of each measurement
+#   ONLY=name     one of them: call burst events body latency frames memory
+#   README=1      put the table into bench/README.md
+
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+
+[ -n "${TEST_NGINX_PORT:-}" ] || exec util/slot.pl "$0" "$@"
+
+. bench/lib.sh
+
+rounds=${ROUNDS:-15}
+only=${ONLY:-}
+raw=$dir/raw
+
+pick_cores
+build_client
+write_conf
+
+: > "$raw"
+
+start_sandbox
+start_nginx "${pin_nginx[@]}"
+worker=$(worker)
+
+
+# name, variants, and what to give the client; a line for each run:
+# name, variant, round, and the client's words
+
+rotate() {
+    local n=$(($1 % ($# - 1)))
+
+    shift
+    echo "${@:n + 1}" "${@:1:n}"
+}
+
+
+measure() {
+    local name=$1 variants=$2 round variant words
+    shift 2
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    printf '%s' "$name" >&2
+
+    for ((round = 1; round <= rounds; round++)); do
+        for variant in $(rotate "$round" $variants); do
+            words=$("${pin_rest[@]}" "$client" load -p "$port" -k "$key" \
+                        -u "/$variant" -w "$worker" "$@") \
+                || fail "$name of $variant failed"
+            echo "$name $variant $round $words" >> "$raw"
+        done
+
+        printf '.' >&2
+    done
+
+    echo >&2
+}
+
+
+# two locations, alternating in one run of the client
+
+alternate() {
+    local name=$1 one=$2 two=$3 command=$4 round words
+    shift 4
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    printf '%s' "$name" >&2
+
+    for ((round = 1; round <= rounds; round++)); do
+        words=$("${pin_rest[@]}" "$client" "$command" -p "$port" -k "$key" \
+                    -u "$one" -u "$two" "$@") \
+            || fail "$name failed"
+        echo "$name both $round $words" >> "$raw"
+        printf '.' >&2
+    done
+
+    echo >&2
+}
+
+
+memory() {
+    local name=memory round variant words
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    printf '%s' "$name" >&2
+
+    for ((round = 1; round <= 3; round++)); do
+        for variant in $(rotate "$round" relay proxy unbuffered); do
+            renew_worker
+
+            # what the first requests of a worker allocate for ever
+
+            "${pin_rest[@]}" "$client" load -p "$port" -k "$key" -S \
+                -u "/$variant" -w "$worker" -c 8 -n 64 > /dev/null
+
+            words=$("${pin_rest[@]}" "$client" idle -p "$port" -k "$key" -S \
+                        -u "/$variant" -w "$worker" -c 1000 -x stall-at=3) \
+                || fail "$name of $variant failed"
+            echo "$name $variant $round $words" >> "$raw"
+        done
+
+        printf '.' >&2
+    done
+
+    echo >&2
+}
+
+
+measure call "relay proxy unbuffered" -c 32 -n 5000 -s 1400 -x json-size=1024
+measure burst "relay proxy unbuffered" -c 32 -n 1200 -S -x events=200,burst
+measure events "relay proxy unbuffered" -c 40 -n 80 -S -x events=200,delay=2
+measure body "relay proxy unbuffered spooled" -c 4 -n 80 -s 1048576 \
+        -x json-size=1024
+alternate latency /relay /proxy pairs -n 1000 -x json-size=1024
+alternate frames /frames/relay /frames/proxy frames -l "$frames_port" \
+          -n 2 -e 100 -d 2
+memory
+
+if grep -E '\[(alert|crit|emerg|error)\]' "$dir/error.log" >&2; then
+    fail "nginx complained"
+fi
+
+bench/table.pl "$raw" build/bench.json > "$dir/table"
+
+{
+    echo
+    echo "nginx $("$nginx" -v 2>&1 | sed 's,.*/,,'), $(uname -sr)," \
+        "$(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo \
+            | head -n 1), load $(cut -d' ' -f1 /proc/loadavg)," \
+        "$(date -u +%Y-%m-%d), $rounds rounds"
+} >> "$dir/table"
+
+cat "$dir/table"
+
+if [ -n "${README:-}" ] && [ -z "$only" ]; then
+    awk -v table="$dir/table" '
+        /^<!-- figures -->/ {
+            print; print "```"
+            while ((getline line < table) > 0) print line
+            print "```"; skip = 1
+        }
+        /^<!-- end -->/ { skip = 0 }
+        !skip' bench/README.md > "$dir/README.md"
+
+    cat "$dir/README.md" > bench/README.md
+fi

@@ -1,0 +1,182 @@
+#!/usr/bin/perl
+
+# The table of what bench/run.sh has measured: medians of the rounds, with
+# the smallest and the largest; ratios are made within a round first.
+#
+#   bench/table.pl RAW JSON
+
+use warnings;
+use strict;
+
+use POSIX qw/ strftime /;
+
+
+my ($raw, $json) = @ARGV;
+
+my (%runs, @rows);
+
+open my $in, "<", $raw or die "$raw: $!\n";
+
+while (<$in>) {
+    my ($name, $variant, $round, @words) = split;
+
+    for my $word (@words) {
+        $runs{$name}{$variant}[$round - 1]{$1} = $2
+            if $word =~ /^(\w+)=(.*)/;
+    }
+}
+
+close $in;
+
+
+# title, name, target; the baseline of a ratio is proxy_pass as it comes
+
+cpu("1 KB call", "call", 1.15);
+cpu("stream of 200 events, one write", "burst", 1.10);
+cpu("stream of 200 events, one by one", "events", 1.10);
+cpu("1 MB request body", "body", 1.25);
+latency("added to the p50 of a call", "latency", 30);
+latency("added to the p50 of an event", "frames", 10);
+memory("1,000 idle streams", "memory", 8);
+
+table();
+save();
+
+
+sub median {
+    my @sorted = sort { $a <=> $b } @_;
+
+    return @sorted % 2 ? $sorted[$#sorted / 2]
+                       : ($sorted[@sorted / 2 - 1] + $sorted[@sorted / 2]) / 2;
+}
+
+
+# the middle, the least and the most of a list
+
+sub spread {
+    my @sorted = sort { $a <=> $b } @_;
+
+    return { median => median(@sorted), min => $sorted[0],
+             max => $sorted[-1] };
+}
+
+
+sub values_of {
+    my ($name, $variant, $word) = @_;
+
+    return map { $_->{$word} } @{ $runs{$name}{$variant} };
+}
+
+
+sub add {
+    my (%row) = @_;
+
+    $row{met} = $row{measured}{median} <= $row{target} ? 1 : 0
+        if defined $row{target};
+    push @rows, \%row;
+}
+
+
+sub cpu {
+    my ($title, $name, $target) = @_;
+
+    my $run = $runs{$name} or return;
+    my @relay = values_of($name, "relay", "cpu_us");
+
+    for my $base (qw/ proxy unbuffered spooled /) {
+        next if !$run->{$base};
+
+        my @base = values_of($name, $base, "cpu_us");
+
+        add(name => "$name/$base", title => $title, unit => "x",
+            base => $base, target => $base eq "proxy" ? $target : undef,
+            measured => spread(map { $relay[$_] / $base[$_] } 0 .. $#base),
+            relay => median(@relay), other => median(@base));
+    }
+}
+
+
+sub latency {
+    my ($title, $name, $target) = @_;
+
+    $runs{$name} or return;
+
+    my @relay = values_of($name, "both", "a_p50");
+    my @base = values_of($name, "both", "b_p50");
+
+    add(name => $name, title => $title, unit => "us",
+        base => $name eq "frames" ? "unbuffered" : "proxy", target => $target,
+        measured => spread(map { $relay[$_] - $base[$_] } 0 .. $#base),
+        relay => median(@relay), other => median(@base));
+}
+
+
+sub memory {
+    my ($title, $name, $target) = @_;
+
+    my $run = $runs{$name} or return;
+    my @relay = values_of($name, "relay", "rss_kb");
+
+    for my $base (qw/ proxy unbuffered /) {
+        my @base = values_of($name, $base, "rss_kb");
+
+        add(name => "$name/$base", title => $title, unit => "KB",
+            base => $base, target => $base eq "proxy" ? $target : undef,
+            measured => spread(map { $relay[$_] - $base[$_] } 0 .. $#base),
+            relay => median(@relay), other => median(@base));
+    }
+}
+
+
+sub table {
+    my %bases = (proxy => "proxy_pass", unbuffered => "buffering off",
+                 spooled => "body in a file");
+
+    my $line = "%-33s %-14s %9s %9s %-9s %9s %-13s  %s\n";
+
+    printf $line, "", "against", "relay", "other", "", "relay is",
+           "min .. max", "target";
+
+    for my $row (@rows) {
+        my ($unit, $m) = ($row->{unit}, $row->{measured});
+        my $sign = $unit eq "x" ? "" : "+";
+        my $format = $unit eq "x" ? "%.2f" : "%$sign.1f";
+
+        printf $line, $row->{title}, $bases{$row->{base}},
+               sprintf("%.1f", $row->{relay}), sprintf("%.1f", $row->{other}),
+               $unit eq "x" ? "us of CPU" : $unit,
+               sprintf("$format", $m->{median}) . ($unit eq "x" ? " x" : ""),
+               sprintf("$format .. $format", $m->{min}, $m->{max}),
+               !defined $row->{target} ? "-"
+                   : ($row->{met} ? "met" : "NOT MET")
+                     . sprintf(" (%s%s)", $row->{target},
+                               $unit eq "x" ? "" : " $unit");
+    }
+}
+
+
+# plain numbers and strings only, so it needs no library
+
+sub save {
+    my $sep = "";
+
+    open my $out, ">", $json or die "$json: $!\n";
+
+    printf $out qq({\n  "time": "%s",\n  "rows": [\n),
+           strftime("%Y-%m-%dT%H:%M:%SZ", gmtime);
+
+    for my $row (@rows) {
+        printf $out qq(%s    {"name": "%s", "title": "%s", "unit": "%s", )
+               . qq("target": %s, "measured": %.4f, "min": %.4f, )
+               . qq("max": %.4f, "relay": %.3f, "baseline": %.3f, )
+               . qq("met": %s}),
+               $sep, @$row{qw/ name title unit /}, $row->{target} // "null",
+               @{ $row->{measured} }{qw/ median min max /},
+               @$row{qw/ relay other /},
+               defined $row->{met} ? $row->{met} ? "true" : "false" : "null";
+        $sep = ",\n";
+    }
+
+    print $out "\n  ]\n}\n";
+    close $out or die "$json: $!\n";
+}
