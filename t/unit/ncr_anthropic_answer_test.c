@@ -304,6 +304,43 @@ ncr_test_golden(void)
 }
 
 
+/* the tables are in the order of lengths, and each name is found */
+
+static void
+ncr_test_words(void)
+{
+    size_t                 len, bad;
+    ncr_str_t              s;
+    ncr_char_t             other[64];
+    ncr_anthropic_name_t  *name;
+
+    bad = 0;
+
+    for (name = ncr_anthropic_words; name->name.data; name++) {
+        bad += (ncr_anthropic_word(&name->name) != name->value);
+        bad += (name[1].name.len < name->name.len);
+    }
+
+    for (name = ncr_anthropic_events; name->name.data; name++) {
+        bad += (ncr_anthropic_lookup(ncr_anthropic_events, &name->name, 100)
+                != name->value);
+        bad += (name[1].name.len < name->name.len);
+    }
+
+    memset(other, 'e', sizeof(other));
+    s.data = other;
+
+    for (len = 0; len <= sizeof(other); len++) {
+        s.len = len;
+
+        bad += (ncr_anthropic_word(&s) != NCR_ANTHROPIC_K_NONE);
+        bad += (ncr_anthropic_lookup(ncr_anthropic_events, &s, 100) != 100);
+    }
+
+    ncr_test(bad == 0, "words are found");
+}
+
+
 /* when a stream is seen to have begun */
 
 static void
@@ -358,7 +395,7 @@ ncr_test_long(void)
 
     text = malloc(256 * 1024);
 
-    /* longer than the room for events, what matters comes first */
+    /* events of any length are read to their ends */
 
     n = (size_t) sprintf(text, "event: message_start\ndata: {\"type\":"
                          "\"message_start\",\"message\":{\"id\":\"msg_1\","
@@ -367,7 +404,17 @@ ncr_test_long(void)
 
     memset(text + n, 'x', 100 * 1024);
     n += 100 * 1024;
-    n += (size_t) sprintf(text + n, "\",\"stop_reason\":\"x\"}}\n\n");
+    n += (size_t) sprintf(text + n, "\",\"usage\":{\"output_tokens\":2}}}\n\n"
+                          "data: {\"type\":\"message_delta\",\"usage\":{"
+                          "\"iterations\":[");
+
+    for (i = 0; i < 100; i++) {
+        n += (size_t) sprintf(text + n, "%s{\"type\":\"message\","
+                              "\"input_tokens\":%d,\"output_tokens\":3}",
+                              i ? "," : "", (int) i);
+    }
+
+    n += (size_t) sprintf(text + n, "]}}\n\n");
     n += (size_t) sprintf(text + n, "data: {\"type\":\"content_block_start\","
                           "\"index\":0,\"content_block\":{\"type\":"
                           "\"fallback\",\"to\":{\"model\":\"f\"}}}\n\n");
@@ -376,9 +423,10 @@ ncr_test_long(void)
 
     ncr_test(strcmp(ncr_test_a.id, "msg_1") == 0
              && strcmp(ncr_test_a.model, "f") == 0
-             && ncr_test_a.usage.input == 7
+             && ncr_test_a.usage.input == 4950
+             && ncr_test_a.usage.output == 300
              && ncr_anthropic_boundary(&ncr_test_a),
-             "an event longer than its room");
+             "long events");
 
     ncr_test_begin();
 
@@ -445,6 +493,13 @@ static ncr_test_body_t  ncr_test_bodies[] = {
       "state=complete\ninput=50\noutput=4\n" },
     { "a count of tokens is not billed", "{\"input_tokens\":1234}",
       "state=complete\nhas_usage=0\ninput=0\n" },
+    { "members told twice",
+      "{\"id\":\"msg_1\",\"model\":\"m\",\"stop_reason\":\"x\",\"usage\":"
+      "{\"service_tier\":\"a\",\"iterations\":[{\"input_tokens\":1}],"
+      "\"iterations\":[],\"service_tier\":\"\",\"input_tokens\":5},"
+      "\"model\":\"\",\"stop_reason\":\"\",\"id\":\"msg_2\"}",
+      "state=complete\nid=msg_2\nmodel=\nstop_reason=\nservice_tier=\n"
+      "has_usage=1\ninput=5\n" },
     { "an error",
       "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
       "\"message\":\"Overloaded\",\"details\":{\"type\":\"x\"}},"
@@ -583,6 +638,7 @@ ncr_test_own_event(void)
 int
 main(void)
 {
+    ncr_test_words();
     ncr_test_golden();
     ncr_test_started();
     ncr_test_long();

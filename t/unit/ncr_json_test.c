@@ -49,6 +49,7 @@ static ncr_uint_t      ncr_test_runs;
 /* chunks lie at the end, where a sanitizer sees who reads beyond them */
 static ncr_char_t      ncr_test_chunk[NCR_TEST_INPUT];
 static ncr_char_t      ncr_test_input[NCR_TEST_INPUT];
+static ncr_char_t      ncr_test_keep[NCR_JSON_TEXT];
 
 
 static ncr_test_good_t  ncr_test_good[] = {
@@ -183,6 +184,9 @@ ncr_test_begin(ncr_test_log_t *log)
     log->show = 200;
 
     ncr_json_init(&ncr_test_json);
+
+    ncr_test_json.keep = ncr_test_keep;
+    ncr_test_json.size = NCR_JSON_TEXT;
 
     ncr_test_json.data = log;
     ncr_test_json.token = ncr_test_token;

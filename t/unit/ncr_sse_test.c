@@ -169,6 +169,10 @@ ncr_test_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
     log = sse->data;
     ncr_test_note(log, '?', name, head);
 
+    if (name->len && memchr(name->data, 'z', name->len)) {
+        return NCR_SSE_NEVER;
+    }
+
     return log->want || (name->len && memchr(name->data, 'w', name->len));
 }
 
@@ -279,24 +283,36 @@ ncr_test_same(const char *text, size_t len)
 
 
 static void
+ncr_test_row(ncr_test_row_t *row)
+{
+    int     boundary, ok;
+    size_t  len;
+
+    len = strlen(row->text);
+
+    ncr_test_run(&ncr_test_log, row->text, len, len, len);
+    boundary = (int) ncr_sse_boundary(&ncr_test_sse);
+
+    ok = (strcmp(ncr_test_log.log, row->log) == 0
+          && boundary == row->boundary);
+
+    if (!ok) {
+        printf("# %d %s\n", boundary, ncr_test_log.log);
+    }
+
+    ncr_test(ok && ncr_test_same(row->text, len)
+             && (int) ncr_sse_boundary(&ncr_test_sse) == boundary,
+             row->name);
+}
+
+
+static void
 ncr_test_table(void)
 {
-    int              boundary;
-    size_t           i, len;
-    ncr_test_row_t  *row;
+    size_t  i;
 
     for (i = 0; i < sizeof(ncr_test_rows) / sizeof(ncr_test_rows[0]); i++) {
-        row = &ncr_test_rows[i];
-        len = strlen(row->text);
-
-        ncr_test_run(&ncr_test_log, row->text, len, len, len);
-        boundary = (int) ncr_sse_boundary(&ncr_test_sse);
-
-        ncr_test(strcmp(ncr_test_log.log, row->log) == 0
-                 && boundary == row->boundary
-                 && ncr_test_same(row->text, len)
-                 && (int) ncr_sse_boundary(&ncr_test_sse) == boundary,
-                 row->name);
+        ncr_test_row(&ncr_test_rows[i]);
     }
 }
 
@@ -340,6 +356,169 @@ ncr_test_wanting(void)
 
     ncr_test(ncr_sse_feed(&ncr_test_sse, NULL, 0) == NCR_OK,
              "an empty chunk");
+}
+
+
+/* names with a "z" are never wanted, and the last such is asked for once */
+
+static ncr_test_row_t  ncr_test_nevers[] = {
+
+    { "asked for once",
+      "event: z\ndata: 1\n\nevent: z\ndata: 2\n\nevent: z\ndata: 3\n\n"
+      "event: a\ndata: 4\n\nevent: z\ndata: 5\n\n",
+      "?z|1 ?a|4 !a|4 ", 1 },
+
+    { "the last name counts",
+      "event: z\ndata: 1\n\nevent: zz\ndata: 2\n\nevent: z\ndata: 3\n\n"
+      "event: z\ndata: 4\n\nevent: zz\ndata: 5\n\n",
+      "?z|1 ?zz|2 ?z|3 ?zz|5 ", 1 },
+
+    { "longer and shorter names",
+      "event: az\ndata: 1\n\nevent: azb\ndata: 2\n\n"
+      "event: a\ndata: 3\n\nevent: azb\ndata: 4\n\n",
+      "?az|1 ?azb|2 ?a|3 !a|3 ", 1 },
+
+    { "CRLF, of names never wanted",
+      "event: z\r\ndata: 1\r\n\r\nevent: z\r\ndata: 2\r\n\r\n"
+      "event: a\r\ndata: 3\r\n\r\nevent: z\r\ndata: 2\r\n\r\n",
+      "?z|1 ?a|3 !a|3 ", 1 },
+
+    { "CR, of names never wanted",
+      "event: z\rdata: 1\r\revent: z\rdata: 2\r\revent: a\rdata: 3\r\r",
+      "?z|1 ?a|3 !a|3 ", 1 },
+
+    { "a CR ends the data",
+      "event: z\ndata: 1\n\n"
+      "event: z\ndata: 2\rdata: 3\n\n"
+      "event: z\ndata: 4\revent: a\n\n"
+      "event: z\ndata: 5\r\rdata: 6\n\n"
+      "event: z\ndata: 7\r\n\n"
+      "event: z\ndata: 8\r\n\r\n"
+      "event: z\ndata: 9\n\n"
+      "event: z\ndata: a\n\r\n"
+      "event: z\ndata: b\r\n\n"
+      "data: c\n\n",
+      "?z|1 ?|6 !|6 ?|c !|c ", 1 },
+
+    { "more than one line of data",
+      "event: z\ndata: 1\n\nevent: z\ndata: 2\ndata: 3\n\n"
+      "event: z\ndata: 4\nevent: a\n\ndata: 5\n\n"
+      "event: z\ndata: 6\n: c\n\nevent: z\ndata: 7\nid: 1\n\n",
+      "?z|1 ?|5 !|5 ", 1 },
+
+    { "without a space",
+      "event: z\ndata: 1\n\nevent:z\ndata: 2\n\nevent: z\ndata:3\n\n"
+      "event:z\ndata:4\n\nevent: z\ndata:\n\nevent: z\ndata\n\n"
+      "event:  z\ndata: 5\n\nevent: z \ndata: 6\n\n",
+      "?z|1 ? z|5 ?z |6 ", 1 },
+
+    { "after a field of the same event",
+      "event: z\ndata: 1\n\nid: 1\nevent: z\ndata: 2\n\n"
+      "event: a\nevent: z\ndata: 3\n\ndata: 4\nevent: z\ndata: 5\n\n"
+      "event: z\nevent: a\ndata: 6\n\n",
+      "?z|1 ?|4 !z|4\n5 ?a|6 !a|6 ", 1 },
+
+    { "after comments and blank lines",
+      "event: z\ndata: 1\n\n: c\nevent: z\ndata: 2\n\n\n\n"
+      "event: z\ndata: 3\n\n\r\nevent: z\ndata: 4\n\n\revent: a\n\n"
+      "data: 5\n\n",
+      "?z|1 ?|5 !|5 ", 1 },
+
+    { "no data at all",
+      "event: z\ndata: 1\n\nevent: z\n\nevent: z\ndatax: 2\n\n"
+      "event: z\ndata: 3\n\ndata: 4\n\n",
+      "?z|1 ?|4 !|4 ", 1 },
+
+    { "unfinished, of a name never wanted",
+      "event: z\ndata: 1\n\nevent: z\ndata: 2\n", "?z|1 ", 0 },
+
+    { "unfinished data, of a name never wanted",
+      "event: z\ndata: 1\n\nevent: z\ndata: 2", "?z|1 ", 0 },
+
+    { "a name that is cut is asked for",
+      "event: z123456789012345678901234567890123456789"
+      "01234567890123456789012\ndata: 1\n\n"
+      "event: z123456789012345678901234567890123456789"
+      "01234567890123456789012\ndata: 2\n\n"
+      "event: z123456789012345678901234567890123456789"
+      "012345678901234567890123456789\ndata: 3\n\n"
+      "event: z123456789012345678901234567890123456789"
+      "012345678901234567890123456789\ndata: 4\n\n",
+      "?z12345678901234567890123456789012345678901234567890123456789012|1 "
+      "?z123456789012345678901234567890123456789012345678901234567890123|3 "
+      "?z123456789012345678901234567890123456789012345678901234567890123|4 ",
+      1 }
+};
+
+
+static void
+ncr_test_never(void)
+{
+    size_t    i, k, n, len, bad;
+    uint64_t  events;
+    char     *p;
+
+    static const char  *const pieces[] = {
+        "event: z\n", "data: 1", "\n", "\r", "event: a", "data:", "\n\n"
+    };
+
+    for (i = 0; i < sizeof(ncr_test_nevers) / sizeof(ncr_test_nevers[0]); i++)
+    {
+        ncr_test_row(&ncr_test_nevers[i]);
+    }
+
+    /* passed over as a whole, at the end of a chunk and before it */
+
+    p = (char *) ncr_test_input;
+    len = 0;
+
+    for (i = 0; i < 40; i++) {
+        len += (size_t) snprintf(p + len, NCR_TEST_INPUT - len,
+                                 "event: z\ndata: %*d\n\n", (int) i, 7);
+    }
+
+    ncr_test(ncr_test_same(p, len) && ncr_test_sse.events == 40
+             && strcmp(ncr_test_log.log, "?z|7 ") == 0,
+             "many events that are never wanted");
+
+    ncr_test_begin(&ncr_test_log);
+
+    ncr_test(ncr_test_text("event: z\ndata: 1\n\n") == NCR_OK
+             && ncr_test_text("event: z\ndata: 2\n\n") == NCR_OK
+             && ncr_sse_boundary(&ncr_test_sse)
+             && ncr_test_text("\n") == NCR_OK
+             && ncr_test_text("event: z\ndata: 3\n") == NCR_OK
+             && !ncr_sse_boundary(&ncr_test_sse)
+             && ncr_test_text("\n") == NCR_OK
+             && ncr_sse_boundary(&ncr_test_sse)
+             && ncr_test_sse.events == 3, "boundaries of what is never wanted");
+
+    /*
+     * All texts of six pieces: at once, and byte by byte, which never finds
+     * an event that is whole.
+     */
+
+    for (bad = 0, n = 0; n < 7 * 7 * 7 * 7 * 7 * 7; n++) {
+
+        len = (size_t) snprintf(p, NCR_TEST_INPUT, "event: z\ndata: 1\n\n");
+
+        for (i = 0, k = n; i < 6; i++, k /= 7) {
+            len += (size_t) snprintf(p + len, NCR_TEST_INPUT - len, "%s",
+                                     pieces[k % 7]);
+        }
+
+        ncr_test_run(&ncr_test_log, p, len, len, len);
+        events = ncr_test_sse.events;
+        k = ncr_sse_boundary(&ncr_test_sse);
+
+        ncr_test_run(&ncr_test_other, p, len, 1, 1);
+
+        bad += (strcmp(ncr_test_other.log, ncr_test_log.log) != 0
+                || ncr_test_sse.events != events
+                || ncr_sse_boundary(&ncr_test_sse) != k);
+    }
+
+    ncr_test(bad == 0, "whole as byte by byte");
 }
 
 
@@ -437,6 +616,7 @@ main(void)
 
     ncr_test_table();
     ncr_test_wanting();
+    ncr_test_never();
     ncr_test_limits();
     ncr_test_boundaries();
 
