@@ -42,6 +42,8 @@ static char *ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+static char *ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static char *ngx_http_claude_relay_set_rest(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
@@ -120,6 +122,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
     { ngx_string("claude_relay_rest"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_rest,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_quota_guard"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_quota_guard,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -360,6 +369,8 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
 
     ncr_rests_default(&rmcf->rests);
 
+    rmcf->quota_guard = NGX_CONF_UNSET;
+
     rmcf->ssl_verify = NGX_CONF_UNSET;
     rmcf->ssl_verify_depth = NGX_CONF_UNSET_UINT;
     rmcf->keepalive = NGX_CONF_UNSET_UINT;
@@ -383,6 +394,7 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_claude_relay_main_conf_t *rmcf = conf;
 
+    ngx_conf_init_value(rmcf->quota_guard, 9950);
     ngx_conf_init_value(rmcf->ssl_verify, 1);
     ngx_conf_init_uint_value(rmcf->ssl_verify_depth, 4);
     ngx_conf_init_uint_value(rmcf->keepalive, 64);
@@ -1033,6 +1045,43 @@ ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
                        &value[2]);
 
     return NGX_CONF_ERROR;
+}
+
+
+/* off | a fraction such as 0.995 */
+
+static char *
+ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    int32_t     fraction;
+    ngx_str_t  *value;
+
+    if (rmcf->quota_guard != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ncr_str_eq(ncr(&value[1]), "off")) {
+        rmcf->quota_guard = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ncr_str_fraction(ncr(&value[1]), &fraction) != NCR_OK
+        || fraction <= 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\", it must be \"off\" or a "
+                           "fraction such as 0.995", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    rmcf->quota_guard = fraction;
+
+    return NGX_CONF_OK;
 }
 
 

@@ -131,6 +131,10 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_int_t  rc;
     ngx_str_t  allow;
 
+    /* nobody shall be asked to send what is not wanted */
+
+    r->expect_tested = 1;
+
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;

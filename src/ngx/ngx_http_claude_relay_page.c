@@ -83,6 +83,13 @@ ngx_http_claude_relay_header_filter(ngx_http_request_t *r)
     ncr_out_init(&out, p, NGX_HTTP_CLAUDE_RELAY_PAGE_LEN);
     ncr_anthropic_error(&out, status, &text, ncr(&ctx->request_id));
 
+    if (ctx->error == NCR_CLASS_OK) {
+        ctx->error = (status == NGX_HTTP_TOO_MANY_REQUESTS
+                      || status == NGX_HTTP_SERVICE_UNAVAILABLE)
+                     ? NCR_CLASS_THROTTLED
+                     : (status < 500) ? NCR_CLASS_CLIENT : NCR_CLASS_SERVER;
+    }
+
     ctx->page.data = p;
     ctx->page.len = out.last - p;
 

@@ -51,6 +51,9 @@ static ngx_uint_t ngx_http_claude_relay_allowed(
     ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_account_t *a);
+static ngx_uint_t ngx_http_claude_relay_guarded(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
+    ngx_http_claude_relay_node_t *node);
 static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
     ncr_msec_t now);
 
@@ -288,6 +291,14 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
+    if (ngx_http_claude_relay_guarded(ctx, ch, a[i]->node)) {
+
+        /* it may be taken all the same, if there is no other */
+
+        ctx->refusal = NCR_CLASS_LIMITED;
+        return NGX_DECLINED;
+    }
+
     if (e == NCR_PROBED || ngx_http_claude_relay_full(ctx, a[i])) {
 
         ctx->refusal = (e == NCR_PROBED) ? a[i]->node->health.why
@@ -386,8 +397,14 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
         c->account = j;
         c->priority = (int32_t) a[j]->priority;
 
-        if (ngx_http_claude_relay_marked(ctx->failed, a[j])) {
+        /* before those that have failed, after all others */
+
+        if (ngx_http_claude_relay_guarded(ctx, ch, node)) {
             c->priority -= NGX_HTTP_CLAUDE_RELAY_LAST;
+        }
+
+        if (ngx_http_claude_relay_marked(ctx->failed, a[j])) {
+            c->priority -= 2 * NGX_HTTP_CLAUDE_RELAY_LAST;
         }
 
         c->weight = (uint32_t) a[j]->weight;
@@ -497,6 +514,50 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
 
     for (i = 0; i < rlcf->platforms->nelts; i++) {
         if (platform[i] == a->platform) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* a window of this account, or of the model's family, is as good as used up */
+
+static ngx_uint_t
+ngx_http_claude_relay_guarded(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_node_t *node)
+{
+    ncr_str_t      name;
+    ncr_uint_t     i;
+    ncr_window_t  *w;
+
+    if (ch->rmcf->quota_guard == 0) {
+        return 0;
+    }
+
+    for (i = 0; i < node->health.nwindows; i++) {
+
+        w = &node->health.windows[i];
+
+        if (w->utilization < ch->rmcf->quota_guard || w->reset <= ch->now) {
+            continue;
+        }
+
+        name.data = (u_char *) w->name;
+        name.len = ngx_strlen(w->name);
+
+        if (ncr_str_eq(&name, "5h") || ncr_str_eq(&name, "7d")) {
+            return 1;
+        }
+
+        /* "7d_opus" is about opus only */
+
+        if (ncr_str_prefix(&name, "7d_")
+            && name.len - 3 == ctx->family.len
+            && ngx_memcmp(name.data + 3, ctx->family.data, ctx->family.len)
+               == 0)
+        {
             return 1;
         }
     }

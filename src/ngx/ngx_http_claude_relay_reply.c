@@ -999,9 +999,12 @@ ngx_http_claude_relay_send_saved(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    b->pos = s->body.data;
-    b->last = s->body.data + s->body.len;
-    b->memory = (s->body.len != 0);
+    if (s->body.len) {
+        b->pos = s->body.data;
+        b->last = s->body.data + s->body.len;
+        b->memory = 1;
+    }
+
     b->last_buf = 1;
     b->last_in_chain = 1;
 

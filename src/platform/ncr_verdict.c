@@ -91,6 +91,7 @@ static ncr_verdict_text_t  ncr_verdict_texts[] = {
     { "workspace api usage limits", NCR_CLASS_CAPPED },
     { "only authorized for use with claude code", NCR_CLASS_POLICY },
     { "third-party apps now draw from", NCR_CLASS_POLICY },
+    { "content filter", NCR_CLASS_POLICY },
     { NULL, NCR_CLASS_OK }
 };
 
