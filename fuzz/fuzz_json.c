@@ -32,6 +32,7 @@ typedef struct {
 static ncr_json_t  ncr_fuzz_json;
 static ncr_char_t  ncr_fuzz_chunk[NCR_FUZZ_INPUT];
 static ncr_char_t  ncr_fuzz_text[NCR_FUZZ_INPUT];
+static ncr_char_t  ncr_fuzz_keep[NCR_JSON_TEXT];
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -153,6 +154,9 @@ ncr_fuzz_init(ncr_fuzz_t *fuzz, uint32_t seed)
 {
     memset(fuzz, 0, sizeof(ncr_fuzz_t));
     ncr_json_init(&ncr_fuzz_json);
+
+    ncr_fuzz_json.keep = ncr_fuzz_keep;
+    ncr_fuzz_json.size = NCR_JSON_TEXT;
 
     ncr_fuzz_json.data = fuzz;
     ncr_fuzz_json.token = ncr_fuzz_token;

@@ -58,10 +58,18 @@ ncr_fuzz_hash(ncr_fuzz_t *fuzz, const void *p, size_t len)
 }
 
 
+/* never wanted: short names with an "a"; the other reader does not forget */
+
 static ncr_uint_t
 ncr_fuzz_wanted(ncr_fuzz_t *fuzz, ncr_str_t *name, ncr_str_t *head)
 {
     ncr_fuzz_check(name->len <= NCR_SSE_NAME && head->len <= NCR_SSE_HEAD);
+
+    if (name->len && name->len < NCR_SSE_NAME
+        && memchr(name->data, 'a', name->len))
+    {
+        return NCR_SSE_NEVER;
+    }
 
     ncr_fuzz_hash(fuzz, name->data, name->len);
     ncr_fuzz_hash(fuzz, head->data, head->len);
@@ -209,7 +217,8 @@ ncr_fuzz_plain(ncr_fuzz_t *fuzz, const uint8_t *p, size_t size, uint32_t seed)
             if (lines == 0 && (end || all.len >= NCR_SSE_HEAD)) {
                 head.data = all.data;
                 head.len = ncr_min(all.len, NCR_SSE_HEAD);
-                wanted = ncr_fuzz_wanted(fuzz, &name, &head);
+                wanted = (ncr_fuzz_wanted(fuzz, &name, &head)
+                          == NCR_SSE_YES);
             }
 
             lines++;
@@ -237,6 +246,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint32_t    seed;
     ncr_fuzz_t  whole, parts, plain;
+    uint64_t    events;
     ncr_uint_t  boundary;
 
     if (size < 1 || size > NCR_FUZZ_INPUT) {
@@ -251,10 +261,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ncr_fuzz_check(whole.hash == plain.hash && whole.events == plain.events
                    && whole.asked == plain.asked);
     ncr_fuzz_check(ncr_sse_boundary(&ncr_fuzz_sse) == boundary);
+    events = ncr_fuzz_sse.events;
 
     ncr_fuzz_run(&parts, data, size, seed, 0);
     ncr_fuzz_check(parts.hash == plain.hash && parts.events == plain.events
                    && parts.asked == plain.asked);
+    ncr_fuzz_check(ncr_fuzz_sse.events == events);
     ncr_fuzz_check(ncr_sse_boundary(&ncr_fuzz_sse) == boundary);
 
     return 0;

@@ -179,8 +179,8 @@ body("model twice, one escaped", qq({"model":"a",$m,"mod\\u0065l":"b"}), qr/mode
 body("stream twice", qq({"model":"a",$m,"stream":true,"stream":false}), qr/stream/);
 body("messages twice", qq({"model":"a",$m,$m}), qr/messages/);
 
-for my $number ("18446744073709551616", "9223372036854775808", "1e30",
-                "9" x 10_000, "1e99999")
+for my $number ("18446744073709551616", "9223372036854775808",
+                "9" x 10_000)
 {
     my $name = substr $number, 0, 24;
 

@@ -155,6 +155,7 @@ location /budget/ {
 END
 
 pair("wait", "", alone => 1, location => "claude_relay_retry_wait 3s;");
+pair("wait2", "", alone => 1, location => "claude_relay_retry_wait 3s;");
 pair("waitserver", "", alone => 1, location => "claude_relay_retry_wait 3s;");
 pair("nowait", "", alone => 1, location => "claude_relay_retry_wait 500ms;");
 pair("last", "");
@@ -352,6 +353,24 @@ $up->behave("sk-ant-t$_-000001", "status=403,extra-header=X-Who:t$_")
          "F152 the same account again");
     cmp_ok($took, ">=", 0.95, "F152 not before its time");
     cmp_ok($took, "<", 1.6, "F152 and soon after it");
+
+    # others that come and go meanwhile wake nobody too soon
+
+    $up->behave("sk-ant-a-wait2-000001",
+                "status=429,nowindow,retry-after=2,times=1");
+
+    my $w = wire(port(), ask(path => "/wait2/v1/messages"));
+
+    pause(0.1);
+
+    for (1 .. 10) {
+        exchange(port(), path => "/waitserver/v1/messages");
+        pause(0.05);
+    }
+
+    ok(!$w->{done}, "F152 others come and go: it waits");
+    pump(sub { $w->{done} }, 4);
+    is($w->{status}, 200, "F152 others come and go: and is served");
 
     $up->behave("sk-ant-a-waitserver-000001", "status=503,times=1");
 

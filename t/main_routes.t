@@ -13,6 +13,7 @@ use ClaudeRelay;
 my $up = sandbox();
 
 my $nginx = relay(
+    workers => 1,
     accounts => account("one") . account("two")
                 . account("oauth", "platform claude-oauth; pool oauth;"
                                    . " access_token sk-ant-oat01-t;"),

@@ -61,6 +61,7 @@ server {
     location /w/ { claude_relay; claude_relay_pool w; claude_relay_sticky off; claude_relay_policy weighted; }
     location /lw/ { claude_relay; claude_relay_pool lw; claude_relay_sticky off; claude_relay_policy least-load; }
     location /sr/ { claude_relay; claude_relay_pool sr; claude_relay_sticky off; claude_relay_policy soonest-reset; }
+    location /sall/ { claude_relay; claude_relay_pool sr; claude_relay_sticky off; }
     location /pr/ { claude_relay; claude_relay_pool pr; claude_relay_sticky off; }
     location /off/ { claude_relay; claude_relay_pool off; }
     location /mc/ { claude_relay; claude_relay_pool mc; claude_relay_sticky off wait=3s; claude_relay_policy least-load; }
@@ -344,8 +345,10 @@ for (["status=529", "overloaded"], ["status=403", "forbidden"],
     $up->behave("sk-ant-$_-000001", "nowindow,extra-header=${A}5h-status:"
                 . "allowed,extra-header=${A}5h-reset:" . int(time + $reset{$_}))
         for keys %reset;
-    my @first = map { (who("/sr/"))[0] } 1 .. 8;
-    is(join(",", @first[-4 .. -1]), "sr2,sr2,sr2,sr2",
+    who("/sall/") for 1 .. 3;
+
+    my @first = map { (who("/sr/"))[0] } 1 .. 4;
+    is(join(",", @first), "sr2,sr2,sr2,sr2",
        "F143 soonest-reset: the window that ends first");
 
     is((who("/pr/"))[0], "pr2", "F131 priority: the highest") for 1 .. 3;

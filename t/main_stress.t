@@ -11,6 +11,7 @@ use strict;
 use ClaudeRelay;
 use ClaudeRelayWire;
 use File::Temp qw/ tempdir /;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw/ time sleep /;
 
@@ -112,9 +113,11 @@ if (`which h2load`) {
         if (!$pid) {
             open STDOUT, ">", "/dev/null";
             open STDERR, ">", "/dev/null";
-            exec "h2load", "-n", 400, "-c", 4, "-m", 16, "-d", $body, "-H",
-                 "x-api-key: $ClaudeRelay::KEY",
-                 "http://127.0.0.1:" . port(1) . "/v1/messages";
+
+            { exec "h2load", "-n", 400, "-c", 4, "-m", 16, "-d", $body, "-H",
+                   "x-api-key: $ClaudeRelay::KEY",
+                   "http://127.0.0.1:" . port(1) . "/v1/messages"; }
+
             POSIX::_exit(1);
         }
 

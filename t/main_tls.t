@@ -235,7 +235,7 @@ for (["wrong name", 'certificate does not match "localhost"'],
 
     for (["reset-at=3", "reset"], ["cut-at=3", "cut"]) {
         $w = exchange(port(), path => "/name2/v1/messages", stream => 1,
-                      do => "events=9,$_->[0]");
+                      do => "events=9,delay=10,$_->[0]");
         like($w->{body}, qr/\nevent: error\n/, "a stream over TLS, $_->[1]: told");
     }
 

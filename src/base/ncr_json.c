@@ -5,25 +5,7 @@
 
 
 #include "ncr_json.h"
-
-#if defined(__SSE2__) && !defined(NCR_JSON_PORTABLE)
-#include <emmintrin.h>
-#define NCR_JSON_SSE2     1
-#else
-#define NCR_JSON_SSE2     0
-#endif
-
-/* asked for at run time, so that one build serves all machines */
-
-#if (NCR_JSON_SSE2)
-#include <immintrin.h>
-#define NCR_JSON_AVX2     1
-#else
-#define NCR_JSON_AVX2     0
-#endif
-
-
-#define NCR_JSON_BLOCK    64
+#include "ncr_json_block.h"
 
 
 /* the private flags in json->utf8: what the next byte must be */
@@ -35,7 +17,7 @@
 #define NCR_JSON_AFTER_F4 0x40          /* 80..8F: not over U+10FFFF */
 
 
-/* the order matters: numbers are last */
+/* the order matters: what a quote may begin is first, numbers are last */
 
 typedef enum {
     NCR_JSON_ST_VALUE = 0,
@@ -61,22 +43,11 @@ typedef enum {
 } ncr_json_state_e;
 
 
-/*
- * A block is 64 bytes; a mask has a bit for each, the first byte lowest.
- * All that is known of strings comes from two comparisons that give masks.
- */
-
-typedef struct {
-#if (NCR_JSON_SSE2)
-    __m128i   v[4];
-#else
-    uint64_t  v[8];
-#endif
-} ncr_json_block_t;
-
-
 static ncr_char_t *ncr_json_structure(ncr_json_t *json, ncr_char_t *p,
     ncr_char_t *last);
+static inline ncr_char_t *ncr_json_quote(ncr_json_t *json, ncr_char_t *p,
+    ncr_char_t *last);
+static inline void ncr_json_start(ncr_json_t *json, ncr_char_t *p);
 static ncr_char_t *ncr_json_value(ncr_json_t *json, ncr_char_t *p);
 static ncr_char_t *ncr_json_open(ncr_json_t *json, ncr_char_t *p,
     ncr_json_token_e token);
@@ -84,7 +55,8 @@ static ncr_char_t *ncr_json_close(ncr_json_t *json, ncr_char_t *p,
     ncr_json_token_e token);
 static ncr_char_t *ncr_json_string(ncr_json_t *json, ncr_char_t *p,
     ncr_char_t *last);
-static ncr_char_t *ncr_json_string_end(ncr_json_t *json, ncr_char_t *p);
+static inline ncr_char_t *ncr_json_string_end(ncr_json_t *json,
+    ncr_char_t *p);
 static ncr_char_t *ncr_json_literal(ncr_json_t *json, ncr_char_t *p,
     ncr_char_t *last);
 static ncr_char_t *ncr_json_number(ncr_json_t *json, ncr_char_t *p,
@@ -103,219 +75,6 @@ static ncr_int_t ncr_json_hex4(ncr_char_t *p, ncr_char_t *last,
 static ncr_char_t *ncr_json_unescape_one(ncr_char_t **dst, ncr_char_t *p,
     ncr_char_t *last);
 static ncr_char_t *ncr_json_encode(ncr_char_t *dst, uint32_t c);
-
-
-#if (NCR_JSON_SSE2)
-
-static inline void
-ncr_json_load(ncr_json_block_t *b, const ncr_char_t *p)
-{
-    b->v[0] = _mm_loadu_si128((const __m128i *) p);
-    b->v[1] = _mm_loadu_si128((const __m128i *) (p + 16));
-    b->v[2] = _mm_loadu_si128((const __m128i *) (p + 32));
-    b->v[3] = _mm_loadu_si128((const __m128i *) (p + 48));
-}
-
-
-static inline uint64_t
-ncr_json_mask(__m128i v0, __m128i v1, __m128i v2, __m128i v3)
-{
-    uint32_t  low, high;
-
-    low = (uint32_t) _mm_movemask_epi8(v0)
-          | (uint32_t) _mm_movemask_epi8(v1) << 16;
-    high = (uint32_t) _mm_movemask_epi8(v2)
-           | (uint32_t) _mm_movemask_epi8(v3) << 16;
-
-    return low | (uint64_t) high << 32;
-}
-
-
-static inline uint64_t
-ncr_json_equal(const ncr_json_block_t *b, int c)
-{
-    __m128i  x;
-
-    x = _mm_set1_epi8((char) c);
-
-    return ncr_json_mask(_mm_cmpeq_epi8(b->v[0], x),
-                         _mm_cmpeq_epi8(b->v[1], x),
-                         _mm_cmpeq_epi8(b->v[2], x),
-                         _mm_cmpeq_epi8(b->v[3], x));
-}
-
-
-/* bytes compared as signed: the non-ASCII ones are the lowest */
-
-static inline uint64_t
-ncr_json_less(const ncr_json_block_t *b, int c)
-{
-    __m128i  x;
-
-    x = _mm_set1_epi8((char) c);
-
-    return ncr_json_mask(_mm_cmplt_epi8(b->v[0], x),
-                         _mm_cmplt_epi8(b->v[1], x),
-                         _mm_cmplt_epi8(b->v[2], x),
-                         _mm_cmplt_epi8(b->v[3], x));
-}
-
-#else
-
-#define NCR_JSON_ONES     0x0101010101010101ULL
-#define NCR_JSON_HIGHS    0x8080808080808080ULL
-
-
-static inline void
-ncr_json_load(ncr_json_block_t *b, const ncr_char_t *p)
-{
-    ncr_uint_t  i;
-
-    for (i = 0; i < 8; i++, p += 8) {
-        b->v[i] = (uint64_t) p[0] | (uint64_t) p[1] << 8
-                  | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
-                  | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
-                  | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
-    }
-}
-
-
-/* gathers the high bits of eight bytes */
-
-static inline uint64_t
-ncr_json_gather(uint64_t x)
-{
-    return (((x & NCR_JSON_HIGHS) >> 7) * 0x0102040810204080ULL) >> 56;
-}
-
-
-static inline uint64_t
-ncr_json_equal(const ncr_json_block_t *b, int c)
-{
-    uint64_t    x, y, mask;
-    ncr_uint_t  i;
-
-    mask = 0;
-    y = NCR_JSON_ONES * (ncr_char_t) c;
-
-    for (i = 0; i < 8; i++) {
-        x = b->v[i] ^ y;
-        x |= (x & ~NCR_JSON_HIGHS) + ~NCR_JSON_HIGHS;
-        mask |= ncr_json_gather(~x) << (i * 8);
-    }
-
-    return mask;
-}
-
-
-static inline uint64_t
-ncr_json_less(const ncr_json_block_t *b, int c)
-{
-    uint64_t    x, y, d, mask;
-    ncr_uint_t  i;
-
-    mask = 0;
-    y = (NCR_JSON_ONES * (ncr_char_t) c) ^ NCR_JSON_HIGHS;
-
-    for (i = 0; i < 8; i++) {
-        x = b->v[i] ^ NCR_JSON_HIGHS;
-        d = (x | NCR_JSON_HIGHS) - (y & ~NCR_JSON_HIGHS);
-        x = (~x & y) | (~(x ^ y) & ~d);
-        mask |= ncr_json_gather(x) << (i * 8);
-    }
-
-    return mask;
-}
-
-#endif
-
-
-/* the number of the lowest bit of a mask that is not 0 */
-
-static inline size_t
-ncr_json_lowest(uint64_t mask)
-{
-    return (size_t) __builtin_ctzll(mask);
-}
-
-
-/*
- * The bytes that a backslash escapes.  A run of backslashes escapes its
- * every second byte and, if it is odd, the byte after it; subtracting lets
- * the borrow run through all runs at once, so that no escape costs a branch
- * (the arithmetic is that of simdjson).  *carry is the bit of the block's
- * first byte if the byte before escapes it, and comes out as 0 or 1 for the
- * next block.
- */
-
-static inline uint64_t
-ncr_json_escaped(uint64_t slash, uint64_t *carry)
-{
-    uint64_t        first, codes, escaped;
-    const uint64_t  odd = 0xAAAAAAAAAAAAAAAAULL;
-
-    first = slash & ~*carry;
-    codes = (((first << 1) | odd) - first) ^ odd;
-    escaped = codes ^ (slash | *carry);
-
-    *carry = (codes & slash) >> 63;
-
-    return escaped;
-}
-
-
-#if (NCR_JSON_AVX2)
-
-/*
- * Passes over the blocks of a long string that are plain: ASCII, escapes
- * allowed, without its end.  It is the loop of ncr_json_string() in half as
- * many instructions.
- */
-
-__attribute__((target("avx2,bmi")))
-static ncr_char_t *
-ncr_json_plain(ncr_char_t *p, ncr_char_t *last, uint64_t *carry,
-    uint64_t *seen)
-{
-    __m256i   a, b, slashes, quotes, space;
-    uint64_t  slash, quote, next;
-
-    slashes = _mm256_set1_epi8('\\');
-    quotes = _mm256_set1_epi8('"');
-    space = _mm256_set1_epi8(' ');
-
-    while (last - p >= NCR_JSON_BLOCK) {
-
-        a = _mm256_loadu_si256((const __m256i *) p);
-        b = _mm256_loadu_si256((const __m256i *) (p + 32));
-
-        slash = (uint32_t) _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, slashes))
-                | (uint64_t) (uint32_t) _mm256_movemask_epi8(
-                                  _mm256_cmpeq_epi8(b, slashes)) << 32;
-        quote = (uint32_t) _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, quotes))
-                | (uint64_t) (uint32_t) _mm256_movemask_epi8(
-                                  _mm256_cmpeq_epi8(b, quotes)) << 32;
-
-        /* signed: a control or non-ASCII byte is below the space */
-
-        a = _mm256_cmpgt_epi8(space, _mm256_min_epi8(a, b));
-
-        next = *carry;
-        quote &= ~ncr_json_escaped(slash, &next);
-
-        if (quote | (uint32_t) _mm256_movemask_epi8(a)) {
-            break;
-        }
-
-        *carry = next;
-        *seen |= slash;
-        p += NCR_JSON_BLOCK;
-    }
-
-    return p;
-}
-
-#endif
 
 
 /*
@@ -381,7 +140,7 @@ ncr_json_utf8(const ncr_json_block_t *b, size_t pad, uint32_t *state)
 void
 ncr_json_init(ncr_json_t *json)
 {
-    memset(json, 0, offsetof(ncr_json_t, keep));
+    memset(json, 0, sizeof(ncr_json_t));
 
     json->max_depth = NCR_JSON_MAX_DEPTH;
 
@@ -465,102 +224,167 @@ ncr_json_final(ncr_json_t *json)
 }
 
 
+/* all that is outside of tokens, and such strings as are short and plain */
+
 static ncr_char_t *
 ncr_json_structure(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 {
     ncr_char_t  c;
-    ncr_uint_t  object;
 
-    for ( ;; ) {
+    do {
         c = *p;
 
-        if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
+        if (c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t')) {
+            p++;
+            continue;
+        }
+
+        if (c == '"') {
+
+            if (json->state > NCR_JSON_ST_NAME) {
+                return ncr_json_fail(json, p, "unexpected character");
+            }
+
+            json->state = (json->state < NCR_JSON_ST_FIRST_NAME)
+                          ? NCR_JSON_ST_IN_STRING : NCR_JSON_ST_IN_KEY;
+
+            p = ncr_json_quote(json, p, last);
+
+            if (p == NULL) {
+                return NULL;
+            }
+
+            continue;
+        }
+
+        switch (json->state) {
+
+        case NCR_JSON_ST_FIRST_ITEM:
+            if (c == ']') {
+                p = ncr_json_close(json, p, NCR_JSON_ARRAY_END);
+                break;
+            }
+
+            /* fall through */
+
+        case NCR_JSON_ST_VALUE:
+            p = ncr_json_value(json, p);
             break;
-        }
 
-        if (++p == last) {
-            return p;
-        }
-    }
+        case NCR_JSON_ST_FIRST_NAME:
+            if (c != '}') {
+                return ncr_json_fail(json, p, "unexpected character");
+            }
 
-    switch (json->state) {
-
-    case NCR_JSON_ST_FIRST_ITEM:
-        if (c == ']') {
-            return ncr_json_close(json, p, NCR_JSON_ARRAY_END);
-        }
-
-        return ncr_json_value(json, p);
-
-    case NCR_JSON_ST_VALUE:
-        return ncr_json_value(json, p);
-
-    case NCR_JSON_ST_FIRST_NAME:
-        if (c == '}') {
-            return ncr_json_close(json, p, NCR_JSON_OBJECT_END);
-        }
-
-        /* fall through */
-
-    case NCR_JSON_ST_NAME:
-        if (c != '"') {
+            p = ncr_json_close(json, p, NCR_JSON_OBJECT_END);
             break;
-        }
 
-        p = ncr_json_value(json, p);
-        json->state = NCR_JSON_ST_IN_KEY;
+        case NCR_JSON_ST_COLON:
+            if (c != ':') {
+                return ncr_json_fail(json, p, "unexpected character");
+            }
 
-        return p;
-
-    case NCR_JSON_ST_COLON:
-        if (c != ':') {
+            json->state = NCR_JSON_ST_VALUE;
+            p++;
             break;
+
+        case NCR_JSON_ST_NEXT:
+            if (c == ',') {
+                json->state = json->object ? NCR_JSON_ST_NAME
+                                           : NCR_JSON_ST_VALUE;
+                p++;
+                break;
+            }
+
+            if (c != (json->object ? '}' : ']')) {
+                return ncr_json_fail(json, p, "unexpected character");
+            }
+
+            p = ncr_json_close(json, p, json->object ? NCR_JSON_OBJECT_END
+                                                     : NCR_JSON_ARRAY_END);
+            break;
+
+        default: /* NCR_JSON_ST_NAME, NCR_JSON_ST_END */
+            return ncr_json_fail(json, p, "unexpected character");
         }
 
-        json->state = NCR_JSON_ST_VALUE;
-
-        return p + 1;
-
-    case NCR_JSON_ST_NEXT:
-        object = (ncr_uint_t) (json->stack[(json->depth - 1) / 64]
-                               >> ((json->depth - 1) % 64) & 1);
-
-        if (c == ',') {
-            json->state = object ? NCR_JSON_ST_NAME : NCR_JSON_ST_VALUE;
-            return p + 1;
+        if (p == NULL) {
+            return NULL;
         }
 
-        if (c == '}' && object) {
-            return ncr_json_close(json, p, NCR_JSON_OBJECT_END);
-        }
+    } while (p < last && json->state < NCR_JSON_ST_IN_KEY);
 
-        if (c == ']' && !object) {
-            return ncr_json_close(json, p, NCR_JSON_ARRAY_END);
-        }
-
-        break;
-
-    default: /* NCR_JSON_ST_END */
-        break;
-    }
-
-    return ncr_json_fail(json, p, "unexpected character");
+    return p;
 }
 
 
-static ncr_char_t *
-ncr_json_value(ncr_json_t *json, ncr_char_t *p)
+/*
+ * A string starts at p.  If it is short and plain it ends here, too, and the
+ * colon or comma that comes next is taken with it.
+ */
+
+static inline ncr_char_t *
+ncr_json_quote(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 {
+    ncr_char_t  *end;
+
+    ncr_json_start(json, p);
+
+    p++;
+    end = ncr_json_short(&p, last);
+
+    if (end == NULL) {
+        return p;
+    }
+
+    /* there is at least one more byte, as ncr_json_short() wants it */
+
+    p = ncr_json_string_end(json, end);
+
+    if (p == NULL) {
+        return NULL;
+    }
+
+    if (json->state == NCR_JSON_ST_COLON) {
+
+        if (*p == ':') {
+            json->state = NCR_JSON_ST_VALUE;
+            p++;
+        }
+
+    } else if (json->state == NCR_JSON_ST_NEXT && *p == ',') {
+        json->state = json->object ? NCR_JSON_ST_NAME : NCR_JSON_ST_VALUE;
+        p++;
+    }
+
+    return p;
+}
+
+
+/* a token with a text starts at p; one too deep to be told needs nothing */
+
+static inline void
+ncr_json_start(ncr_json_t *json, ncr_char_t *p)
+{
+    if (json->depth > json->report) {
+        return;
+    }
+
     json->start = json->fed + (uint64_t) (p - json->chunk);
     json->nkeep = 0;
     json->escaped = 0;
     json->cut = 0;
+}
+
+
+/* a value that is no string starts at p */
+
+static ncr_char_t *
+ncr_json_value(ncr_json_t *json, ncr_char_t *p)
+{
+    ncr_json_start(json, p);
 
     switch (*p) {
-
-    case '"':
-        json->state = NCR_JSON_ST_IN_STRING;
-        break;
 
     case '{':
         return ncr_json_open(json, p, NCR_JSON_OBJECT);
@@ -618,20 +442,24 @@ ncr_json_open(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
         return ncr_json_fail(json, p, "nesting too deep");
     }
 
-    ncr_str_null(&json->text);
+    if (depth <= json->report) {
+        ncr_str_null(&json->text);
 
-    if (ncr_json_emit(json, token, p + 1) == NULL) {
-        return NULL;
+        if (ncr_json_emit(json, token, p + 1) == NULL) {
+            return NULL;
+        }
     }
 
     bit = (uint64_t) 1 << (depth % 64);
 
     if (token == NCR_JSON_OBJECT) {
         json->stack[depth / 64] |= bit;
+        json->object = 1;
         json->state = NCR_JSON_ST_FIRST_NAME;
 
     } else {
         json->stack[depth / 64] &= ~bit;
+        json->object = 0;
         json->state = NCR_JSON_ST_FIRST_ITEM;
     }
 
@@ -644,12 +472,24 @@ ncr_json_open(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
 static ncr_char_t *
 ncr_json_close(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
 {
-    json->depth--;
-    json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
-    json->start = json->fed + (uint64_t) (p - json->chunk);
-    json->escaped = 0;
-    json->cut = 0;
+    ncr_uint_t  depth;
 
+    depth = --json->depth;
+
+    if (depth) {
+        json->state = NCR_JSON_ST_NEXT;
+        json->object = (ncr_uint_t) (json->stack[(depth - 1) / 64]
+                                     >> ((depth - 1) % 64) & 1);
+
+    } else {
+        json->state = NCR_JSON_ST_END;
+    }
+
+    if (depth > json->report) {
+        return p + 1;
+    }
+
+    ncr_json_start(json, p);
     ncr_str_null(&json->text);
 
     return ncr_json_emit(json, token, p + 1);
@@ -747,7 +587,7 @@ ncr_json_string(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 
 /* p is at the closing quote */
 
-static ncr_char_t *
+static inline ncr_char_t *
 ncr_json_string_end(ncr_json_t *json, ncr_char_t *p)
 {
     ncr_json_token_e  token;
@@ -759,6 +599,10 @@ ncr_json_string_end(ncr_json_t *json, ncr_char_t *p)
     } else {
         json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
         token = NCR_JSON_STRING;
+    }
+
+    if (json->depth > json->report) {
+        return p + 1;
     }
 
     return ncr_json_text(json, token, p, 1);
@@ -794,6 +638,16 @@ ncr_json_number(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
     ncr_uint_t  state, next;
 
     state = json->state;
+
+    if (state == NCR_JSON_ST_INT) {
+
+        while (*p >= '0' && *p <= '9') {
+
+            if (++p == last) {
+                return p;
+            }
+        }
+    }
 
     do {
         next = ncr_json_number_next(state, *p);
@@ -947,15 +801,17 @@ ncr_json_keep(ncr_json_t *json, ncr_char_t *last)
     }
 
     n = (size_t) (last - p);
-    room = NCR_JSON_TEXT - json->nkeep;
+    room = json->size - json->nkeep;
 
     if (n > room) {
         n = room;
         json->cut = 1;
     }
 
-    memcpy(json->keep + json->nkeep, p, n);
-    json->nkeep += n;
+    if (n) {
+        memcpy(json->keep + json->nkeep, p, n);
+        json->nkeep += n;
+    }
 }
 
 
@@ -1180,7 +1036,7 @@ ncr_json_int(ncr_str_t *text, int64_t *value)
 
         digit = (uint64_t) (text->data[i] - '0');
 
-        if (v > (max - digit) / 10) {
+        if (i > 17 && v > (max - digit) / 10) {
             overflow = 1;
 
         } else {

@@ -11,8 +11,9 @@
  * chooses.  It builds nothing and changes nothing.
  *
  * Two liberties: escapes inside strings that are not reported are only
- * skipped, not checked (an upstream refuses them in its own words); a text
- * of a reported token longer than NCR_JSON_TEXT is cut and marked so.
+ * skipped, not checked (an upstream refuses them in its own words); the text
+ * of a reported token that spans chunks is cut, and marked so, where it is
+ * longer than the caller's room for it.
  */
 
 
@@ -24,7 +25,7 @@
 
 
 #define NCR_JSON_MAX_DEPTH   512
-#define NCR_JSON_TEXT        1024
+#define NCR_JSON_TEXT        1024       /* room enough for most */
 
 
 typedef enum {
@@ -53,12 +54,17 @@ typedef ncr_int_t (*ncr_json_token_pt)(ncr_json_t *json,
 
 struct ncr_json_s {
 
-    /* set by the caller after ncr_json_init() */
+    /* set by the caller after ncr_json_init(); report by token() as well */
 
     void               *data;
     ncr_json_token_pt   token;          /* may be NULL: only check */
     ncr_uint_t          report;         /* deepest depth reported */
     ncr_uint_t          max_depth;      /* <= NCR_JSON_MAX_DEPTH */
+
+    /* room for a token cut by a chunk, if there is more than one chunk */
+
+    ncr_char_t         *keep;
+    size_t              size;
 
     /*
      * valid inside token(): the depth is the number of containers around
@@ -92,9 +98,9 @@ struct ncr_json_s {
     ncr_json_token_e    literal_token;
     uint64_t            fed;            /* before the chunk at hand */
     ncr_char_t         *chunk;
-    uint64_t            stack[NCR_JSON_MAX_DEPTH / 64];   /* 1: an object */
     size_t              nkeep;
-    ncr_char_t          keep[NCR_JSON_TEXT];    /* a token cut by a chunk */
+    ncr_uint_t          object;         /* the innermost container is one */
+    uint64_t            stack[NCR_JSON_MAX_DEPTH / 64];   /* 1: an object */
 };
 
 

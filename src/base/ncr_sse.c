@@ -10,6 +10,13 @@
 #define NCR_SSE_LF    '\n'
 #define NCR_SSE_CR    '\r'
 
+/* around the name in sse->skip */
+
+#define NCR_SSE_EVENT       "event: "
+#define NCR_SSE_DATA        "\ndata:"
+#define NCR_SSE_EVENT_LEN   (sizeof(NCR_SSE_EVENT) - 1)
+#define NCR_SSE_DATA_LEN    (sizeof(NCR_SSE_DATA) - 1)
+
 
 typedef enum {
     NCR_SSE_ST_START = 0,               /* a byte order mark may follow */
@@ -40,6 +47,8 @@ typedef struct {
 
 static ncr_int_t ncr_sse_chunk(ncr_sse_t *sse, ncr_char_t *p,
     ncr_char_t *last);
+static ncr_char_t *ncr_sse_skip(ncr_sse_t *sse, ncr_sse_ends_t *ends,
+    ncr_char_t *p);
 static ncr_char_t *ncr_sse_bom(ncr_sse_t *sse, ncr_char_t *p);
 static ncr_char_t *ncr_sse_line(ncr_sse_t *sse, ncr_char_t *p,
     ncr_char_t *last);
@@ -49,7 +58,8 @@ static void ncr_sse_value(ncr_sse_t *sse);
 static void ncr_sse_name(ncr_sse_t *sse, ncr_char_t *p, size_t len);
 static void ncr_sse_data(ncr_sse_t *sse, ncr_char_t *p, size_t len,
     ncr_uint_t end);
-static void ncr_sse_append(ncr_sse_t *sse, const void *p, size_t len);
+static ncr_uint_t ncr_sse_want(ncr_sse_t *sse, ncr_str_t *head);
+static void ncr_sse_append(ncr_sse_t *sse, ncr_char_t *p, size_t len);
 static void ncr_sse_keep(ncr_sse_t *sse);
 static ncr_int_t ncr_sse_blank(ncr_sse_t *sse);
 
@@ -115,6 +125,14 @@ ncr_sse_chunk(ncr_sse_t *sse, ncr_char_t *p, ncr_char_t *last)
 
         case NCR_SSE_ST_LINE:
 
+            if (sse->nskip && sse->line_start) {
+                p = ncr_sse_skip(sse, &ends, p);
+
+                if (p == last) {
+                    return NCR_OK;
+                }
+            }
+
             if (*p == NCR_SSE_LF && sse->cr) {
                 sse->cr = 0;
                 p++;
@@ -179,6 +197,50 @@ ncr_sse_chunk(ncr_sse_t *sse, ncr_char_t *p, ncr_char_t *last)
 }
 
 
+/*
+ * Most of a stream: events of one line of data and a name that is never
+ * wanted.  Those that are not whole, or have a CR, are left to the others.
+ */
+
+static ncr_char_t *
+ncr_sse_skip(ncr_sse_t *sse, ncr_sse_ends_t *ends, ncr_char_t *p)
+{
+    size_t       n;
+    ncr_char_t  *lf, *last;
+
+    n = sse->nskip;
+    last = ends->last;
+
+    while ((size_t) (last - p) > n + 1 && memcmp(p, sse->skip, n) == 0) {
+
+        lf = memchr(p + n, NCR_SSE_LF, (size_t) (last - p) - n - 1);
+
+        if (lf == NULL || lf[1] != NCR_SSE_LF) {
+            break;
+        }
+
+        if (ends->cr == NULL || ends->cr < p) {
+            ends->cr = memchr(p, NCR_SSE_CR, (size_t) (last - p));
+
+            if (ends->cr == NULL) {
+                ends->cr = last;
+            }
+        }
+
+        if (ends->cr < lf) {
+            break;
+        }
+
+        sse->events++;
+        sse->cr = 0;
+
+        p = lf + 2;
+    }
+
+    return p;
+}
+
+
 static ncr_char_t *
 ncr_sse_bom(ncr_sse_t *sse, ncr_char_t *p)
 {
@@ -212,6 +274,7 @@ ncr_sse_line(ncr_sse_t *sse, ncr_char_t *p, ncr_char_t *last)
     sse->matched = 0;
 
     if (*p == ':') {
+        sse->comment = 1;
         sse->state = NCR_SSE_ST_SKIP;
         return p;
     }
@@ -343,7 +406,7 @@ ncr_sse_value(ncr_sse_t *sse)
 
     if (sse->wanted) {
         ncr_sse_keep(sse);
-        ncr_sse_append(sse, "\n", 1);
+        ncr_sse_append(sse, (ncr_char_t *) "\n", 1);
     }
 }
 
@@ -364,7 +427,7 @@ static void
 ncr_sse_data(ncr_sse_t *sse, ncr_char_t *p, size_t len, ncr_uint_t end)
 {
     size_t     n;
-    ncr_str_t  name, head;
+    ncr_str_t  head;
 
     if (!sse->asked) {
 
@@ -387,11 +450,8 @@ ncr_sse_data(ncr_sse_t *sse, ncr_char_t *p, size_t len, ncr_uint_t end)
             head.len = sse->nhead;
         }
 
-        name.data = sse->name;
-        name.len = sse->nname;
-
         sse->asked = 1;
-        sse->wanted = (sse->want == NULL || sse->want(sse, &name, &head));
+        sse->wanted = (ncr_sse_want(sse, &head) == NCR_SSE_YES);
 
         if (sse->wanted && sse->nhead) {
             ncr_sse_append(sse, sse->head, sse->nhead);
@@ -412,10 +472,57 @@ ncr_sse_data(ncr_sse_t *sse, ncr_char_t *p, size_t len, ncr_uint_t end)
 }
 
 
+static ncr_uint_t
+ncr_sse_want(ncr_sse_t *sse, ncr_str_t *head)
+{
+    size_t       n;
+    ncr_str_t    name;
+    ncr_uint_t   answer;
+    ncr_char_t  *p;
+
+    if (sse->want == NULL) {
+        return NCR_SSE_YES;
+    }
+
+    n = sse->nname;
+
+    if (sse->nskip == NCR_SSE_EVENT_LEN + n + NCR_SSE_DATA_LEN
+        && memcmp(sse->skip + NCR_SSE_EVENT_LEN, sse->name, n) == 0)
+    {
+        return NCR_SSE_NEVER;
+    }
+
+    name.data = sse->name;
+    name.len = n;
+
+    answer = sse->want(sse, &name, head);
+
+    /* a name that is as long as this may have been cut */
+
+    if (answer == NCR_SSE_NEVER && n > 0 && n < NCR_SSE_NAME) {
+        p = sse->skip;
+
+        memcpy(p, NCR_SSE_EVENT, NCR_SSE_EVENT_LEN);
+        memcpy(p + NCR_SSE_EVENT_LEN, sse->name, n);
+        memcpy(p + NCR_SSE_EVENT_LEN + n, NCR_SSE_DATA, NCR_SSE_DATA_LEN);
+
+        sse->nskip = NCR_SSE_EVENT_LEN + n + NCR_SSE_DATA_LEN;
+    }
+
+    return answer;
+}
+
+
 static void
-ncr_sse_append(ncr_sse_t *sse, const void *p, size_t len)
+ncr_sse_append(ncr_sse_t *sse, ncr_char_t *p, size_t len)
 {
     size_t  room;
+
+    if (sse->part != NULL) {
+        sse->len += len;
+        sse->part(sse, p, len);
+        return;
+    }
 
     room = sse->size - sse->len;
 
@@ -462,7 +569,7 @@ ncr_sse_blank(ncr_sse_t *sse)
 
         } else {
             payload.data = sse->buf;
-            payload.len = sse->len;
+            payload.len = sse->part ? 0 : sse->len;
         }
 
         rc = sse->event(sse, &name, &payload);

@@ -25,6 +25,13 @@
 #define NCR_SSE_HEAD   48               /* what want() is shown of the data */
 
 
+/* the answers of want() */
+
+#define NCR_SSE_NO     0
+#define NCR_SSE_YES    1
+#define NCR_SSE_NEVER  2                /* nor any other event of this name */
+
+
 typedef struct ncr_sse_s  ncr_sse_t;
 
 
@@ -38,6 +45,8 @@ struct ncr_sse_s {
      * Asked once per event, when the first NCR_SSE_HEAD bytes of its data
      * are there, or its first data line has ended: shall it be collected?
      * name is empty when the event has no "event" line before its data.
+     * The last name that NCR_SSE_NEVER was said of is not asked for again,
+     * and its events are passed over as a whole where they lie in a chunk.
      */
     ncr_uint_t   (*want)(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head);
 
@@ -49,14 +58,19 @@ struct ncr_sse_s {
     ncr_int_t    (*event)(ncr_sse_t *sse, ncr_str_t *name,
                           ncr_str_t *payload);
 
-    /* room for the data of a wanted event that spans chunks or lines */
+    /*
+     * Room for the data of a wanted event that spans chunks or lines; or who
+     * takes it bit by bit, in which case the payload of event() is empty.
+     */
     ncr_char_t    *buf;
     size_t         size;
+    void         (*part)(ncr_sse_t *sse, ncr_char_t *p, size_t len);
 
     /* public, read only */
 
     uint64_t       events;              /* events with data, wanted or not */
     unsigned       cut:1;
+    unsigned       comment:1;           /* there was one */
 
     /* private */
 
@@ -73,8 +87,10 @@ struct ncr_sse_s {
     size_t         len;                 /* of buf */
     size_t         nname;
     size_t         nhead;
+    size_t         nskip;
     ncr_char_t     name[NCR_SSE_NAME];
     ncr_char_t     head[NCR_SSE_HEAD];
+    ncr_char_t     skip[NCR_SSE_NAME + 16];     /* "event: NAME\ndata:" */
 };
 
 

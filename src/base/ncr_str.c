@@ -23,6 +23,8 @@ typedef struct {
 
 
 static ncr_char_t ncr_str_lower(ncr_char_t c);
+static ncr_int_t ncr_str_utc(ncr_str_t *s, ncr_msec_t *value);
+static inline uint32_t ncr_str_two(ncr_char_t *p, ncr_uint_t *bad);
 static ncr_int_t ncr_str_rfc3339_time(ncr_str_t *s, ncr_msec_t *value);
 static ncr_int_t ncr_str_zone(ncr_char_t *p, size_t len, int32_t *minutes);
 static ncr_int_t ncr_str_http_time(ncr_str_t *s, ncr_msec_t *value);
@@ -75,7 +77,15 @@ ncr_str_contains(ncr_str_t *s, const char *text)
 
     len = strlen(text);
 
+    if (len == 0) {
+        return 1;
+    }
+
     for (i = 0; i + len <= s->len; i++) {
+
+        if ((s->data[i] | 0x20) != (text[0] | 0x20)) {
+            continue;
+        }
 
         for (n = 0; n < len; n++) {
             if (ncr_str_lower(s->data[i + n]) != (ncr_char_t) text[n]) {
@@ -160,7 +170,7 @@ ncr_str_int(ncr_str_t *s, int64_t *value)
 
         digit = s->data[i] - '0';
 
-        if (v > (INT64_MAX - digit) / 10) {
+        if (i > 17 && v > (INT64_MAX - digit) / 10) {
             return NCR_BAD;
         }
 
@@ -228,6 +238,10 @@ ncr_str_time(ncr_str_t *s, ncr_msec_t *value)
 {
     int64_t  seconds;
 
+    if (ncr_str_utc(s, value) == NCR_OK) {
+        return NCR_OK;
+    }
+
     if (ncr_str_int(s, &seconds) == NCR_OK) {
 
         if (seconds > NCR_STR_MAX_SECONDS) {
@@ -244,6 +258,59 @@ ncr_str_time(ncr_str_t *s, ncr_msec_t *value)
     }
 
     return ncr_str_http_time(s, value);
+}
+
+
+/* the form of nearly all of them, "2026-11-21T15:00:00Z" */
+
+static ncr_int_t
+ncr_str_utc(ncr_str_t *s, ncr_msec_t *value)
+{
+    int64_t           seconds;
+    ncr_uint_t        bad;
+    ncr_char_t       *p;
+    ncr_str_civil_t   t;
+
+    p = s->data;
+
+    if (s->len != 20 || p[4] != '-' || p[7] != '-' || p[10] != 'T'
+        || p[13] != ':' || p[16] != ':' || p[19] != 'Z')
+    {
+        return NCR_DECLINED;
+    }
+
+    bad = 0;
+
+    t.year = ncr_str_two(p, &bad) * 100 + ncr_str_two(p + 2, &bad);
+    t.month = ncr_str_two(p + 5, &bad);
+    t.day = ncr_str_two(p + 8, &bad);
+    t.hour = ncr_str_two(p + 11, &bad);
+    t.minute = ncr_str_two(p + 14, &bad);
+    t.second = ncr_str_two(p + 17, &bad);
+
+    if (bad || ncr_str_seconds(&t, &seconds) != NCR_OK) {
+        return NCR_BAD;
+    }
+
+    *value = seconds * 1000;
+
+    return NCR_OK;
+}
+
+
+/* two digits; *bad is set if they are none */
+
+static inline uint32_t
+ncr_str_two(ncr_char_t *p, ncr_uint_t *bad)
+{
+    uint32_t  tens, ones;
+
+    tens = (uint32_t) p[0] - '0';
+    ones = (uint32_t) p[1] - '0';
+
+    *bad |= (tens > 9) | (ones > 9);
+
+    return tens * 10 + ones;
 }
 
 

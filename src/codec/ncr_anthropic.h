@@ -75,7 +75,6 @@ typedef struct {
     uint64_t        base;               /* the offset of chunk */
     uint64_t        hash_from;
     uint64_t        nhashed;            /* of this part */
-    uint64_t        keys[NCR_ANTHROPIC_KEYS];
     ncr_uint_t      nkeys;
     ncr_uint_t      top;                /* which top-level key is open */
     ncr_uint_t      inner;
@@ -92,13 +91,18 @@ typedef struct {
     unsigned        has_message:1;
     unsigned        first_done:1;
     unsigned        require_model:1;
+    size_t          nname;
+
+    /* what needs no value before it has one */
+
+    uint64_t        keys[NCR_ANTHROPIC_KEYS];   /* hashes of the names */
     ncr_char_t      cached_digest[NCR_SHA256_LEN];
     ncr_char_t      system_digest[NCR_SHA256_LEN];
     ncr_char_t      message_digest[NCR_SHA256_LEN];
-    size_t          nname;
     ncr_char_t      name[64];           /* of the top-level key, cut */
     ncr_char_t      model_buf[NCR_MODEL_LEN];
     ncr_char_t      session_buf[NCR_ANTHROPIC_SESSION];
+    ncr_char_t      keep[NCR_JSON_TEXT];
 } ncr_anthropic_request_t;
 
 
@@ -122,7 +126,7 @@ ncr_str_t ncr_anthropic_request_error(ncr_anthropic_request_t *req,
 
 /* an answer: stream or JSON, fed as it passes; E.4 */
 
-#define NCR_ANTHROPIC_EVENT    2048    /* of one cut by a read */
+#define NCR_ANTHROPIC_TEXT     512      /* the longest text looked at */
 
 typedef enum {
     NCR_ANTHROPIC_NOTHING = 0,          /* no real event yet */
@@ -166,6 +170,12 @@ typedef struct {
 
 
 typedef struct {
+    ncr_json_t            json;
+    ncr_anthropic_seen_t  seen;
+} ncr_anthropic_reader_t;
+
+
+typedef struct {
     ncr_anthropic_state_e  state;
     ncr_usage_t   usage;
     unsigned      has_usage:1;
@@ -181,14 +191,17 @@ typedef struct {
 
     /* private */
 
-    ncr_sse_t     sse;
-    ncr_json_t    json;
-    ncr_anthropic_seen_t  seen;         /* of the event or body being read */
-    ncr_anthropic_count_t message;      /* of the message being read */
-    ncr_usage_t   iterations;           /* of that message, if it has them */
     unsigned      iterated:1;
+    unsigned      reading:1;            /* with the reader below */
+    ncr_anthropic_count_t  message;     /* of the message being read */
+    ncr_usage_t   iterations;           /* of that message, if it has them */
     ncr_usage_t   done;                 /* of earlier messages of the body */
-    ncr_char_t    buf[NCR_ANTHROPIC_EVENT];
+    ncr_sse_t     sse;
+
+    /* of a body, or of an event that comes in pieces */
+
+    ncr_anthropic_reader_t reader;
+    ncr_char_t    keep[NCR_ANTHROPIC_TEXT];
 } ncr_anthropic_answer_t;
 
 

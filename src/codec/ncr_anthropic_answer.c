@@ -79,42 +79,51 @@ typedef enum {
 } ncr_anthropic_iteration_e;
 
 
+/* the tables of names are in the order of their lengths */
+
 typedef struct {
-    const char  *name;
+    ncr_str_t    name;
     ncr_uint_t   value;
 } ncr_anthropic_name_t;
 
 
-static void ncr_anthropic_comment(ncr_anthropic_answer_t *a, ncr_char_t *p,
-    size_t len);
 static ncr_uint_t ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name,
     ncr_str_t *head);
+static void ncr_anthropic_stream_part(ncr_sse_t *sse, ncr_char_t *p,
+    size_t len);
 static ncr_int_t ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
     ncr_str_t *payload);
 static ncr_uint_t ncr_anthropic_head_type(ncr_str_t *head);
 static ncr_char_t *ncr_anthropic_space(ncr_char_t *p, ncr_char_t *last);
 static ncr_uint_t ncr_anthropic_lookup(ncr_anthropic_name_t *names,
     ncr_str_t *s, ncr_uint_t none);
+static ncr_uint_t ncr_anthropic_word(ncr_str_t *s);
 static void ncr_anthropic_started(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_read(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_read(ncr_anthropic_answer_t *a,
+    ncr_anthropic_reader_t *reader);
 static ncr_int_t ncr_anthropic_body_token(ncr_json_t *json,
     ncr_json_token_e token);
 static ncr_int_t ncr_anthropic_token(ncr_json_t *json,
     ncr_json_token_e token);
-static void ncr_anthropic_string(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_usage_string(ncr_anthropic_answer_t *a,
+static void ncr_anthropic_string(ncr_anthropic_reader_t *reader);
+static void ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader,
     ncr_uint_t *path, ncr_uint_t depth);
-static void ncr_anthropic_number(ncr_anthropic_answer_t *a);
-static ncr_uint_t ncr_anthropic_usage_path(ncr_anthropic_answer_t *a,
+static void ncr_anthropic_number(ncr_anthropic_reader_t *reader);
+static ncr_uint_t ncr_anthropic_usage_path(ncr_anthropic_reader_t *reader,
     ncr_uint_t **path);
 static ncr_uint_t ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth);
-static void ncr_anthropic_iteration(ncr_anthropic_answer_t *a,
+static void ncr_anthropic_iteration(ncr_anthropic_reader_t *reader,
     ncr_json_token_e token);
-static void ncr_anthropic_apply(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_apply_start(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_apply_error(ncr_anthropic_answer_t *a);
+static void ncr_anthropic_apply(ncr_anthropic_answer_t *a,
+    ncr_anthropic_seen_t *seen);
+static void ncr_anthropic_apply_start(ncr_anthropic_answer_t *a,
+    ncr_anthropic_seen_t *seen);
+static void ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a,
+    ncr_anthropic_seen_t *seen);
+static void ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a,
+    ncr_anthropic_seen_t *seen);
+static void ncr_anthropic_apply_error(ncr_anthropic_answer_t *a,
+    ncr_anthropic_seen_t *seen);
 static void ncr_anthropic_total(ncr_anthropic_answer_t *a);
 static void ncr_anthropic_message_usage(ncr_anthropic_answer_t *a,
     ncr_usage_t *u);
@@ -123,81 +132,74 @@ static void ncr_anthropic_sum(ncr_usage_t *u, const ncr_usage_t *more);
 
 
 static ncr_anthropic_name_t  ncr_anthropic_events[] = {
-    { "content_block_delta", NCR_ANTHROPIC_EV_BLOCK_DELTA },
-    { "content_block_start", NCR_ANTHROPIC_EV_BLOCK_START },
-    { "content_block_stop", NCR_ANTHROPIC_EV_BLOCK_STOP },
-    { "message_start", NCR_ANTHROPIC_EV_MESSAGE_START },
-    { "message_delta", NCR_ANTHROPIC_EV_MESSAGE_DELTA },
-    { "message_stop", NCR_ANTHROPIC_EV_MESSAGE_STOP },
-    { "ping", NCR_ANTHROPIC_EV_PING },
-    { "error", NCR_ANTHROPIC_EV_ERROR },
-    { NULL, 0 }
+    { ncr_string("ping"), NCR_ANTHROPIC_EV_PING },
+    { ncr_string("error"), NCR_ANTHROPIC_EV_ERROR },
+    { ncr_string("message_stop"), NCR_ANTHROPIC_EV_MESSAGE_STOP },
+    { ncr_string("message_start"), NCR_ANTHROPIC_EV_MESSAGE_START },
+    { ncr_string("message_delta"), NCR_ANTHROPIC_EV_MESSAGE_DELTA },
+    { ncr_string("content_block_stop"), NCR_ANTHROPIC_EV_BLOCK_STOP },
+    { ncr_string("content_block_delta"), NCR_ANTHROPIC_EV_BLOCK_DELTA },
+    { ncr_string("content_block_start"), NCR_ANTHROPIC_EV_BLOCK_START },
+    { { (size_t) -1, NULL }, 0 }
 };
 
 
 static ncr_anthropic_name_t  ncr_anthropic_words[] = {
-    { "input_tokens", NCR_ANTHROPIC_INPUT },
-    { "output_tokens", NCR_ANTHROPIC_OUTPUT },
-    { "cache_read_input_tokens", NCR_ANTHROPIC_CACHE_READ },
-    { "cache_creation_input_tokens", NCR_ANTHROPIC_CACHE_WRITE },
-    { "ephemeral_5m_input_tokens", NCR_ANTHROPIC_CACHE_WRITE_5M },
-    { "ephemeral_1h_input_tokens", NCR_ANTHROPIC_CACHE_WRITE_1H },
-    { "thinking_tokens", NCR_ANTHROPIC_THINKING },
-    { "web_search_requests", NCR_ANTHROPIC_WEB_SEARCHES },
-    { "web_fetch_requests", NCR_ANTHROPIC_WEB_FETCHES },
-    { "type", NCR_ANTHROPIC_K_TYPE },
-    { "message", NCR_ANTHROPIC_K_MESSAGE },
-    { "model", NCR_ANTHROPIC_K_MODEL },
-    { "id", NCR_ANTHROPIC_K_ID },
-    { "delta", NCR_ANTHROPIC_K_DELTA },
-    { "stop_reason", NCR_ANTHROPIC_K_STOP_REASON },
-    { "usage", NCR_ANTHROPIC_K_USAGE },
-    { "cache_creation", NCR_ANTHROPIC_K_CACHE_CREATION },
-    { "output_tokens_details", NCR_ANTHROPIC_K_OUTPUT_DETAILS },
-    { "server_tool_use", NCR_ANTHROPIC_K_SERVER_TOOL_USE },
-    { "iterations", NCR_ANTHROPIC_K_ITERATIONS },
-    { "service_tier", NCR_ANTHROPIC_K_SERVICE_TIER },
-    { "speed", NCR_ANTHROPIC_K_SPEED },
-    { "error", NCR_ANTHROPIC_K_ERROR },
-    { "content_block", NCR_ANTHROPIC_K_CONTENT_BLOCK },
-    { "to", NCR_ANTHROPIC_K_TO },
-    { NULL, 0 }
+    { ncr_string("id"), NCR_ANTHROPIC_K_ID },
+    { ncr_string("to"), NCR_ANTHROPIC_K_TO },
+    { ncr_string("type"), NCR_ANTHROPIC_K_TYPE },
+    { ncr_string("model"), NCR_ANTHROPIC_K_MODEL },
+    { ncr_string("delta"), NCR_ANTHROPIC_K_DELTA },
+    { ncr_string("usage"), NCR_ANTHROPIC_K_USAGE },
+    { ncr_string("speed"), NCR_ANTHROPIC_K_SPEED },
+    { ncr_string("error"), NCR_ANTHROPIC_K_ERROR },
+    { ncr_string("message"), NCR_ANTHROPIC_K_MESSAGE },
+    { ncr_string("iterations"), NCR_ANTHROPIC_K_ITERATIONS },
+    { ncr_string("stop_reason"), NCR_ANTHROPIC_K_STOP_REASON },
+    { ncr_string("input_tokens"), NCR_ANTHROPIC_INPUT },
+    { ncr_string("service_tier"), NCR_ANTHROPIC_K_SERVICE_TIER },
+    { ncr_string("output_tokens"), NCR_ANTHROPIC_OUTPUT },
+    { ncr_string("content_block"), NCR_ANTHROPIC_K_CONTENT_BLOCK },
+    { ncr_string("cache_creation"), NCR_ANTHROPIC_K_CACHE_CREATION },
+    { ncr_string("thinking_tokens"), NCR_ANTHROPIC_THINKING },
+    { ncr_string("server_tool_use"), NCR_ANTHROPIC_K_SERVER_TOOL_USE },
+    { ncr_string("web_fetch_requests"), NCR_ANTHROPIC_WEB_FETCHES },
+    { ncr_string("web_search_requests"), NCR_ANTHROPIC_WEB_SEARCHES },
+    { ncr_string("output_tokens_details"), NCR_ANTHROPIC_K_OUTPUT_DETAILS },
+    { ncr_string("cache_read_input_tokens"), NCR_ANTHROPIC_CACHE_READ },
+    { ncr_string("ephemeral_5m_input_tokens"), NCR_ANTHROPIC_CACHE_WRITE_5M },
+    { ncr_string("ephemeral_1h_input_tokens"), NCR_ANTHROPIC_CACHE_WRITE_1H },
+    { ncr_string("cache_creation_input_tokens"), NCR_ANTHROPIC_CACHE_WRITE },
+    { { (size_t) -1, NULL }, 0 }
+};
+
+
+/* how many words are shorter than this */
+
+static const ncr_char_t  ncr_anthropic_shorter[] = {
+    0, 0, 0, 2, 2, 3, 8, 8, 9, 9, 9, 10, 11, 13, 15, 16, 18, 18, 18, 19, 20,
+    20, 21, 21, 22, 22, 24, 24
 };
 
 
 static ncr_anthropic_name_t  ncr_anthropic_iterations[] = {
-    { "message", NCR_ANTHROPIC_IT_MESSAGE },
-    { "fallback_message", NCR_ANTHROPIC_IT_FALLBACK },
-    { NULL, 0 }
+    { ncr_string("message"), NCR_ANTHROPIC_IT_MESSAGE },
+    { ncr_string("fallback_message"), NCR_ANTHROPIC_IT_FALLBACK },
+    { { (size_t) -1, NULL }, 0 }
 };
 
 
 void
 ncr_anthropic_answer_init(ncr_anthropic_answer_t *a)
 {
-    /* all but the parts of buf and json that need no value */
-
     memset(a, 0, offsetof(ncr_anthropic_answer_t, sse));
 
     ncr_sse_init(&a->sse);
 
     a->sse.data = a;
     a->sse.want = ncr_anthropic_stream_want;
+    a->sse.part = ncr_anthropic_stream_part;
     a->sse.event = ncr_anthropic_stream_event;
-    a->sse.buf = a->buf;
-    a->sse.size = sizeof(a->buf);
-
-    memset(&a->message, 0, sizeof(a->message));
-    memset(&a->iterations, 0, sizeof(a->iterations));
-    memset(&a->done, 0, sizeof(a->done));
-
-    a->iterated = 0;
-
-    /* for a body; a stream begins anew with each event */
-
-    ncr_anthropic_read(a);
-
-    a->json.token = ncr_anthropic_body_token;
 }
 
 
@@ -205,45 +207,11 @@ void
 ncr_anthropic_stream_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
     size_t len)
 {
-    if (a->state == NCR_ANTHROPIC_NOTHING && !a->pinged) {
-        ncr_anthropic_comment(a, p, len);
-    }
-
     (void) ncr_sse_feed(&a->sse, p, len);
-}
 
+    /* a comment is no event, but a sign of life */
 
-/* a comment before anything else, which is no event: a sign of life only */
-
-static void
-ncr_anthropic_comment(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
-{
-    ncr_char_t  *q, *last;
-
-    if (len == 0) {
-        return;
-    }
-
-    last = p + len;
-
-    if (*p == ':' && ncr_sse_boundary(&a->sse)) {
-        a->pinged = 1;
-        return;
-    }
-
-    for (q = p + 1; q < last; q++) {
-
-        q = memchr(q, ':', (size_t) (last - q));
-
-        if (q == NULL) {
-            return;
-        }
-
-        if (q[-1] == '\n' || q[-1] == '\r') {
-            a->pinged = 1;
-            return;
-        }
-    }
+    a->pinged |= a->sse.comment;
 }
 
 
@@ -269,7 +237,7 @@ ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
 
     if (ncr_str_eq(name, "content_block_delta")) {
         ncr_anthropic_started(a);
-        return 0;
+        return NCR_SSE_NEVER;
     }
 
     type = ncr_anthropic_head_type(head);
@@ -316,43 +284,56 @@ ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
 }
 
 
-static ncr_int_t
-ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
-    ncr_str_t *payload)
+/* of an event that is not whole in what was fed at once */
+
+static void
+ncr_anthropic_stream_part(ncr_sse_t *sse, ncr_char_t *p, size_t len)
 {
-    ncr_str_t                s;
     ncr_anthropic_answer_t  *a;
 
     a = sse->data;
 
-    /* of the starts of blocks only a fallback tells the relay anything */
-
-    if (ncr_str_eq(name, "content_block_start")) {
-        s.data = payload->data;
-        s.len = ncr_min(payload->len, 128);
-
-        if (!ncr_str_contains(&s, "fallback")) {
-            return NCR_OK;
-        }
+    if (!a->reading) {
+        a->reading = 1;
+        ncr_anthropic_read(a, &a->reader);
     }
 
-    /* not more of a whole event than of one that came in pieces */
+    (void) ncr_json_feed(&a->reader.json, p, len);
+}
 
-    ncr_anthropic_read(a);
 
-    (void) ncr_json_feed(&a->json, payload->data,
-                         ncr_min(payload->len, NCR_ANTHROPIC_EVENT));
+static ncr_int_t
+ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
+    ncr_str_t *payload)
+{
+    ncr_anthropic_seen_t    *seen;
+    ncr_anthropic_answer_t  *a;
+    ncr_anthropic_reader_t   reader;
 
-    if (a->seen.type == NCR_ANTHROPIC_EV_UNTOLD) {
-        a->seen.type = ncr_anthropic_lookup(ncr_anthropic_events, name,
-                                            NCR_ANTHROPIC_EV_UNTOLD);
+    a = sse->data;
+
+    if (a->reading) {
+        a->reading = 0;
+        seen = &a->reader.seen;
+
+    } else {
+        seen = &reader.seen;
+
+        ncr_anthropic_read(a, &reader);
+
+        (void) ncr_json_feed(&reader.json, payload->data, payload->len);
     }
 
-    if (a->seen.type == NCR_ANTHROPIC_EV_UNTOLD && a->seen.is_error) {
-        a->seen.type = NCR_ANTHROPIC_EV_ERROR;
+    if (seen->type == NCR_ANTHROPIC_EV_UNTOLD) {
+        seen->type = ncr_anthropic_lookup(ncr_anthropic_events, name,
+                                          NCR_ANTHROPIC_EV_UNTOLD);
     }
 
-    ncr_anthropic_apply(a);
+    if (seen->type == NCR_ANTHROPIC_EV_UNTOLD && seen->is_error) {
+        seen->type = NCR_ANTHROPIC_EV_ERROR;
+    }
+
+    ncr_anthropic_apply(a, seen);
 
     return NCR_OK;
 }
@@ -427,13 +408,33 @@ static ncr_uint_t
 ncr_anthropic_lookup(ncr_anthropic_name_t *names, ncr_str_t *s,
     ncr_uint_t none)
 {
-    for ( /* void */ ; names->name; names++) {
-        if (ncr_str_eq(s, names->name)) {
+    while (names->name.len < s->len) {
+        names++;
+    }
+
+    for ( /* void */ ; names->name.len == s->len; names++) {
+
+        if (*names->name.data == *s->data
+            && memcmp(names->name.data, s->data, s->len) == 0)
+        {
             return names->value;
         }
     }
 
     return none;
+}
+
+
+static ncr_uint_t
+ncr_anthropic_word(ncr_str_t *s)
+{
+    if (s->len >= sizeof(ncr_anthropic_shorter)) {
+        return NCR_ANTHROPIC_K_NONE;
+    }
+
+    return ncr_anthropic_lookup(ncr_anthropic_words
+                                + ncr_anthropic_shorter[s->len],
+                                s, NCR_ANTHROPIC_K_NONE);
 }
 
 
@@ -449,24 +450,28 @@ ncr_anthropic_started(ncr_anthropic_answer_t *a)
 /* a JSON text is about to be read */
 
 static void
-ncr_anthropic_read(ncr_anthropic_answer_t *a)
+ncr_anthropic_read(ncr_anthropic_answer_t *a, ncr_anthropic_reader_t *reader)
 {
-    memset(&a->seen, 0, sizeof(a->seen));
+    memset(&reader->seen, 0, sizeof(reader->seen));
 
-    a->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
+    reader->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
 
-    ncr_json_init(&a->json);
+    ncr_json_init(&reader->json);
 
-    a->json.data = a;
-    a->json.token = ncr_anthropic_token;
-    a->json.report = 1;
+    reader->json.data = reader;
+    reader->json.token = ncr_anthropic_token;
+    reader->json.report = 1;
+    reader->json.keep = a->keep;
+    reader->json.size = sizeof(a->keep);
 }
 
 
 void
 ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 {
-    ncr_int_t  rc;
+    ncr_int_t               rc;
+    ncr_json_t             *json;
+    ncr_anthropic_seen_t   *seen;
 
     if (a->state == NCR_ANTHROPIC_FAILED
         || a->state == NCR_ANTHROPIC_COMPLETE)
@@ -474,30 +479,44 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
         return;
     }
 
-    rc = ncr_json_feed(&a->json, p, len);
+    json = &a->reader.json;
+    seen = &a->reader.seen;
 
-    /* all counts are overwritten: applying what is known so far is free */
+    if (!a->reading) {
+        a->reading = 1;
 
-    if (a->seen.stop_reason[0]) {
-        memcpy(a->stop_reason, a->seen.stop_reason, sizeof(a->stop_reason));
+        ncr_anthropic_read(a, &a->reader);
+
+        json->token = ncr_anthropic_body_token;
     }
 
-    if (a->seen.model[0]) {
-        memcpy(a->model, a->seen.model, sizeof(a->model));
+    rc = ncr_json_feed(json, p, len);
+
+    if (a->state == NCR_ANTHROPIC_NOTHING && (json->depth || rc == NCR_DONE)) {
+        ncr_anthropic_started(a);
     }
 
-    if (a->seen.id[0]) {
-        memcpy(a->id, a->seen.id, sizeof(a->id));
-    }
+    /* what is known so far, however often a member was told */
 
-    ncr_anthropic_apply_usage(a);
+    memcpy(a->stop_reason, seen->stop_reason, sizeof(a->stop_reason));
+    memcpy(a->model, seen->model, sizeof(a->model));
+    memcpy(a->id, seen->id, sizeof(a->id));
+
+    a->service_tier[0] = '\0';
+    a->speed[0] = '\0';
+    a->iterated = 0;
+    a->has_usage = 0;
+
+    memset(&a->usage, 0, sizeof(a->usage));
+
+    ncr_anthropic_apply_usage(a, seen);
 
     if (rc != NCR_DONE) {
         return;
     }
 
-    if (a->seen.is_error) {
-        ncr_anthropic_apply_error(a);
+    if (seen->is_error) {
+        ncr_anthropic_apply_error(a, seen);
         return;
     }
 
@@ -518,8 +537,6 @@ ncr_anthropic_body_token(ncr_json_t *json, ncr_json_token_e token)
         return rc;
     }
 
-    ncr_anthropic_started(json->data);
-
     return (token == NCR_JSON_OBJECT || token == NCR_JSON_ARRAY) ? rc
                                                                  : NCR_DONE;
 }
@@ -529,16 +546,15 @@ static ncr_int_t
 ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
 {
     ncr_uint_t               key, *path;
-    ncr_anthropic_answer_t  *a;
+    ncr_anthropic_reader_t  *reader;
 
-    a = json->data;
-    path = a->seen.path;
+    reader = json->data;
+    path = reader->seen.path;
 
     switch (token) {
 
     case NCR_JSON_KEY:
-        key = ncr_anthropic_lookup(ncr_anthropic_words, &json->text,
-                                   NCR_ANTHROPIC_K_NONE);
+        key = ncr_anthropic_word(&json->text);
         path[json->depth] = key;
 
         if (json->depth == 1) {
@@ -567,11 +583,11 @@ ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
         break;
 
     case NCR_JSON_STRING:
-        ncr_anthropic_string(a);
+        ncr_anthropic_string(reader);
         break;
 
     case NCR_JSON_NUMBER:
-        ncr_anthropic_number(a);
+        ncr_anthropic_number(reader);
         break;
 
     case NCR_JSON_OBJECT:
@@ -582,14 +598,14 @@ ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
         path[json->depth + 1] = NCR_ANTHROPIC_K_NONE;
 
         if (json->depth == 1 && path[1] == NCR_ANTHROPIC_K_ERROR) {
-            a->seen.is_error = 1;
+            reader->seen.is_error = 1;
         }
 
         /* fall through */
 
     case NCR_JSON_OBJECT_END:
     case NCR_JSON_ARRAY_END:
-        ncr_anthropic_iteration(a, token);
+        ncr_anthropic_iteration(reader, token);
         break;
 
     case NCR_JSON_TRUE:
@@ -603,15 +619,15 @@ ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
 
 
 static void
-ncr_anthropic_string(ncr_anthropic_answer_t *a)
+ncr_anthropic_string(ncr_anthropic_reader_t *reader)
 {
     ncr_str_t              s;
     ncr_char_t             buf[NCR_JSON_TEXT];
     ncr_uint_t             depth, key, *path;
     ncr_anthropic_seen_t  *seen;
 
-    seen = &a->seen;
-    depth = a->json.depth;
+    seen = &reader->seen;
+    depth = reader->json.depth;
     path = seen->path;
     key = path[depth];
 
@@ -621,7 +637,7 @@ ncr_anthropic_string(ncr_anthropic_answer_t *a)
 
     s.data = buf;
 
-    if (ncr_anthropic_text(&a->json, &s) == NCR_BAD) {
+    if (ncr_anthropic_text(&reader->json, &s) == NCR_BAD) {
         return;
     }
 
@@ -692,26 +708,26 @@ ncr_anthropic_string(ncr_anthropic_answer_t *a)
         return;
     }
 
-    depth = ncr_anthropic_usage_path(a, &path);
+    depth = ncr_anthropic_usage_path(reader, &path);
 
     if (depth) {
-        ncr_anthropic_usage_string(a, path, depth);
+        ncr_anthropic_usage_string(reader, path, depth);
     }
 }
 
 
 static void
-ncr_anthropic_usage_string(ncr_anthropic_answer_t *a, ncr_uint_t *path,
+ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader, ncr_uint_t *path,
     ncr_uint_t depth)
 {
     ncr_str_t              s;
     ncr_char_t             buf[NCR_JSON_TEXT];
     ncr_anthropic_seen_t  *seen;
 
-    seen = &a->seen;
+    seen = &reader->seen;
     s.data = buf;
 
-    if (ncr_anthropic_text(&a->json, &s) == NCR_BAD) {
+    if (ncr_anthropic_text(&reader->json, &s) == NCR_BAD) {
         return;
     }
 
@@ -731,7 +747,7 @@ ncr_anthropic_usage_string(ncr_anthropic_answer_t *a, ncr_uint_t *path,
 
 
 static void
-ncr_anthropic_number(ncr_anthropic_answer_t *a)
+ncr_anthropic_number(ncr_anthropic_reader_t *reader)
 {
     size_t                  i;
     int64_t                 n;
@@ -739,16 +755,16 @@ ncr_anthropic_number(ncr_anthropic_answer_t *a)
     ncr_uint_t              counter, depth, *path;
     ncr_anthropic_count_t  *c;
 
-    depth = ncr_anthropic_usage_path(a, &path);
+    depth = ncr_anthropic_usage_path(reader, &path);
 
     if (depth == 0) {
         return;
     }
 
-    c = &a->seen.usage;
+    c = &reader->seen.usage;
 
     if (depth >= 3 && path[1] == NCR_ANTHROPIC_K_ITERATIONS) {
-        c = &a->seen.entry;
+        c = &reader->seen.entry;
         path += 2;
         depth -= 2;
     }
@@ -761,7 +777,7 @@ ncr_anthropic_number(ncr_anthropic_answer_t *a)
 
     /* "12.0", which some languages write for 12 */
 
-    text = a->json.text;
+    text = reader->json.text;
 
     for (i = 0; i < text.len; i++) {
 
@@ -789,12 +805,12 @@ ncr_anthropic_number(ncr_anthropic_answer_t *a)
  */
 
 static ncr_uint_t
-ncr_anthropic_usage_path(ncr_anthropic_answer_t *a, ncr_uint_t **path)
+ncr_anthropic_usage_path(ncr_anthropic_reader_t *reader, ncr_uint_t **path)
 {
     ncr_uint_t  depth, up, *p;
 
-    p = a->seen.path;
-    depth = a->json.depth;
+    p = reader->seen.path;
+    depth = reader->json.depth;
 
     up = (p[1] == NCR_ANTHROPIC_K_MESSAGE) ? 2 : 1;
 
@@ -848,19 +864,20 @@ ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth)
  */
 
 static void
-ncr_anthropic_iteration(ncr_anthropic_answer_t *a, ncr_json_token_e token)
+ncr_anthropic_iteration(ncr_anthropic_reader_t *reader,
+    ncr_json_token_e token)
 {
     ncr_usage_t            u;
     ncr_uint_t             depth, *path;
     ncr_anthropic_seen_t  *seen;
 
-    depth = ncr_anthropic_usage_path(a, &path);
+    depth = ncr_anthropic_usage_path(reader, &path);
 
     if (depth == 0 || path[1] != NCR_ANTHROPIC_K_ITERATIONS) {
         return;
     }
 
-    seen = &a->seen;
+    seen = &reader->seen;
 
     if (depth == 1) {
 
@@ -916,19 +933,19 @@ ncr_anthropic_iteration(ncr_anthropic_answer_t *a, ncr_json_token_e token)
 
 
 static void
-ncr_anthropic_apply(ncr_anthropic_answer_t *a)
+ncr_anthropic_apply(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 {
-    switch ((ncr_anthropic_event_e) a->seen.type) {
+    switch ((ncr_anthropic_event_e) seen->type) {
 
     case NCR_ANTHROPIC_EV_MESSAGE_START:
-        ncr_anthropic_apply_start(a);
-        ncr_anthropic_apply_usage(a);
+        ncr_anthropic_apply_start(a, seen);
+        ncr_anthropic_apply_usage(a, seen);
         break;
 
     case NCR_ANTHROPIC_EV_MESSAGE_DELTA:
         ncr_anthropic_started(a);
-        ncr_anthropic_apply_usage(a);
-        ncr_anthropic_apply_stop(a);
+        ncr_anthropic_apply_usage(a, seen);
+        ncr_anthropic_apply_stop(a, seen);
         break;
 
     case NCR_ANTHROPIC_EV_MESSAGE_STOP:
@@ -941,14 +958,14 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a)
     case NCR_ANTHROPIC_EV_BLOCK_START:
         ncr_anthropic_started(a);
 
-        if (a->seen.is_fallback && a->seen.fallback[0]) {
-            memcpy(a->model, a->seen.fallback, sizeof(a->model));
+        if (seen->is_fallback && seen->fallback[0]) {
+            memcpy(a->model, seen->fallback, sizeof(a->model));
         }
 
         break;
 
     case NCR_ANTHROPIC_EV_ERROR:
-        ncr_anthropic_apply_error(a);
+        ncr_anthropic_apply_error(a, seen);
         break;
 
     case NCR_ANTHROPIC_EV_PING:
@@ -970,12 +987,9 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a)
 /* E.4, 6: several messages in one body add up, each counted by itself */
 
 static void
-ncr_anthropic_apply_start(ncr_anthropic_answer_t *a)
+ncr_anthropic_apply_start(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 {
-    ncr_usage_t            u;
-    ncr_anthropic_seen_t  *seen;
-
-    seen = &a->seen;
+    ncr_usage_t  u;
 
     if (a->messages && (seen->id[0] == '\0' || strcmp(a->id, seen->id) != 0)) {
 
@@ -1002,12 +1016,9 @@ ncr_anthropic_apply_start(ncr_anthropic_answer_t *a)
 
 
 static void
-ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a)
+ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 {
-    ncr_uint_t             i;
-    ncr_anthropic_seen_t  *seen;
-
-    seen = &a->seen;
+    ncr_uint_t  i;
 
     for (i = 0; i < NCR_ANTHROPIC_COUNTS; i++) {
         if (seen->usage.told & (ncr_uint_t) 1 << i) {
@@ -1040,13 +1051,13 @@ ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a)
 /* a later delta without a reason does not take it back (E.1) */
 
 static void
-ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a)
+ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 {
-    if (a->seen.stop_reason[0] == '\0') {
+    if (seen->stop_reason[0] == '\0') {
         return;
     }
 
-    memcpy(a->stop_reason, a->seen.stop_reason, sizeof(a->stop_reason));
+    memcpy(a->stop_reason, seen->stop_reason, sizeof(a->stop_reason));
 
     if (a->state != NCR_ANTHROPIC_FAILED) {
         a->state = NCR_ANTHROPIC_COMPLETE;
@@ -1055,12 +1066,12 @@ ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a)
 
 
 static void
-ncr_anthropic_apply_error(ncr_anthropic_answer_t *a)
+ncr_anthropic_apply_error(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 {
     a->state = NCR_ANTHROPIC_FAILED;
 
-    memcpy(a->error_type, a->seen.error_type, sizeof(a->error_type));
-    memcpy(a->error_message, a->seen.error_message, sizeof(a->error_message));
+    memcpy(a->error_type, seen->error_type, sizeof(a->error_type));
+    memcpy(a->error_message, seen->error_message, sizeof(a->error_message));
 }
 
 

@@ -98,20 +98,16 @@ void
 ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
     ncr_sha256_t *cached, ncr_uint_t require_model)
 {
-    memset(req, 0, offsetof(ncr_anthropic_request_t, json));
+    memset(req, 0, offsetof(ncr_anthropic_request_t, keys));
 
     ncr_json_init(&req->json);
-
-    memset((ncr_char_t *) req
-           + offsetof(ncr_anthropic_request_t, json) + sizeof(ncr_json_t),
-           0,
-           sizeof(ncr_anthropic_request_t)
-           - offsetof(ncr_anthropic_request_t, json) - sizeof(ncr_json_t));
 
     req->json.data = req;
     req->json.token = ncr_anthropic_request_token;
     req->json.report = 1;
     req->json.max_depth = NCR_ANTHROPIC_DEPTH;
+    req->json.keep = req->keep;
+    req->json.size = sizeof(req->keep);
 
     req->max_tokens = -1;
     req->plain = plain;
@@ -322,25 +318,28 @@ ncr_anthropic_request_top(ncr_str_t *name)
     ncr_uint_t  i;
 
     static const struct {
-        const char           *name;
+        ncr_str_t             name;
         ncr_anthropic_key_e   key;
     } keys[] = {
-        { "model", NCR_ANTHROPIC_MODEL },
-        { "stream", NCR_ANTHROPIC_STREAM },
-        { "max_tokens", NCR_ANTHROPIC_MAX_TOKENS },
-        { "metadata", NCR_ANTHROPIC_METADATA },
-        { "system", NCR_ANTHROPIC_SYSTEM },
-        { "messages", NCR_ANTHROPIC_MESSAGES },
-        { "thread", NCR_ANTHROPIC_THREAD },
-        { "session_id", NCR_ANTHROPIC_SESSION_ID },
-        { "sessionId", NCR_ANTHROPIC_SESSIONID },
-        { "prompt_cache_key", NCR_ANTHROPIC_PROMPT_CACHE_KEY },
-        { "conversation", NCR_ANTHROPIC_CONVERSATION },
-        { "conversation_id", NCR_ANTHROPIC_CONVERSATION_ID }
+        { ncr_string("model"), NCR_ANTHROPIC_MODEL },
+        { ncr_string("stream"), NCR_ANTHROPIC_STREAM },
+        { ncr_string("max_tokens"), NCR_ANTHROPIC_MAX_TOKENS },
+        { ncr_string("metadata"), NCR_ANTHROPIC_METADATA },
+        { ncr_string("system"), NCR_ANTHROPIC_SYSTEM },
+        { ncr_string("messages"), NCR_ANTHROPIC_MESSAGES },
+        { ncr_string("thread"), NCR_ANTHROPIC_THREAD },
+        { ncr_string("session_id"), NCR_ANTHROPIC_SESSION_ID },
+        { ncr_string("sessionId"), NCR_ANTHROPIC_SESSIONID },
+        { ncr_string("prompt_cache_key"), NCR_ANTHROPIC_PROMPT_CACHE_KEY },
+        { ncr_string("conversation"), NCR_ANTHROPIC_CONVERSATION },
+        { ncr_string("conversation_id"), NCR_ANTHROPIC_CONVERSATION_ID }
     };
 
     for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (ncr_str_eq(name, keys[i].name)) {
+
+        if (name->len == keys[i].name.len
+            && memcmp(name->data, keys[i].name.data, name->len) == 0)
+        {
             return keys[i].key;
         }
     }
@@ -502,13 +501,9 @@ ncr_anthropic_request_number(ncr_anthropic_request_t *req)
         return ncr_anthropic_request_bad(req, "number of % is out of range");
     }
 
-    if (req->top == NCR_ANTHROPIC_MAX_TOKENS) {
+    /* what is no integer is the upstream's to refuse */
 
-        if (rc != NCR_OK) {
-            return ncr_anthropic_request_bad(req,
-                                             "max_tokens must be an integer");
-        }
-
+    if (req->top == NCR_ANTHROPIC_MAX_TOKENS && rc == NCR_OK) {
         req->max_tokens = n;
     }
 

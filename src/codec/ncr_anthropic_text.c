@@ -13,6 +13,7 @@ static size_t ncr_anthropic_text_cut(ncr_char_t *p, size_t len);
 ncr_int_t
 ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst)
 {
+    size_t      max;
     ncr_int_t   rc;
     ncr_str_t   text;
     ncr_uint_t  cut;
@@ -22,18 +23,15 @@ ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst)
 
     /* a text that lies within one chunk is never cut by the scanner */
 
-    if (text.len > NCR_JSON_TEXT) {
-        text.len = ncr_anthropic_text_cut(text.data, NCR_JSON_TEXT);
+    max = json->size ? json->size : NCR_JSON_TEXT;
+
+    if (text.len > max) {
+        text.len = ncr_anthropic_text_cut(text.data, max);
         cut = 1;
     }
 
     if (!json->escaped) {
-
-        if (text.len) {
-            memcpy(dst->data, text.data, text.len);
-        }
-
-        dst->len = text.len;
+        *dst = text;
         rc = NCR_OK;
 
     } else {

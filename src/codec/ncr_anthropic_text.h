@@ -15,10 +15,11 @@
 
 
 /*
- * The token's text without its escapes into dst, which has room for
- * NCR_JSON_TEXT bytes: the same however the input was cut into chunks.
- * NCR_DECLINED: longer than that, dst is its beginning; NCR_BAD: an escape
- * that is none.
+ * The token's text without its escapes: where it lies if it has none, else
+ * in dst->data, which is to have room for NCR_JSON_TEXT bytes.  It is the
+ * same however the input was cut into chunks.
+ * NCR_DECLINED: longer than the scanner's room, dst is its beginning;
+ * NCR_BAD: an escape that is none.
  */
 ncr_int_t ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst);
 

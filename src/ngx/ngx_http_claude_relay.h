@@ -630,6 +630,27 @@ char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
 
+/* directives.c: values that are more than a slot */
+
+char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_policy(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_sticky(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_tries(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_rest(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+
 /* spare.c: large parts that are used again */
 
 ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);

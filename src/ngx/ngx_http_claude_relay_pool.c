@@ -631,7 +631,11 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
-    ncr_health_limits(h, &ctx->limits, now);
+    /* what an auxiliary request is told marks nobody (C.3, case 9) */
+
+    if (!ctx->background) {
+        ncr_health_limits(h, &ctx->limits, now);
+    }
 
     until = ncr_health_verdict(h, &ctx->verdict, status, &ctx->family,
                                ctx->attempt_wall, now,

@@ -113,7 +113,9 @@ static ncr_uint_t
 ncr_policy_round_robin(ncr_candidate_t *c, ncr_uint_t n, uint64_t turn,
     uint32_t random)
 {
-    return ncr_policy_best(c, n, turn, ncr_policy_cmp_turn);
+    /* those that were never picked come in the order they are written */
+
+    return ncr_policy_best(c, n, 0, ncr_policy_cmp_turn);
 }
 
 

@@ -86,7 +86,8 @@ JSON with all variables of the module (log()).
     $nginx->error_log                        as text
     $nginx->wait_error(qr//)                 until error.log matches
     $nginx->reload($http)                    HUP (with a new http block),
-                                             waits for the new workers
+                                             waits for the new workers; write
+                                             "workers => 1" for it
     $nginx->signal("HUP")
     $nginx->workers                          pids
     $nginx->stop                             QUIT, later TERM and KILL; returns
@@ -924,7 +925,10 @@ sub reload {
 
     $self->write($http) if defined $http;
 
-    my $single = ClaudeRelay::slurp($self->file) =~ /^master_process off/m;
+    # nginx itself cannot do it in a single process
+
+    die "reload() needs workers => 1\n"
+        if ClaudeRelay::slurp($self->file) =~ /^master_process off/m;
 
     my $count = sub {
         my $n = () = $self->error_log
@@ -935,12 +939,6 @@ sub reload {
     my $before = $count->();
 
     $self->signal("HUP");
-
-    if ($single) {
-        # it does not say when it is done
-        sleep 0.3;
-        return 1;
-    }
 
     return ClaudeRelay::wait_for(sub { $count->() > $before });
 }

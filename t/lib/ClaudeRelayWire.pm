@@ -417,13 +417,20 @@ sub events {
 
     my @events;
     my $text = "";
+    my $seen = 0;
 
     for my $part (@{ $w->{parts} // [] }) {
         $text .= $part->[1];
 
-        while ($text =~ s/\A(.*?(?:\r\n\r\n|\n\n))//s) {
-            push @events, [ $part->[0], $1 ];
+        while (substr($text, $seen) =~ /\n\r?\n/) {
+            push @events, [ $part->[0], substr $text, 0, $seen + $+[0], "" ];
+            $seen = 0;
         }
+
+        # the end may be in two parts
+
+        $seen = length($text) - 2;
+        $seen = 0 if $seen < 0;
     }
 
     push @events, [ $w->{last_at}, $text ] if length $text;

@@ -455,7 +455,19 @@ ncr_test_reporting(void)
     ncr_test(ncr_test_feed("\"abc", 4) == NCR_AGAIN
              && ncr_test_feed("d\"", 2) == NCR_OK
              && ncr_test_log.start == 0 && ncr_test_log.end == 6
-             && ncr_test_log.text_len == 4, "a span over two chunks");
+             && ncr_test_log.text_len == 4 && !ncr_test_log.cut,
+             "a span over two chunks");
+
+    ncr_test_begin(&ncr_test_log);
+    ncr_test_json.keep = NULL;
+    ncr_test_json.size = 0;
+    ncr_test(ncr_test_feed("[\"abc", 5) == NCR_AGAIN
+             && ncr_test_feed("d\"", 2) == NCR_AGAIN
+             && ncr_test_log.start == 1 && ncr_test_log.end == 7
+             && ncr_test_log.text_len == 0 && ncr_test_log.cut
+             && ncr_test_feed(",\"abc\"]", 7) == NCR_OK
+             && strstr(ncr_test_log.log, "s1(8,13)abc ]"),
+             "no room for what a chunk cuts, and none needed");
 }
 
 

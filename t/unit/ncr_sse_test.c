@@ -36,6 +36,7 @@ static ncr_sse_t       ncr_test_sse;
 static ncr_test_log_t  ncr_test_log, ncr_test_other;
 static ncr_char_t      ncr_test_buf[256];
 static size_t          ncr_test_size;
+static size_t          ncr_test_nparts;
 
 /* chunks lie at the end, where a sanitizer sees who reads beyond them */
 static ncr_char_t      ncr_test_chunk[NCR_TEST_INPUT];
@@ -584,6 +585,78 @@ ncr_test_limits(void)
 }
 
 
+/* taken bit by bit: the bits of an event are its data, or it was whole */
+
+static void
+ncr_test_part(ncr_sse_t *sse, ncr_char_t *p, size_t len)
+{
+    memcpy(ncr_test_buf + ncr_test_nparts, p, len);
+    ncr_test_nparts += len;
+}
+
+
+static ncr_int_t
+ncr_test_part_event(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *payload)
+{
+    ncr_str_t  s;
+
+    s = *payload;
+
+    if (ncr_test_nparts) {
+        s.data = ncr_test_buf;
+        s.len = ncr_test_nparts;
+        ncr_test_log.cut |= (payload->len != 0);
+    }
+
+    ncr_test_note(&ncr_test_log, '!', name, &s);
+    ncr_test_nparts = 0;
+
+    return NCR_OK;
+}
+
+
+static void
+ncr_test_parts(void)
+{
+    size_t  i, n, from, len, bad;
+
+    static const char  text[] = "event: a\ndata: 123\ndata:\ndata: 4\r\n\r\n"
+                                "event: z\ndata: 5\n\n"
+                                "data: 0123456789012345678901234567890123456789"
+                                "0123456789\n\ndata\n\n";
+    static const char  want[] = "?a|123 !a|123\n\n4 ?z|5 "
+                                "?|012345678901234567890123456789012345678901"
+                                "234567 !|0123456789012345678901234567890123"
+                                "4567890123456789 ?| !| ";
+
+    len = sizeof(text) - 1;
+
+    for (bad = 0, i = 1; i < 2 * len; i++) {
+
+        ncr_test_begin(&ncr_test_log);
+        ncr_test_sse.event = ncr_test_part_event;
+        ncr_test_sse.part = ncr_test_part;
+        ncr_test_sse.buf = NULL;
+        ncr_test_sse.size = 0;
+        ncr_test_nparts = 0;
+
+        /* a cut at each offset, then chunks of each size */
+
+        n = (i <= len) ? i : i - len;
+        (void) ncr_test_feed(text, n);
+
+        for (from = n; from < len; from += n) {
+            n = ncr_min((i <= len) ? len : n, len - from);
+            (void) ncr_test_feed(text + from, n);
+        }
+
+        bad += (strcmp(ncr_test_log.log, want) != 0 || ncr_test_log.cut);
+    }
+
+    ncr_test(bad == 0, "events taken bit by bit");
+}
+
+
 static void
 ncr_test_boundaries(void)
 {
@@ -618,6 +691,7 @@ main(void)
     ncr_test_wanting();
     ncr_test_never();
     ncr_test_limits();
+    ncr_test_parts();
     ncr_test_boundaries();
 
     return ncr_test_done();
