@@ -114,8 +114,7 @@ for my $value (qw/ nul True NaN Infinity -Infinity 01 1. .5 +1 0x1 1e - 1e+ --1
     body("a value $value", qq({"model":"m",$m,"x":$value}), qr/JSON/);
 }
 
-for (['\x', "an escape"], ['\u12', "half an escape"], ['\u12g4', "a bad escape"],
-     ["\x01", "a control character"], ["\n", "a line feed"], ["\t", "a tab"])
+for (["\x01", "a control character"], ["\n", "a line feed"], ["\t", "a tab"])
 {
     body("$_->[1] in a string", qq({"model":"m",$m,"x":"$_->[0]"}), qr/JSON/);
 }

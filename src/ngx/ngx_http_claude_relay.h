@@ -369,7 +369,7 @@ struct ngx_http_claude_relay_ctx_s {
     ncr_class_e                        refusal; /* why nobody is left */
     ngx_queue_t                        waiting;
     ngx_msec_t                         wait_until;
-    ngx_msec_t                         retry_wait;  /* what is left of it */
+    ngx_msec_t                         retry_until; /* end of retry_wait */
     ngx_uint_t                         nattempts;
 
     /* attempts */
@@ -583,7 +583,8 @@ void ngx_http_claude_relay_inflate(ngx_http_claude_relay_ctx_t *ctx,
 
 /* dial.c */
 
-void ngx_http_claude_relay_target_init(ngx_http_claude_relay_target_t *target);
+ngx_int_t ngx_http_claude_relay_target_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_target_t *target);
 ngx_int_t ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
     ngx_uint_t fresh);
 void ngx_http_claude_relay_dial_cancel(ngx_http_claude_relay_dial_t *dial);

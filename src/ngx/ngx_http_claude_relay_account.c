@@ -707,9 +707,8 @@ ngx_http_claude_relay_account_target(ngx_conf_t *cf,
         t->literal = 1;
     }
 
-    ngx_http_claude_relay_target_init(t);
-
-    return NGX_CONF_OK;
+    return (ngx_http_claude_relay_target_init(cf, t) == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

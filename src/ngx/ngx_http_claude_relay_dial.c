@@ -27,6 +27,7 @@ typedef struct {
 } ngx_http_claude_relay_idle_t;
 
 
+static void ngx_http_claude_relay_target_cleanup(void *data);
 static ngx_connection_t *ngx_http_claude_relay_idle_take(
     ngx_http_claude_relay_dial_t *dial);
 static void ngx_http_claude_relay_idle_handler(ngx_event_t *rev);
@@ -70,10 +71,35 @@ static char  *ngx_http_claude_relay_bundles[] = {
 };
 
 
-void
-ngx_http_claude_relay_target_init(ngx_http_claude_relay_target_t *target)
+ngx_int_t
+ngx_http_claude_relay_target_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_target_t *target)
 {
+    ngx_pool_cleanup_t  *cln;
+
     ngx_queue_init(&target->idle);
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_claude_relay_target_cleanup;
+    cln->data = target;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_target_cleanup(void *data)
+{
+    ngx_http_claude_relay_target_t  *target = data;
+
+    if (target->session) {
+        ngx_ssl_free_session(target->session);
+        target->session = NULL;
+    }
 }
 
 

@@ -26,6 +26,8 @@
 static void ngx_http_claude_relay_attempt(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_choose(
     ngx_http_claude_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_claude_relay_worth_waiting(
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_connect(
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_connected(void *data, ngx_int_t rc);
@@ -82,12 +84,6 @@ void
 ngx_http_claude_relay_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_http_claude_relay_loc_conf_t  *rlcf;
-
-    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
-
-    ctx->retry_wait = rlcf->retry_wait;
-
     if (ngx_array_init(&ctx->attempts, r->pool, 1,
                        sizeof(ngx_http_claude_relay_attempt_t))
         != NGX_OK)
@@ -196,23 +192,43 @@ again:
         return NGX_DECLINED;
     }
 
-    /* nobody now; is the soonest recovery within reach? */
-
-    if (ctx->soonest == 0) {
+    if (!ngx_http_claude_relay_worth_waiting(ctx)) {
         return NGX_DECLINED;
+    }
+
+    if (ctx->retry_until == 0) {
+        ctx->retry_until = ngx_current_msec + rlcf->retry_wait;
     }
 
     delay = ctx->soonest - ngx_http_claude_relay_now();
-    delay = ngx_max(delay, 1);
 
-    if (delay > (ncr_msec_t) ctx->retry_wait) {
-        return NGX_DECLINED;
-    }
-
-    ctx->retry_wait -= (ngx_msec_t) delay;
-    ngx_http_claude_relay_wait(ctx, (ngx_msec_t) delay);
+    ngx_http_claude_relay_wait(ctx, (ngx_msec_t) ngx_max(delay, 1));
 
     return NGX_AGAIN;
+}
+
+
+/* is somebody back within what is left of claude_relay_retry_wait? */
+
+static ngx_uint_t
+ngx_http_claude_relay_worth_waiting(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ncr_msec_t                         left;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    if (ctx->soonest == 0) {
+        return 0;
+    }
+
+    rlcf = ngx_http_get_module_loc_conf(ctx->request,
+                                        ngx_http_claude_relay_module);
+
+    left = ctx->retry_until
+           ? (ncr_msec_t) (ngx_msec_int_t) (ctx->retry_until
+                                            - ngx_current_msec)
+           : (ncr_msec_t) rlcf->retry_wait;
+
+    return ctx->soonest - ngx_http_claude_relay_now() <= left;
 }
 
 
@@ -364,11 +380,7 @@ ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
 
     rc = ngx_http_claude_relay_pick(ctx);
 
-    if (rc == NGX_DECLINED
-        && (ctx->soonest == 0
-            || ctx->soonest - ngx_http_claude_relay_now()
-               > (ncr_msec_t) ctx->retry_wait))
-    {
+    if (rc == NGX_DECLINED && !ngx_http_claude_relay_worth_waiting(ctx)) {
         return NGX_DECLINED;
     }
 
