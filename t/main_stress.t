@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw/ time sleep /;
 
 
-my $seconds = $ENV{CR_STRESS} // 10;
+my $seconds = $ENV{CR_STRESS} // 9;
 my $dir = tempdir("claude-relay-stress-XXXXXX", TMPDIR => 1, CLEANUP => 1);
 
 system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
@@ -64,6 +64,7 @@ claude_relay_rest unauthorized=1 forbidden=1 edge=1 disabled=1 billing=1
                   limited=1 throttled=100ms overloaded=100ms
                   overloaded_max=200ms server=100ms server_max=200ms;
 claude_relay_ssl_trusted_certificate $dir/cert;
+claude_relay_keepalive 16 timeout=1s;
 $accounts
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -92,6 +93,10 @@ for my $name (keys %bad) {
 
 load(2);
 settle();
+
+# kept connections go
+
+pause(1.5);
 
 my @workers = $nginx->workers;
 my %fds = map { $_ => fds($_) } @workers;
@@ -140,10 +145,8 @@ is(join(",", $nginx->workers), join(",", @workers), "no worker has died");
 
 for my $pid (@workers) {
 
-    # kept connections come and go, and are bounded
-
-    until_true(sub { fds($pid) <= $fds{$pid} + 60 }, 5);
-    cmp_ok(fds($pid), "<=", $fds{$pid} + 60, "no descriptor is lost: "
+    until_true(sub { fds($pid) <= $fds{$pid} + 4 }, 5);
+    cmp_ok(fds($pid), "<=", $fds{$pid} + 4, "no descriptor is lost: "
            . fds($pid) . " after $fds{$pid}");
 
   SKIP: {

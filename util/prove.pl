@@ -5,7 +5,8 @@
 #
 #   util/prove.pl [-j JOBS] [-s] [-v] RESULTS PROGRAM...
 #
-#   -s    each in a slot of its own (ports and server root, util/slot.pl)
+#   -s    each in a slot of its own (ports and server root, util/slot.pl), for
+#         at most CR_TIMEOUT seconds
 #
 # A program that dies, bails out, stops short of its plan, or has none, counts
 # as one failure more.
@@ -32,6 +33,8 @@ getopts("j:sv", \%opt) && @ARGV > 1
     or die "usage: prove.pl [-j JOBS] [-s] [-v] RESULTS PROGRAM...\n";
 
 my ($results, @programs) = @ARGV;
+
+$ENV{CR_TIMEOUT} //= 600;
 
 my $harness = Harness->new({
     jobs      => $opt{j} // 1,

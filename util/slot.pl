@@ -5,7 +5,10 @@
 #   util/slot.pl COMMAND [ARGUMENT...]
 #
 # TEST_NGINX_PORT .. TEST_NGINX_PORT + 39 of 127.0.0.1 belong to the command
-# and its children for as long as one of them lives.
+# and its children for as long as one of them lives.  What is left of its
+# process group when it ends, is ended, too: a helper that outlives its test
+# would keep the pipe open that the harness reads.  After CR_TIMEOUT seconds
+# the command itself is ended.
 
 use warnings;
 use strict;
@@ -46,11 +49,49 @@ for my $slot (0 .. SLOTS - 1) {
     mkdir $_ for "build", "build/servroot";
     $ENV{TEST_NGINX_SERVROOT} = getcwd() . "/build/servroot/$slot";
 
-    exec { $ARGV[0] } @ARGV;
-    die "$ARGV[0]: $!\n";
+    exit run(@ARGV);
 }
 
 die "no free ports from " . FIRST . " on\n";
+
+
+sub run {
+    my (@command) = @_;
+
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        setpgrp;
+        exec { $command[0] } @command;
+        die "$command[0]: $!\n";
+    }
+
+    for my $signal (qw/ INT TERM HUP /) {
+        $SIG{$signal} = sub { kill $signal, -$pid };
+    }
+
+    $SIG{ALRM} = sub {
+        print STDERR "# @command: no end after $ENV{CR_TIMEOUT} seconds\n";
+        kill "KILL", -$pid;
+    };
+
+    alarm($ENV{CR_TIMEOUT} // 0);
+    1 while waitpid($pid, 0) != $pid;
+    alarm 0;
+
+    my $status = $?;
+
+    kill "TERM", -$pid;
+
+    for (1 .. 10) {
+        last if !kill 0, -$pid;
+        select undef, undef, undef, 0.1;
+    }
+
+    kill "KILL", -$pid;
+
+    return $status & 127 ? 128 + ($status & 127) : $status >> 8;
+}
 
 
 sub unused {

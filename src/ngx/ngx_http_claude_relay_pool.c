@@ -612,14 +612,14 @@ ngx_http_claude_relay_release(ngx_http_claude_relay_ctx_t *ctx)
 
 /*
  * The attempt failed: its verdict falls on the account, its slot is free.
- * Returns the end of the rest that this set, 0 if none.
+ * Returns the end of its rest, 0 if it does not rest.
  */
 
 ncr_msec_t
 ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status)
 {
-    ncr_msec_t                          now, until;
+    ncr_msec_t                          now, until, rest;
     ncr_health_t                       *h;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
@@ -641,6 +641,8 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                                ctx->attempt_wall, now,
                                ngx_http_claude_relay_random());
 
+    rest = (h->until > now) ? h->until : 0;
+
     if (ctx->lease) {
         ngx_http_claude_relay_lease_free_locked(rmcf, ctx->lease);
         ctx->lease = NULL;
@@ -660,7 +662,9 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
 
     ngx_http_claude_relay_ring(rmcf->zone);
 
-    return until;
+    /* a rest that others have set, a little longer, will do as well */
+
+    return until ? until : rest;
 }
 
 
