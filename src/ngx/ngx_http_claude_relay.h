@@ -590,6 +590,8 @@ ngx_int_t ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
 void ngx_http_claude_relay_dial_cancel(ngx_http_claude_relay_dial_t *dial);
 ngx_int_t ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_target_t *target, ngx_connection_t *c);
+void ngx_http_claude_relay_idle_close_all(
+    ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 

@@ -747,6 +747,28 @@ ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
+/* when a worker leaves: connections first, then their sessions can go */
+
+void
+ngx_http_claude_relay_idle_close_all(ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_uint_t                         i;
+    ngx_queue_t                       *q;
+    ngx_http_claude_relay_account_t  **a;
+
+    a = rmcf->accounts.elts;
+
+    for (i = 0; i < rmcf->accounts.nelts; i++) {
+
+        while (!ngx_queue_empty(&a[i]->target.idle)) {
+            q = ngx_queue_head(&a[i]->target.idle);
+            ngx_http_claude_relay_idle_close(
+                     ngx_queue_data(q, ngx_http_claude_relay_idle_t, queue));
+        }
+    }
+}
+
+
 static void
 ngx_http_claude_relay_idle_handler(ngx_event_t *rev)
 {

@@ -822,6 +822,8 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_claude_relay_idle_close_all(rmcf);
+
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
     ngx_http_claude_relay_row_drop_locked(rmcf,
