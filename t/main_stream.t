@@ -406,6 +406,8 @@ SKIP: {
 # an error in the middle is the upstream's own word
 
 {
+    done_log("one", 1);
+
     my $w = exchange($port, stream => 1,
                      do => "events=9,delay=10,error-at=4,"
                            . "type=overloaded_error");

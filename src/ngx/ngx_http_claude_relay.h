@@ -397,7 +397,7 @@ struct ngx_http_claude_relay_ctx_s {
     ncr_limits_t                       limits;
     ncr_verdict_t                      verdict;
     ncr_anthropic_answer_t            *answer;
-    ngx_msec_t                         header_at;
+    ngx_recv_pt                        recv;    /* while one is stood in for */
 
     /* streaming */
 
@@ -433,6 +433,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           peek_end:1;  /* the body's end is seen */
     unsigned                           judged:1;    /* verdict is set */
     unsigned                           decided:1;   /* and it goes on */
+    unsigned                           held:1;      /* for long enough */
     unsigned                           stale:1;     /* a kept one was dead */
     unsigned                           finished:1;
     unsigned                           stream:1;

@@ -21,8 +21,9 @@
 /* the rest of an error's body is waited for this long, ms */
 #define NGX_HTTP_CLAUDE_RELAY_BODY_WAIT   10000
 
-/* a stream that only pings is committed after this long, ms */
-#define NGX_HTTP_CLAUDE_RELAY_PING_WAIT   5000
+/* a stream's first event is waited for this long after its header, ms; or
+ * for a heartbeat's time, if that is shorter */
+#define NGX_HTTP_CLAUDE_RELAY_HOLD        5000
 
 /* more headers than this are an attack, not an answer */
 #define NGX_HTTP_CLAUDE_RELAY_MAX_HEADERS 256
@@ -34,6 +35,11 @@ static ngx_int_t ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_garbage(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, const char *what);
+static void ngx_http_claude_relay_hold(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_hold_handler(ngx_event_t *ev);
+static ssize_t ngx_http_claude_relay_hold_recv(ngx_connection_t *c,
+    u_char *buf, size_t size);
 static void ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_peek(ngx_http_request_t *r);
@@ -270,7 +276,7 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     }
 
     ctx->headers_done = 1;
-    ctx->header_at = ngx_current_msec;
+    ctx->held = 0;
     ctx->peek = u->buffer.pos;
     ctx->peek_left = u->headers_in.content_length_n;
     ctx->npeek_body = 0;
@@ -313,11 +319,88 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     if (ctx->stream && ctx->route.op == NCR_OP_MESSAGES
         && (!ctx->encoded || ctx->inflate))
     {
+        ngx_http_claude_relay_hold(r, ctx);
+
         u->process_header = ngx_http_claude_relay_peek;
         return ngx_http_claude_relay_peek(r);
     }
 
     return ngx_http_claude_relay_commit(r, ctx);
+}
+
+
+/*
+ * The first event is held back in bounded time as well: a client must not be
+ * left without a byte because an upstream that has said 200 takes its time.
+ */
+
+static void
+ngx_http_claude_relay_hold(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_msec_t                         hold;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    hold = NGX_HTTP_CLAUDE_RELAY_HOLD;
+
+    if (rlcf->heartbeat && rlcf->heartbeat < hold) {
+        hold = rlcf->heartbeat;
+    }
+
+    ctx->beat.handler = ngx_http_claude_relay_hold_handler;
+    ctx->beat.data = ctx;
+    ctx->beat.log = r->connection->log;
+
+    ngx_add_timer(&ctx->beat, hold);
+}
+
+
+/*
+ * nginx asks process_header() only when it has read something; so it reads
+ * the last byte once more, which stands in the buffer already.
+ */
+
+static void
+ngx_http_claude_relay_hold_handler(ngx_event_t *ev)
+{
+    ngx_connection_t             *c, *pc;
+    ngx_http_request_t           *r;
+    ngx_http_upstream_t          *u;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ev->data;
+    r = ctx->request;
+    u = r->upstream;
+    c = r->connection;
+    pc = u->peer.connection;
+
+    ctx->held = 1;
+    ctx->recv = pc->recv;
+
+    pc->recv = ngx_http_claude_relay_hold_recv;
+    u->buffer.last--;
+    u->state->bytes_received--;
+
+    u->read_event_handler(r, u);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static ssize_t
+ngx_http_claude_relay_hold_recv(ngx_connection_t *c, u_char *buf, size_t size)
+{
+    ngx_http_request_t           *r;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    r = c->data;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    c->recv = ctx->recv;
+
+    return 1;
 }
 
 
@@ -432,11 +515,7 @@ ngx_http_claude_relay_peek(ngx_http_request_t *r)
         return ngx_http_claude_relay_settle(r, ctx, NCR_REPLY_RESET);
     }
 
-    if (u->buffer.last == u->buffer.end
-        || (ctx->answer->pinged
-            && ngx_current_msec - ctx->header_at
-               >= NGX_HTTP_CLAUDE_RELAY_PING_WAIT))
-    {
+    if (u->buffer.last == u->buffer.end || ctx->held) {
         return ngx_http_claude_relay_commit(r, ctx);
     }
 
@@ -671,6 +750,10 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
     u = r->upstream;
+
+    if (ctx->beat.timer_set) {
+        ngx_del_timer(&ctx->beat);
+    }
 
     ctx->committed = 1;
     ctx->ttft = ngx_current_msec - ctx->started;

@@ -463,6 +463,10 @@ ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx)
     r = ctx->request;
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
+    if (ctx->beat.timer_set) {
+        ngx_del_timer(&ctx->beat);
+    }
+
     /* closes the upstream of the last attempt, or the parked one */
 
     ctx->relaunching = 1;
@@ -815,6 +819,10 @@ ngx_http_claude_relay_peer_free(ngx_peer_connection_t *pc, void *data,
 
     if (ctx->parked || pc->connection == NULL) {
         return;
+    }
+
+    if (ctx->beat.timer_set) {
+        ngx_del_timer(&ctx->beat);
     }
 
     u = ctx->request->upstream;
