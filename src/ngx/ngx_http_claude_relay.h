@@ -359,7 +359,6 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_account_t   *attempt_account; /* of this attempt */
     ngx_http_claude_relay_lease_t     *lease;
-    ngx_uint_t                         ntried;
     ngx_uint_t                        *tried;   /* bits by account index */
     ngx_uint_t                        *failed;  /* these come last */
     ngx_http_claude_relay_sticky_e     sticky;
@@ -411,7 +410,6 @@ struct ngx_http_claude_relay_ctx_s {
 
     /* for the log */
 
-    ncr_usage_t                        usage;
     ngx_msec_t                         ttft;
     uint64_t                           own_ns;
     uint64_t                           own_from;
@@ -429,7 +427,6 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           parked:1;
     unsigned                           relaunching:1;
     unsigned                           headers_done:1;
-    unsigned                           peeking:1;
     unsigned                           peek_end:1;  /* the body's end is seen */
     unsigned                           judged:1;    /* verdict is set */
     unsigned                           decided:1;   /* and it goes on */
@@ -439,7 +436,6 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           stream:1;
     unsigned                           head:1;
     unsigned                           background:1;
-    unsigned                           fresh:1;     /* no kept connection */
     unsigned                           waited:1;
     unsigned                           in_queue:1;
     unsigned                           encoded:1;   /* content-encoding */
@@ -501,6 +497,8 @@ ngx_int_t ngx_http_claude_relay_local(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 ngx_int_t ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body);
+ngx_int_t ngx_http_claude_relay_output(ngx_http_request_t *r,
+    ngx_str_t *body);
 ngx_int_t ngx_http_claude_relay_error(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message,
     time_t retry_after);

@@ -10,6 +10,10 @@
 #include "ngx_http_claude_relay.h"
 
 
+static char *ngx_http_claude_relay_number_timeout(ngx_conf_t *cf,
+    ngx_uint_t least, ngx_uint_t *number, ngx_msec_t *timeout);
+
+
 char *
 ngx_http_claude_relay_set_platforms(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
@@ -175,16 +179,16 @@ invalid:
 }
 
 
-char *
-ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+/* number [timeout=time] */
 
+static char *
+ngx_http_claude_relay_number_timeout(ngx_conf_t *cf, ngx_uint_t least,
+    ngx_uint_t *number, ngx_msec_t *timeout)
+{
     ngx_int_t   n;
     ngx_str_t  *value, s;
 
-    if (rlcf->tries != NGX_CONF_UNSET_UINT) {
+    if (*number != NGX_CONF_UNSET_UINT) {
         return "is duplicate";
     }
 
@@ -192,14 +196,13 @@ ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
 
     n = ngx_atoi(value[1].data, value[1].len);
 
-    if (n == NGX_ERROR || n == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid number of tries \"%V\"", &value[1]);
+    if (n == NGX_ERROR || (ngx_uint_t) n < least) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid number \"%V\"",
+                           &value[1]);
         return NGX_CONF_ERROR;
     }
 
-    rlcf->tries = (ngx_uint_t) n;
-    rlcf->tries_timeout = 900000;
+    *number = (ngx_uint_t) n;
 
     if (cf->args->nelts == 2) {
         return NGX_CONF_OK;
@@ -211,9 +214,9 @@ ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
         s.data += 8;
         s.len -= 8;
 
-        rlcf->tries_timeout = ngx_parse_time(&s, 0);
+        *timeout = ngx_parse_time(&s, 0);
 
-        if (rlcf->tries_timeout != (ngx_msec_t) NGX_ERROR) {
+        if (*timeout != (ngx_msec_t) NGX_ERROR) {
             return NGX_CONF_OK;
         }
     }
@@ -222,6 +225,23 @@ ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
                        &value[2]);
 
     return NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_http_claude_relay_set_tries(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    /* what is not written has its default, whatever stands further out */
+
+    if (rlcf->tries == NGX_CONF_UNSET_UINT) {
+        rlcf->tries_timeout = 900000;
+    }
+
+    return ngx_http_claude_relay_number_timeout(cf, 1, &rlcf->tries,
+                                                &rlcf->tries_timeout);
 }
 
 
@@ -251,54 +271,14 @@ ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* connections [timeout=time] */
-
 char *
 ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_claude_relay_main_conf_t *rmcf = conf;
 
-    ngx_int_t   n;
-    ngx_str_t  *value, s;
-
-    if (rmcf->keepalive != NGX_CONF_UNSET_UINT) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    n = ngx_atoi(value[1].data, value[1].len);
-
-    if (n == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    rmcf->keepalive = (ngx_uint_t) n;
-
-    if (cf->args->nelts == 2) {
-        return NGX_CONF_OK;
-    }
-
-    s = value[2];
-
-    if (ncr_str_prefix(ncr(&s), "timeout=")) {
-        s.data += 8;
-        s.len -= 8;
-
-        rmcf->keepalive_timeout = ngx_parse_time(&s, 0);
-
-        if (rmcf->keepalive_timeout != (ngx_msec_t) NGX_ERROR) {
-            return NGX_CONF_OK;
-        }
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
-                       &value[2]);
-
-    return NGX_CONF_ERROR;
+    return ngx_http_claude_relay_number_timeout(cf, 0, &rmcf->keepalive,
+                                                &rmcf->keepalive_timeout);
 }
 
 

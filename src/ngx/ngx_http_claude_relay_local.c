@@ -111,10 +111,7 @@ ngx_int_t
 ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body)
 {
-    ngx_int_t                     rc;
-    ngx_buf_t                    *b;
     ngx_str_t                     value;
-    ngx_chain_t                   out;
     ngx_http_claude_relay_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
@@ -155,6 +152,19 @@ ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
         r->header_only = (r->method == NGX_HTTP_HEAD
                           || status == NGX_HTTP_NO_CONTENT);
     }
+
+    return ngx_http_claude_relay_output(r, body);
+}
+
+
+/* the header, and a body that lies in memory as long as the request */
+
+ngx_int_t
+ngx_http_claude_relay_output(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
 
     rc = ngx_http_send_header(r);
 

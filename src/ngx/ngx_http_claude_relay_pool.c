@@ -27,8 +27,6 @@ typedef struct {
     ngx_uint_t                          n;
     ngx_uint_t                          full;       /* eligible, no slot */
     ngx_uint_t                          probed;
-    ngx_uint_t                          tried;
-    ngx_uint_t                          resting;
     ncr_candidate_t                     list[NGX_HTTP_CLAUDE_RELAY_CANDIDATES];
 } ngx_http_claude_relay_choice_t;
 
@@ -124,8 +122,6 @@ ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ch->n = 0;
     ch->full = 0;
     ch->probed = 0;
-    ch->tried = 0;
-    ch->resting = 0;
 
     ctx->soonest = 0;
     ctx->soonest_any = 0;
@@ -362,13 +358,11 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
         }
 
         if (ngx_http_claude_relay_marked(ctx->tried, a[j])) {
-            ch->tried++;
             continue;
         }
 
         if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
 
-            ch->resting++;
 
             if (until != NCR_HEALTH_FOREVER
                 && (ctx->soonest == 0 || until < ctx->soonest))

@@ -1005,10 +1005,7 @@ ngx_int_t
 ngx_http_claude_relay_send_saved(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_int_t                          rc;
-    ngx_buf_t                         *b;
     ngx_uint_t                         i;
-    ngx_chain_t                        out;
     ngx_list_part_t                   *part;
     ngx_table_elt_t                   *h, *ho;
     ngx_http_claude_relay_saved_t     *s;
@@ -1071,30 +1068,7 @@ ngx_http_claude_relay_send_saved(ngx_http_request_t *r,
     r->headers_out.status_line = s->status_line;
     r->headers_out.content_length_n = s->body.len;
 
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (s->body.len) {
-        b->pos = s->body.data;
-        b->last = s->body.data + s->body.len;
-        b->memory = 1;
-    }
-
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
+    return ngx_http_claude_relay_output(r, &s->body);
 }
 
 
