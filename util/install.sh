@@ -175,6 +175,8 @@ clients() {
         node@22
         @anthropic-ai/sdk@1.11.0
         @anthropic-ai/claude-code@2.1.329
+        claude-code-2.0@npm:@anthropic-ai/claude-code@2.0.77
+        claude-code-1.0@npm:@anthropic-ai/claude-code@1.0.128
     )
 
     if [ "$(cat $where/.list 2>/dev/null)" = "${list[*]}" ]; then
