@@ -14,6 +14,7 @@ my $up = sandbox();
 
 my $nginx = relay(
     workers => 1,
+    http => "claude_relay_key bob { secret bob-secret-0002; }",
     accounts => account("one") . account("two")
                 . account("oauth", "platform claude-oauth; pool oauth;"
                                    . " access_token sk-ant-oat01-t;"),
@@ -265,6 +266,15 @@ for (1 .. 6) {
 }
 
 is(scalar(grep { $_ eq "one" } values %batch), 3, "batches on both accounts");
+
+for my $id (sort keys %batch) {
+    my $before = $up->requests;
+
+    $r = $nginx->request("GET", "/v1/messages/batches/$id",
+                         key => "bob-secret-0002");
+    is_error($r, 404, "not_found_error", "batch: another key's does not exist");
+    is($up->requests, $before, "batch: nobody is asked for another key's");
+}
 
 for my $id (sort keys %batch) {
     my $uri = "/v1/messages/batches/$id";

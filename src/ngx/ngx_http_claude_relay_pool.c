@@ -31,6 +31,7 @@ typedef struct {
 } ngx_http_claude_relay_choice_t;
 
 
+static uint64_t ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx);
 static uint32_t ngx_http_claude_relay_random(void);
 static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch);
@@ -72,6 +73,23 @@ ngx_http_claude_relay_now(void)
     tp = ngx_timeofday();
 
     return (ncr_msec_t) tp->sec * 1000 + tp->msec;
+}
+
+
+/* whose batch, file or thread it is; 0 without keys */
+
+static uint64_t
+ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx)
+{
+    uint64_t  owner;
+
+    if (ctx->key == NULL) {
+        return 0;
+    }
+
+    ngx_memcpy(&owner, ctx->key->digest, sizeof(owner));
+
+    return owner;
 }
 
 
@@ -169,6 +187,18 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
     if (ctx->has_id) {
 
         bond = ngx_http_claude_relay_bond_locked(zone, ctx->id_key, ch->now);
+
+        if (bond && bond->owner
+            && bond->owner != ngx_http_claude_relay_owner(ctx))
+        {
+            /* another key's: to this one it does not exist */
+
+            if (ctx->route.id.len) {
+                return NGX_DECLINED;
+            }
+
+            bond = NULL;
+        }
 
         if (bond) {
             ctx->sticky = NGX_HTTP_CLAUDE_RELAY_STICKY_HIT;
@@ -701,8 +731,8 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
                    >= (ncr_msec_t) rlcf->sticky_renew * 1000)
             {
                 ngx_http_claude_relay_bond_set_locked(rmcf,
-                                        &rmcf->zone->sessions, ctx->session,
-                                        ctx->account->node->number, now, ttl);
+                                     &rmcf->zone->sessions, ctx->session,
+                                     ctx->account->node->number, 0, now, ttl);
             }
         }
     }
@@ -741,8 +771,9 @@ ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
     ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids, ctx->id_key,
-                                          ctx->account->node->number, now,
-                                          NGX_HTTP_CLAUDE_RELAY_ID_TTL);
+                                          ctx->account->node->number,
+                                          ngx_http_claude_relay_owner(ctx),
+                                          now, NGX_HTTP_CLAUDE_RELAY_ID_TTL);
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 }

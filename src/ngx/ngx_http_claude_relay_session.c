@@ -112,7 +112,9 @@ ngx_http_claude_relay_derive(ngx_http_claude_relay_ctx_t *ctx,
 
     ncr_sha256_update(sha, kind, ngx_strlen(kind) + 1);
 
-    if (ctx->key) {
+    /* ids are unique by themselves, and know their owner */
+
+    if (ctx->key && ngx_strcmp(kind, "id") != 0) {
         ncr_sha256_update(sha, ctx->key->name.data, ctx->key->name.len);
     }
 

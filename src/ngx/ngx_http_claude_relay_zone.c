@@ -435,8 +435,8 @@ ngx_http_claude_relay_bond_free_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
 void
 ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_queue_t *list, u_char *key, ngx_uint_t account, ncr_msec_t now,
-    ncr_msec_t ttl)
+    ngx_queue_t *list, u_char *key, ngx_uint_t account, uint64_t owner,
+    ncr_msec_t now, ncr_msec_t ttl)
 {
     ngx_uint_t                     i, *n;
     ngx_queue_t                   *q;
@@ -484,6 +484,7 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     bond->account = account;
+    bond->owner = owner;
     bond->expires = now + ttl;
     bond->renewed = now;
 

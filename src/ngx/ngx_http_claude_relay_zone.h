@@ -20,7 +20,7 @@
 
 
 /* raised whenever a structure of this file changes its shape */
-#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  1
+#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  2
 
 
 /* an account's part that all workers share; found by name after a reload */
@@ -63,6 +63,7 @@ typedef struct {
     ngx_queue_t                        queue;
     u_char                             key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ngx_uint_t                         account;     /* node's number */
+    uint64_t                           owner;       /* key of an id, or 0 */
     ncr_msec_t                         expires;
     ncr_msec_t                         renewed;
 } ngx_http_claude_relay_bond_t;
@@ -102,7 +103,7 @@ ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_locked(
     ngx_http_claude_relay_zone_t *zone, u_char *key, ncr_msec_t now);
 void ngx_http_claude_relay_bond_set_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *list, u_char *key,
-    ngx_uint_t account, ncr_msec_t now, ncr_msec_t ttl);
+    ngx_uint_t account, uint64_t owner, ncr_msec_t now, ncr_msec_t ttl);
 void ngx_http_claude_relay_bond_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_bond_t *bond);
