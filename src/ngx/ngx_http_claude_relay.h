@@ -272,6 +272,7 @@ typedef struct {
     unsigned                           set:1;
     unsigned                           cut:1;       /* not all of the body */
     unsigned                           sanitize:1;  /* only the status */
+    unsigned                           named:1;     /* has X-Request-Id */
 } ngx_http_claude_relay_saved_t;
 
 
@@ -439,6 +440,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           waited:1;
     unsigned                           in_queue:1;
     unsigned                           encoded:1;   /* content-encoding */
+    unsigned                           named:1;     /* has X-Request-Id */
     unsigned                           page_sent:1;
     unsigned                           saved_now:1; /* by this attempt */
     unsigned                           settled:1;   /* what is saved it is */

@@ -50,8 +50,12 @@ ngx_http_claude_relay_common_headers(ngx_http_request_t *r,
     ngx_uint_t                         i;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
-    if (ngx_http_claude_relay_add_header(r, "X-Request-Id", &ctx->request_id)
-        != NGX_OK)
+    /* an upstream's own goes on unchanged, and alone */
+
+    if (!ctx->named
+        && ngx_http_claude_relay_add_header(r, "X-Request-Id",
+                                            &ctx->request_id)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -118,6 +122,7 @@ ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
 
     if (ctx) {
         ctx->own_reply = 1;
+        ctx->named = 0;
 
         if (ngx_http_claude_relay_common_headers(r, ctx) != NGX_OK) {
             return NGX_ERROR;

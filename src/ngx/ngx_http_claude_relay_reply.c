@@ -418,6 +418,7 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
 
     ncr_limits_reset(&ctx->limits);
     ctx->encoded = 0;
+    ctx->named = 0;
     ctx->inflate = NULL;
     ctx->hop = NULL;
 
@@ -439,7 +440,10 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
         name.data = h[i].lowcase_key;
         name.len = h[i].key.len;
 
-        if (name.len > 0 && (name.data[0] == 'a' || name.data[0] == 'r'
+        if (ncr_str_eq(&name, "x-request-id")) {
+            ctx->named = 1;
+
+        } else if (name.len > 0 && (name.data[0] == 'a' || name.data[0] == 'r'
                              || name.data[0] == 'x'))
         {
             ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
@@ -976,6 +980,7 @@ ngx_http_claude_relay_save(ngx_http_request_t *r,
 
     s->retry_after = ctx->limits.retry_after;
     s->cut = !ctx->peek_end;
+    s->named = ctx->named;
     s->sanitize = (ctx->attempt_account->sanitize
                    && !ngx_http_claude_relay_known_text(ctx));
 
@@ -1059,6 +1064,7 @@ ngx_http_claude_relay_send_saved(ngx_http_request_t *r,
     }
 
     ctx->own_reply = 1;
+    ctx->named = s->named;
 
     if (ngx_http_claude_relay_common_headers(r, ctx) != NGX_OK) {
         return NGX_ERROR;
