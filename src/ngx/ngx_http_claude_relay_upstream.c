@@ -259,6 +259,7 @@ ngx_http_claude_relay_connect(ngx_http_claude_relay_ctx_t *ctx)
 
     ctx->judged = 0;
     ctx->decided = 0;
+    ctx->saved_now = 0;
     ctx->headers_done = 0;
 
     dial = &ctx->dial;
