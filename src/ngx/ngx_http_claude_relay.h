@@ -445,7 +445,6 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           saved_now:1; /* by this attempt */
     unsigned                           settled:1;   /* what is saved it is */
     unsigned                           strict:1;    /* bound, and stuck */
-    unsigned                           until_close:1;
     unsigned                           has_ttft:1;
 };
 
@@ -562,6 +561,10 @@ void ngx_http_claude_relay_finish(ngx_http_request_t *r,
 void ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
+ngx_uint_t ngx_http_claude_relay_bodiless(ngx_http_upstream_t *u,
+    ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_look(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
+    size_t n);
 void ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
     size_t n);
 ngx_buf_t *ngx_http_claude_relay_filter_buf(ngx_http_request_t *r,

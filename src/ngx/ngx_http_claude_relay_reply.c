@@ -264,6 +264,7 @@ static ngx_int_t
 ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
+    ngx_int_t             rc;
     ngx_uint_t            status;
     ngx_table_elt_t      *type;
     ngx_http_upstream_t  *u;
@@ -282,10 +283,7 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     ctx->npeek_body = 0;
     ngx_memzero(&ctx->peek_chunked, sizeof(ngx_http_chunked_t));
 
-    if (status == NGX_HTTP_NO_CONTENT || status == NGX_HTTP_NOT_MODIFIED
-        || ctx->head
-        || (!u->headers_in.chunked && u->headers_in.content_length_n == 0))
-    {
+    if (ngx_http_claude_relay_bodiless(u, ctx)) {
         u->keepalive = !u->headers_in.connection_close;
         ctx->peek_end = 1;
     }
@@ -306,23 +304,31 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
 
         u->process_header = ngx_http_claude_relay_peek;
+        rc = ngx_http_claude_relay_peek(r);
 
-        /* the header was waited for long enough */
+        if (rc == NGX_AGAIN) {
 
-        ngx_add_timer(u->peer.connection->read,
-                      ngx_min(u->conf->read_timeout,
-                              NGX_HTTP_CLAUDE_RELAY_BODY_WAIT));
+            /* the header was waited for long enough */
 
-        return ngx_http_claude_relay_peek(r);
+            ngx_add_timer(u->peer.connection->read,
+                          ngx_min(u->conf->read_timeout,
+                                  NGX_HTTP_CLAUDE_RELAY_BODY_WAIT));
+        }
+
+        return rc;
     }
 
     if (ctx->stream && ctx->route.op == NCR_OP_MESSAGES
         && (!ctx->encoded || ctx->inflate))
     {
-        ngx_http_claude_relay_hold(r, ctx);
-
         u->process_header = ngx_http_claude_relay_peek;
-        return ngx_http_claude_relay_peek(r);
+        rc = ngx_http_claude_relay_peek(r);
+
+        if (rc == NGX_AGAIN) {
+            ngx_http_claude_relay_hold(r, ctx);
+        }
+
+        return rc;
     }
 
     return ngx_http_claude_relay_commit(r, ctx);
@@ -601,13 +607,7 @@ ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
 
     if (r->upstream->headers_in.status_n < 300) {
 
-        if (ctx->inflate) {
-            ngx_http_claude_relay_inflate(ctx, p, n);
-
-        } else {
-            ngx_http_claude_relay_scan(ctx, p, n);
-        }
-
+        ngx_http_claude_relay_look(ctx, p, n);
         ctx->npeek_body += n;
         return NGX_OK;
     }

@@ -54,11 +54,7 @@ ngx_http_claude_relay_filter_start(void *data)
         ctx->skip = 0;
     }
 
-    if (u->headers_in.status_n == NGX_HTTP_NO_CONTENT
-        || u->headers_in.status_n == NGX_HTTP_NOT_MODIFIED
-        || ctx->head
-        || (!u->headers_in.chunked && u->headers_in.content_length_n == 0))
-    {
+    if (ngx_http_claude_relay_bodiless(u, ctx)) {
         u->length = 0;
         u->keepalive = !u->headers_in.connection_close;
 
@@ -73,13 +69,26 @@ ngx_http_claude_relay_filter_start(void *data)
 
         if (u->length == -1 && ngx_http_claude_relay_incomplete(ctx)) {
             u->length = 1;
-            ctx->until_close = 1;
         }
     }
 
     ngx_http_claude_relay_beat_start(r, ctx);
 
     return NGX_OK;
+}
+
+
+/* an answer that has none, by its status, the method or its length */
+
+ngx_uint_t
+ngx_http_claude_relay_bodiless(ngx_http_upstream_t *u,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    return u->headers_in.status_n == NGX_HTTP_NO_CONTENT
+           || u->headers_in.status_n == NGX_HTTP_NOT_MODIFIED
+           || ctx->head
+           || (!u->headers_in.chunked
+               && u->headers_in.content_length_n == 0);
 }
 
 
@@ -128,7 +137,9 @@ ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
     buf->last += bytes;
     last = buf->last;
 
-    if (ctx->until_close || u->length == -1) {
+    if (u->headers_in.content_length_n == -1) {
+
+        /* until the connection ends */
 
         if (ngx_http_claude_relay_pass(r, ctx, p, last, &ll) != NGX_OK) {
             return NGX_ERROR;
@@ -320,10 +331,6 @@ ngx_http_claude_relay_observe(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
 {
     size_t  seen;
 
-    if (ctx->answer == NULL) {
-        return;
-    }
-
     if (ctx->skip) {
         seen = ngx_min(ctx->skip, n);
         ctx->skip -= seen;
@@ -331,10 +338,18 @@ ngx_http_claude_relay_observe(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
         n -= seen;
     }
 
-    if (n == 0) {
-        return;
+    if (n) {
+        ngx_http_claude_relay_look(ctx, p, n);
     }
+}
 
+
+/* bytes of an answer as they came, at their first sight */
+
+void
+ngx_http_claude_relay_look(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
+    size_t n)
+{
     if (ctx->inflate) {
         ngx_http_claude_relay_inflate(ctx, p, n);
 
@@ -473,10 +488,6 @@ ngx_http_claude_relay_finish(ngx_http_request_t *r,
     ncr_anthropic_answer_t  *a;
 
     a = ctx->answer;
-
-    if (a == NULL) {
-        return;
-    }
 
     if (ctx->stream && a->state == NCR_ANTHROPIC_FAILED
         && ctx->error == NCR_CLASS_OK)

@@ -269,9 +269,11 @@ ngx_http_claude_relay_connect(ngx_http_claude_relay_ctx_t *ctx)
                                                ngx_http_claude_relay_module);
     dial->resolver = (clcf->resolver && clcf->resolver->connections.nelts)
                      ? clcf->resolver : NULL;
+
     /* a dead resolver must leave time for the addresses known at start */
     dial->resolver_timeout = ngx_min(clcf->resolver_timeout,
                                      rlcf->connect_timeout / 2);
+
     dial->timeout = rlcf->connect_timeout;
     dial->log = r->connection->log;
     dial->handler = ngx_http_claude_relay_connected;

@@ -267,7 +267,7 @@ ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
     uint64_t      n;
     ncr_usage_t  *u;
 
-    if (!ctx->committed || ctx->answer == NULL || !ctx->answer->has_usage) {
+    if (!ctx->committed || !ctx->answer->has_usage) {
         return NGX_DECLINED;
     }
 
