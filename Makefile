@@ -21,7 +21,7 @@ SANDBOX     := $(B)/claude-relay-sandbox
 ONLY        :=
 SECONDS     := 60
 
-FLOORS      := base model codec platform pool
+FLOORS      := base model codec platform pool store
 INCS        := $(FLOORS:%=-Isrc/%)
 PLAIN       := $(wildcard $(FLOORS:%=src/%/*.c))
 GLUE        := $(wildcard *.c src/ngx/*.c)
@@ -36,7 +36,7 @@ STRICT      := -std=c99 -pedantic $(WARN) -Wcast-qual -Wlogical-op \
                -Wduplicated-cond -Wduplicated-branches -Wnull-dereference
 SANITIZE    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined
 FUZZING     := -fno-sanitize-recover=undefined
-LIBS        := -Wl,--as-needed -lssl -lcrypto -lz -lm
+LIBS        := -Wl,--as-needed -lssl -lcrypto -lz -lm -lcjson -lsqlite3 -lpthread
 
 q            = $(if $(V),,@echo "  $@";)
 j2           = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
@@ -114,11 +114,11 @@ unit-binaries: $(UNIT:%=$(B)/unit/%) $(UNIT:%=$(B)/unit-asan/%)
 
 $(B)/unit/%: t/unit/%.c $(B)/plain/libncr.a | $(B)/unit
 	$(q) $(CC) -std=gnu99 -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror \
-	    -MMD -MP $(INCS) -It/unit -o $@ $< $(B)/plain/libncr.a $(LIBS) -lcjson
+	    -MMD -MP $(INCS) -It/unit -o $@ $< $(B)/plain/libncr.a $(LIBS)
 
 $(B)/unit-asan/%: t/unit/%.c $(B)/plain-asan/libncr.a | $(B)/unit-asan
 	$(q) clang -std=gnu99 $(SANITIZE) -MMD -MP $(INCS) -It/unit -o $@ $< \
-	    $(B)/plain-asan/libncr.a $(LIBS) -lcjson
+	    $(B)/plain-asan/libncr.a $(LIBS)
 
 
 # fuzz targets
@@ -131,7 +131,7 @@ $(B)/plain-fuzz/%.o: src/%.c
 
 $(B)/fuzz/%: fuzz/%.c $(B)/plain-fuzz/libncr.a | $(B)/fuzz
 	$(q) clang $(SANITIZE),fuzzer $(FUZZING) -MMD -MP $(INCS) -Ifuzz -o $@ $< \
-	    $(B)/plain-fuzz/libncr.a $(LIBS) -lcjson
+	    $(B)/plain-fuzz/libncr.a $(LIBS)
 
 $(B)/sandbox $(B)/unit $(B)/unit-asan $(B)/fuzz:
 	@mkdir -p $@

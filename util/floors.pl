@@ -3,7 +3,7 @@
 # Checks the floors by their #include lines (docs/architecture.md):
 #
 #   floors 0 to 3 know nothing of nginx;
-#   a floor includes itself and lower ones; platform and pool do not meet;
+#   a floor includes itself and lower ones; platform, pool and store do not meet;
 #   a codec includes no other codec;
 #   nobody includes the roof.
 
@@ -16,7 +16,7 @@ chdir dirname($0) . "/.." or die;
 
 
 my @floors = ([qw/ base /], [qw/ model /], [qw/ codec /],
-              [qw/ platform pool /], [qw/ ngx /]);
+              [qw/ platform pool store /], [qw/ ngx /]);
 my %level = map { my $i = $_; map { $_ => $i } @{$floors[$i]} } 0 .. $#floors;
 
 my $roof = "ngx_http_claude_relay_module";

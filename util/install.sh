@@ -18,7 +18,7 @@ level=${1:-run}
 
 run=(
     nginx nginx-dev gcc libc6-dev make libssl-dev zlib1g-dev libpcre2-dev
-    curl ca-certificates
+    libcjson-dev libsqlite3-dev curl jq ca-certificates
 )
 perl=(
     perl libtest-base-perl libtest-longstring-perl liblist-moreutils-perl
@@ -27,7 +27,8 @@ perl=(
 )
 test=(
     "${perl[@]}" procps psmisc openssl git dpkg-dev patch xz-utils
-    libcjson-dev clang llvm wrk nghttp2-client
+    clang llvm wrk nghttp2-client
+    sqlite3 tinyproxy-bin microsocks dante-server faketime
 )
 
 

@@ -1,0 +1,220 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * What must outlive every process: accounts, their tokens, logins that are
+ * under way.  SQLite in WAL mode, every change synced before its function
+ * returns, secrets sealed.
+ *
+ * All of these block, and are never called on an event loop: the glue has a
+ * thread for them, and the master uses them while it reads its configuration.
+ * A handle belongs to one thread at a time, and is never carried over a fork.
+ * Several processes may have the same file open.
+ *
+ * Unlike the floors below, this one allocates, with malloc(): what it fills
+ * is released with the function that stands beside it.
+ */
+
+
+#ifndef _NCR_STORE_H_INCLUDED_
+#define _NCR_STORE_H_INCLUDED_
+
+
+#include "ncr_base.h"
+#include "ncr_seal.h"
+
+
+#define NCR_STORE_NAME    64            /* of an account, with its NUL */
+#define NCR_STORE_ERROR   256
+
+/* beside NCR_OK, NCR_ERROR (see ncr_store_error()) and NCR_DECLINED */
+#define NCR_STORE_GONE    -20           /* the file was deleted or replaced */
+#define NCR_STORE_KEY     -21           /* it is sealed under another key */
+
+
+typedef struct ncr_store_s  ncr_store_t;
+
+
+typedef struct {
+    const char   *path;
+    ncr_str_t     key;                  /* a key file's contents, or */
+    ncr_str_t     passphrase;           /* this one, if key.data is NULL */
+    int           busy;                 /* ms to wait for other writers */
+    unsigned      create:1;             /* if there is no file yet */
+    unsigned      readonly:1;           /* for a look: nothing is changed */
+} ncr_store_options_t;
+
+
+/*
+ * One account.  Texts are NUL terminated and never NULL ("" if there is
+ * none), those of NULL in an argument mean: as it is.  Times are
+ * milliseconds since the epoch, 0 = none.
+ */
+
+typedef struct {
+    uint64_t      id;                   /* never used for another account */
+    uint64_t      seq;                  /* of the last change of the row */
+    char          name[NCR_STORE_NAME];
+    unsigned      conf:1;               /* a block of nginx.conf; only its
+                                           tokens are kept here */
+    unsigned      removed:1;            /* a tombstone, no secrets */
+
+    /* the operator's part; changed by ncr_store_put() */
+
+    uint64_t      version;              /* raised by each put, for ETags */
+    char         *settings;             /* a JSON object, no secrets */
+    char         *secret;               /* API key; sealed in the file */
+    char         *proxy;                /* URL with password; sealed, too */
+    ncr_msec_t    created;
+    ncr_msec_t    updated;
+
+    /* the provider's part; changed by ncr_store_tokens() and the like */
+
+    uint64_t      tokens;               /* version of them, 0 = never had any */
+    char         *access;               /* sealed in the file */
+    char         *refresh;              /* sealed, "" for setup tokens */
+    ncr_msec_t    expires;              /* of access, 0 = not known */
+    ncr_msec_t    granted;              /* of the login they come from */
+    char         *scopes;
+    char         *meta;                 /* JSON: email, organization, plan... */
+    ncr_msec_t    pending;              /* a refresh was begun then */
+    ncr_msec_t    failed;               /* needs a login since then */
+    char         *reason;               /* of that */
+} ncr_store_account_t;
+
+
+/* called for each row; the row is the callee's to copy from, not to keep */
+typedef ncr_int_t (*ncr_store_row_pt)(void *data, ncr_store_account_t *row);
+
+
+/*
+ * NCR_OK; NCR_STORE_KEY: another key, nothing was touched; NCR_ERROR; error
+ * (NCR_STORE_ERROR bytes) has a message for the operator that names the file
+ * and holds no secret.  Migrates older schemas; a newer one is an error.  A
+ * file that is made is of mode 0600, and belongs to the owner of its
+ * directory if this process is root.
+ */
+ncr_int_t ncr_store_open(ncr_store_options_t *options, ncr_store_t **store,
+    char *error);
+void ncr_store_close(ncr_store_t *store);
+
+/* of the last function that failed */
+const char *ncr_store_error(ncr_store_t *store);
+
+/*
+ * NCR_OK: somebody, perhaps this handle, has changed something since the
+ * last call; NCR_DECLINED: nobody; NCR_STORE_GONE: the path leads to another
+ * file or to none, open it anew; NCR_ERROR.  Cheap enough for every second.
+ */
+ncr_int_t ncr_store_changed(ncr_store_t *store);
+
+/*
+ * Every row with seq > *seq, tombstones too, in the order of seq, which then
+ * is the highest one.  Stops if handler does not return NCR_OK, and returns
+ * what it returned.
+ */
+ncr_int_t ncr_store_load(ncr_store_t *store, uint64_t *seq,
+    ncr_store_row_pt handler, void *data);
+
+/* one account into row (release it with ..._row_free()), or NCR_DECLINED */
+ncr_int_t ncr_store_find(ncr_store_t *store, const char *name,
+    ncr_store_account_t *row);
+void ncr_store_row_free(ncr_store_account_t *row);
+
+/*
+ * Makes or changes the operator's part: row's name, settings, secret, proxy
+ * (NULL: as it is).  *version 0: it must be new; UINT64_MAX: whatever is
+ * there; else it must still have this version.  NCR_DECLINED if that does not
+ * hold.  A name that was removed is made anew with another id.  Sets *version
+ * and row->id, row->seq.
+ */
+ncr_int_t ncr_store_put(ncr_store_t *store, ncr_store_account_t *row,
+    uint64_t *version, ncr_msec_t now);
+
+/* leaves a tombstone.  NCR_DECLINED: none, or of another version */
+ncr_int_t ncr_store_remove(ncr_store_t *store, const char *name,
+    uint64_t version, ncr_msec_t now);
+
+/*
+ * A row for an account of nginx.conf, if there is none yet; sets *id.
+ * NCR_DECLINED: the name is an account of the store.
+ */
+ncr_int_t ncr_store_adopt(ncr_store_t *store, const char *name,
+    uint64_t *id, ncr_msec_t now);
+
+/*
+ * New tokens: access, refresh (NULL: keep the old one), expires, granted (0:
+ * as it is), scopes and meta (NULL: as they are); clears pending, failed and
+ * reason, raises row->tokens.  If have is not UINT64_MAX, only if the tokens
+ * are still of this version: NCR_DECLINED if not.  Sets row->tokens, ->seq.
+ */
+ncr_int_t ncr_store_tokens(ncr_store_t *store, ncr_store_account_t *row,
+    uint64_t have, ncr_msec_t now);
+
+/*
+ * A refresh begins: what must be known before the old refresh token is shown
+ * to anybody is that the store can be written.  Into *row (release it) goes
+ * the account as it is now, with row->pending as it was BEFORE: not 0 if an
+ * earlier refresh never ended.  If its tokens are newer than have, nothing is
+ * written and NCR_DONE returned.
+ */
+ncr_int_t ncr_store_begin(ncr_store_t *store, const char *name,
+    uint64_t have, ncr_store_account_t *row, ncr_msec_t now);
+
+/*
+ * A refresh has ended without tokens.  reason NULL: for a passing cause, the
+ * old tokens are good (pending is cleared); else it needs a login.
+ * NCR_DECLINED: the tokens are of another version; nothing is changed.
+ */
+ncr_int_t ncr_store_failed(ncr_store_t *store, const char *name,
+    uint64_t have, const char *reason, ncr_msec_t now);
+
+/* what is known of the account: meta (JSON) only */
+ncr_int_t ncr_store_meta(ncr_store_t *store, const char *name,
+    const char *meta, ncr_msec_t now);
+
+/*
+ * A login that is under way: data (a JSON text, sealed in the file) under a
+ * random id, until it expires.  take() deletes it, so that a code is tried
+ * once; keep() only reads.  NCR_DECLINED: no such login, or expired.
+ */
+#define NCR_STORE_LOGIN   33            /* 32 hex digits and a NUL */
+ncr_int_t ncr_store_login_put(ncr_store_t *store, char *id, const char *data,
+    ncr_msec_t expires, ncr_msec_t now);
+ncr_int_t ncr_store_login_keep(ncr_store_t *store, const char *id,
+    char **data, ncr_msec_t now);
+ncr_int_t ncr_store_login_take(ncr_store_t *store, const char *id,
+    char **data, ncr_msec_t now);
+
+/*
+ * Another operator's key: a new data key, and every secret sealed anew, in
+ * one transaction.  The handle goes on with it; others get NCR_STORE_KEY from
+ * their next call until they are opened with it.
+ */
+ncr_int_t ncr_store_rekey(ncr_store_t *store, ncr_str_t *key,
+    ncr_str_t *passphrase);
+
+/*
+ * Writes back what a process remembers of rows whose file was lost: each that
+ * is missing, or whose version (of the operator's part) or tokens are older,
+ * part by part.  A row that is newer in the file stays.
+ */
+ncr_int_t ncr_store_restore(ncr_store_t *store, ncr_store_account_t *row,
+    ncr_msec_t now);
+
+
+/*
+ * Locks that die with their process, whatever kills it: one for each
+ * account's id, on a file beside the store, for all processes that share it.
+ * Never blocks.  A lock belongs to the descriptor, which must be opened after
+ * the fork.  open() returns -1 and sets errno.
+ */
+int ncr_store_lock_open(const char *path);
+ncr_int_t ncr_store_lock(int fd, uint64_t id);      /* NCR_OK, NCR_DECLINED */
+void ncr_store_unlock(int fd, uint64_t id);
+
+
+#endif /* _NCR_STORE_H_INCLUDED_ */
