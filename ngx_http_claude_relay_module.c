@@ -101,6 +101,34 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_store"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_store,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_oauth"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_http_claude_relay_set_oauth,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_refresh"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_refresh,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_usage_poll"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_usage_poll,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_rest"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_rest,
@@ -342,9 +370,12 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->keys, cf->pool, 8,
                           sizeof(ngx_http_claude_relay_key_t))
            != NGX_OK
-        || ngx_array_init(&rmcf->pools, cf->pool, 2,
-                          sizeof(ngx_http_claude_relay_pool_t))
-           != NGX_OK)
+        || ngx_array_init(&rmcf->free_index, cf->pool, 8, sizeof(ngx_uint_t))
+           != NGX_OK
+        || ngx_array_init(&rmcf->hosts, cf->pool, 4,
+                          sizeof(ngx_http_claude_relay_host_t))
+           != NGX_OK
+        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK)
     {
         return NULL;
     }
@@ -352,6 +383,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     ncr_rests_default(&rmcf->rests);
 
     rmcf->quota_guard = NGX_CONF_UNSET;
+    rmcf->refresh_ahead = NGX_CONF_UNSET_MSEC;
+    rmcf->token_timeout = NGX_CONF_UNSET_MSEC;
+    rmcf->usage_poll = NGX_CONF_UNSET_MSEC;
 
     rmcf->ssl_verify = NGX_CONF_UNSET;
     rmcf->ssl_verify_depth = NGX_CONF_UNSET_UINT;
@@ -377,6 +411,9 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_claude_relay_main_conf_t *rmcf = conf;
 
     ngx_conf_init_value(rmcf->quota_guard, 9950);
+    ngx_conf_init_msec_value(rmcf->refresh_ahead, 300000);
+    ngx_conf_init_msec_value(rmcf->token_timeout, 30000);
+    ngx_conf_init_msec_value(rmcf->usage_poll, 900000);
     ngx_conf_init_value(rmcf->ssl_verify, 1);
     ngx_conf_init_uint_value(rmcf->ssl_verify_depth, 4);
     ngx_conf_init_uint_value(rmcf->keepalive, 64);
@@ -389,7 +426,7 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
 
     /* before locations are merged: they look their pools up */
 
-    return ngx_http_claude_relay_accounts_init(cf, rmcf);
+    return ngx_http_claude_relay_roster_init(cf, rmcf);
 }
 
 
@@ -615,8 +652,7 @@ static char *
 ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf)
 {
-    ngx_uint_t                          i;
-    ngx_http_claude_relay_pool_t       *pool;
+    ngx_int_t                           index;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
@@ -636,17 +672,15 @@ ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    pool = rmcf->pools.elts;
+    index = ngx_http_claude_relay_pool_index(cf, rmcf, &conf->pool_name);
 
-    for (i = 0; i < rmcf->pools.nelts; i++) {
-        if (pool[i].name.len == conf->pool_name.len
-            && ngx_strncmp(pool[i].name.data, conf->pool_name.data,
-                           pool[i].name.len)
-               == 0)
-        {
-            conf->pool = &pool[i];
-            return NGX_CONF_OK;
-        }
+    if (index >= 0) {
+        conf->pool = index;
+        return NGX_CONF_OK;
+    }
+
+    if (index == NGX_ERROR) {
+        return NGX_CONF_ERROR;
     }
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

@@ -57,6 +57,8 @@ typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
+typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
+typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -78,12 +80,28 @@ typedef struct {
 } ngx_http_claude_relay_target_t;
 
 
+/* what the provider told of an account; replaced as a whole */
+
 typedef struct {
+    ngx_str_t                          meta;    /* JSON, or "" */
+    ngx_str_t                          scopes;
+} ngx_http_claude_relay_info_t;
+
+
+/*
+ * An account: a block of nginx.conf or a row of the store.  It does not
+ * change once it is in a roster, but for what a worker keeps with it.
+ */
+
+struct ngx_http_claude_relay_account_s {
     ngx_str_t                          name;
     ngx_str_t                          pool;
+    ngx_str_t                          description;
     ncr_platform_t                    *platform;
     ngx_str_t                          secret;
+    ngx_str_t                          refresh_token;   /* to begin with */
     ngx_str_t                          base_url;
+    ngx_str_t                          proxy_url;
     ncr_credential_e                   credential;  /* AUTO is 0 */
     ngx_uint_t                         credential_set;
     ngx_int_t                          priority;
@@ -91,19 +109,41 @@ typedef struct {
     ngx_int_t                          max_concurrency;
     ngx_array_t                       *models;  /* of ngx_str_t, globs */
     ngx_flag_t                         enabled;
+    ngx_flag_t                         schedulable; /* off: no new sessions */
     ngx_flag_t                         sanitize;
+    ncr_msec_t                         expires; /* of secret, if a token */
+    ncr_msec_t                         valid_until; /* 0 = for ever */
 
-    /* made of these after parsing */
+    /* made of these */
 
     ncr_url_t                          url;
     ngx_str_t                          host;    /* the Host header */
-    ngx_str_t                          proof;   /* the credential's line */
     ngx_http_claude_relay_target_t     target;
     ngx_http_claude_relay_node_t      *node;
     ngx_uint_t                         index;
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
-} ngx_http_claude_relay_account_t;
+    ngx_str_t                          warning;
+
+    /* of an account of the store */
+
+    ngx_pool_t                        *own;     /* NULL: nginx.conf's */
+    ngx_uint_t                         refs;    /* rosters it is in */
+    uint64_t                           id;
+    uint64_t                           version;
+    ngx_str_t                          settings;
+
+    /* what a worker knows: the credential's line, as of these tokens */
+
+    ngx_str_t                          proof;
+    ngx_atomic_uint_t                  proof_version;
+    u_char                            *proof_buf;       /* its own, or NULL */
+    ngx_http_claude_relay_info_t      *info;
+    ngx_http_claude_relay_target_t    *token_target;
+
+    unsigned                           token:1; /* lives by tokens that the
+                                                   store keeps */
+};
 
 
 typedef struct {
@@ -125,6 +165,24 @@ typedef struct {
 } ngx_http_claude_relay_pool_t;
 
 
+/*
+ * The accounts as they are at a time.  A request keeps the roster it began
+ * with; a change of the store makes another one, and the old is freed when
+ * its last request is through.
+ */
+
+struct ngx_http_claude_relay_roster_s {
+    ngx_queue_t                        queue;   /* oldest first */
+    ngx_pool_t                        *own;     /* NULL: nginx.conf's */
+    ngx_uint_t                         refs;
+    uint64_t                           seq;     /* of the store, then */
+    ngx_uint_t                         nindex;  /* over every account's */
+    ngx_array_t                        accounts;
+                                     /* of ngx_http_claude_relay_account_t * */
+    ngx_array_t                        pools;   /* those of nginx.conf first */
+};
+
+
 typedef struct {
     ngx_str_t                          id;
     ngx_str_t                          display;
@@ -134,15 +192,47 @@ typedef struct {
 } ngx_http_claude_relay_model_t;
 
 
+/* the addresses of a name, as they were when nginx was configured */
+
+typedef struct {
+    ngx_str_t                          name;
+    in_port_t                          port;
+    ngx_addr_t                        *addrs;
+    ngx_uint_t                         naddrs;
+    ngx_str_t                          warning; /* why there are none */
+} ngx_http_claude_relay_host_t;
+
+
+/* the store as configured; its key is the master's to read */
+
+typedef struct {
+    ngx_str_t                          path;    /* NUL terminated */
+    ngx_str_t                          key_file;
+    ngx_str_t                          key;     /* contents of key_file */
+    ngx_str_t                          passphrase;
+    ngx_queue_t                        rows;    /* until there is a zone */
+} ngx_http_claude_relay_store_conf_t;
+
+
 struct ngx_http_claude_relay_main_conf_s {
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_claude_relay_zone_t      *zone;
     ngx_slab_pool_t                   *shpool;
 
-    ngx_array_t                        accounts;
+    ngx_array_t                        accounts;    /* of nginx.conf */
                                      /* of ngx_http_claude_relay_account_t * */
     ngx_array_t                        keys;
-    ngx_array_t                        pools;
+    ngx_http_claude_relay_roster_t    *roster;  /* the newest */
+    ngx_queue_t                        rosters; /* those alive */
+    ngx_array_t                        free_index;
+    ngx_array_t                        hosts;   /* looked up already */
+    ngx_uint_t                         nindex;
+
+    ngx_http_claude_relay_store_conf_t *store;  /* NULL = none */
+    ngx_array_t                        oauths;  /* see oauth.c */
+    ngx_msec_t                         refresh_ahead;
+    ngx_msec_t                         token_timeout;
+    ngx_msec_t                         usage_poll;  /* 0 = off */
 
     ncr_rests_t                        rests;
     ngx_int_t                          quota_guard; /* 1/10000, 0 = off */
@@ -184,7 +274,7 @@ typedef struct {
     ngx_uint_t                         line;
     ngx_uint_t                         keys;
     ngx_str_t                          pool_name;
-    ngx_http_claude_relay_pool_t      *pool;
+    ngx_uint_t                         pool;    /* of a roster's pools */
     ngx_array_t                       *platforms;   /* of ncr_platform_t * */
     ncr_policy_t                      *policy;
 
@@ -357,10 +447,15 @@ struct ngx_http_claude_relay_ctx_s {
 
     /* the pool */
 
+    ngx_http_claude_relay_roster_t    *roster;
+    ngx_http_claude_relay_pool_t      *pool;
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_account_t   *attempt_account; /* of this attempt */
     ngx_http_claude_relay_lease_t     *lease;
     ngx_uint_t                        *tried;   /* bits by account index */
+    ngx_uint_t                        *refreshed;   /* asked anew once */
+    ngx_atomic_uint_t                  token_version;   /* that was shown */
+    ngx_msec_t                         token_until;
     ngx_uint_t                        *failed;  /* these come last */
     ngx_http_claude_relay_sticky_e     sticky;
     ncr_class_e                        moved;   /* why, if MOVED */
@@ -447,6 +542,13 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           strict:1;    /* bound, and stuck */
     unsigned                           has_ttft:1;
 };
+
+
+/* in bits by account index */
+
+#define ngx_http_claude_relay_marked(bits, a)                                 \
+    ((bits) && ((bits)[(a)->index / (8 * sizeof(ngx_uint_t))]                 \
+        & ((ngx_uint_t) 1 << ((a)->index % (8 * sizeof(ngx_uint_t))))))
 
 
 extern ngx_module_t  ngx_http_claude_relay_module;
@@ -587,7 +689,9 @@ void ngx_http_claude_relay_inflate(ngx_http_claude_relay_ctx_t *ctx,
 
 /* dial.c */
 
-ngx_int_t ngx_http_claude_relay_target_init(ngx_conf_t *cf,
+ngx_int_t ngx_http_claude_relay_target_init(ngx_pool_t *pool,
+    ngx_http_claude_relay_target_t *target);
+void ngx_http_claude_relay_target_close(
     ngx_http_claude_relay_target_t *target);
 ngx_int_t ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
     ngx_uint_t fresh);
@@ -626,16 +730,47 @@ ngx_uint_t ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a,
 ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
     ncr_op_e op, ngx_str_t *model);
 
-/* account.c, key.c: the blocks of nginx.conf */
+/*
+ * account.c: checks an account and makes what follows from its fields, in
+ * pool.  resolve: names are looked up, which blocks.  NGX_ERROR: error has a
+ * message without secrets.
+ */
+
+#define NGX_HTTP_CLAUDE_RELAY_ERROR  512
+
+ngx_int_t ngx_http_claude_relay_account_json(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error);
+ngx_int_t ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t);
+ngx_int_t ngx_http_claude_relay_account_finish(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t resolve, u_char *error);
+void ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a);
+ngx_int_t ngx_http_claude_relay_target_make(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
+    ngx_http_claude_relay_target_t *t, ncr_url_t *url, ngx_uint_t resolve,
+    ngx_str_t *warning);
+
+/* account_conf.c, key.c: the blocks of nginx.conf */
 
 char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_claude_relay_accounts_init(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
+
+/* roster.c */
+
+char *ngx_http_claude_relay_roster_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_claude_relay_pool_index(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name);
+void ngx_http_claude_relay_roster_hold(ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_roster_release(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *roster);
+ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
+    ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
 /* directives.c: values that are more than a slot */
 
@@ -657,6 +792,10 @@ char *ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 
 /* spare.c: large parts that are used again */
 
@@ -664,6 +803,54 @@ ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
 ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
 void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
+
+/* store_conf.c, oauth.c: the store and the servers of logins, as configured */
+
+char *ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_store_load(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_claude_relay_store_publish(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
+ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* store.c, refresh.c: what runs in a worker */
+
+ngx_int_t ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+void ngx_http_claude_relay_store_exit_process(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+void ngx_http_claude_relay_store_rung(void);
+ngx_int_t ngx_http_claude_relay_refresh_init(ngx_cycle_t *cycle,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+void ngx_http_claude_relay_refresh_exit(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_claude_relay_refresh(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a);
+void ngx_http_claude_relay_needs_login(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, uint64_t have, const char *reason);
+
+/* tokens.c */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_TOKEN_OK = 0, /* or a refresh will make it so */
+    NGX_HTTP_CLAUDE_RELAY_TOKEN_LATER,  /* refreshes fail, for now */
+    NGX_HTTP_CLAUDE_RELAY_TOKEN_NONE    /* an operator must log in */
+} ngx_http_claude_relay_token_e;
+
+ngx_int_t ngx_http_claude_relay_token(ngx_http_claude_relay_ctx_t *ctx);
+ngx_http_claude_relay_token_e ngx_http_claude_relay_token_locked(
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now, ncr_msec_t *until);
+ngx_int_t ngx_http_claude_relay_token_refused(
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_proof(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a);
 
 /* variables.c */
 

@@ -4,569 +4,49 @@
  */
 
 
-/* The block "claude_relay_account name { ... }" of nginx.conf. */
+/*
+ * An account, wherever it was written: its fields are checked, and what
+ * follows from them is made.
+ */
 
 
 #include "ngx_http_claude_relay.h"
 
 
-typedef char *(*ngx_http_claude_relay_set_pt)(ngx_conf_t *cf, void *field,
-    void *arg);
-
-
-typedef struct {
-    ngx_str_t                      name;
-    ngx_http_claude_relay_set_pt   set;
-    size_t                         offset;
-    void                          *arg;
-    ngx_uint_t                     many;    /* takes one or more values */
-} ngx_http_claude_relay_field_t;
-
-
-static char *ngx_http_claude_relay_account_field(ngx_conf_t *cf,
-    ngx_command_t *dummy, void *conf);
-static char *ngx_http_claude_relay_set_platform(ngx_conf_t *cf, void *field,
-    void *arg);
-static char *ngx_http_claude_relay_set_secret(ngx_conf_t *cf, void *field,
-    void *arg);
-static char *ngx_http_claude_relay_set_word(ngx_conf_t *cf, void *field,
-    void *arg);
-static char *ngx_http_claude_relay_set_number(ngx_conf_t *cf, void *field,
-    void *arg);
-static char *ngx_http_claude_relay_set_switch(ngx_conf_t *cf, void *field,
-    void *arg);
-static char *ngx_http_claude_relay_set_credential(ngx_conf_t *cf, void *field,
-    void *arg);
-static char *ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field,
-    void *arg);
-static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
+static ngx_int_t ngx_http_claude_relay_account_kind(
+    ngx_http_claude_relay_account_t *a, u_char *error);
+static ngx_int_t ngx_http_claude_relay_account_target(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t resolve, u_char *error);
+static ngx_int_t ngx_http_claude_relay_account_proof(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a);
-static char *ngx_http_claude_relay_account_proof(ngx_conf_t *cf,
-    ngx_http_claude_relay_account_t *a);
-static char *ngx_http_claude_relay_account_target(ngx_conf_t *cf,
-    ngx_http_claude_relay_account_t *a);
-static ngx_http_claude_relay_pool_t *ngx_http_claude_relay_pool(
-    ngx_conf_t *cf, ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name);
+static ngx_int_t ngx_http_claude_relay_addresses(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
+    ngx_http_claude_relay_target_t *t, ngx_str_t *host, ngx_uint_t resolve,
+    ngx_str_t *warning);
 
 
-static ngx_int_t  ngx_http_claude_relay_priorities[] = { -1000000, 1000000 };
-static ngx_int_t  ngx_http_claude_relay_weights[] = { 1, 1000000 };
-static ngx_int_t  ngx_http_claude_relay_slots[] = { 0, 1000000 };
-
-static char  ngx_http_claude_relay_api_key[] = "api_key";
-static char  ngx_http_claude_relay_access_token[] = "access_token";
-
-
-#define ngx_http_claude_relay_offset(field)                                   \
-    offsetof(ngx_http_claude_relay_account_t, field)
-
-
-static ngx_http_claude_relay_field_t  ngx_http_claude_relay_fields[] = {
-
-    { ngx_string("platform"), ngx_http_claude_relay_set_platform,
-      ngx_http_claude_relay_offset(platform), NULL, 0 },
-
-    { ngx_string("api_key"), ngx_http_claude_relay_set_secret,
-      ngx_http_claude_relay_offset(secret),
-      ngx_http_claude_relay_api_key, 0 },
-
-    { ngx_string("access_token"), ngx_http_claude_relay_set_secret,
-      ngx_http_claude_relay_offset(secret),
-      ngx_http_claude_relay_access_token, 0 },
-
-    { ngx_string("base_url"), ngx_http_claude_relay_set_word,
-      ngx_http_claude_relay_offset(base_url), NULL, 0 },
-
-    { ngx_string("pool"), ngx_http_claude_relay_set_word,
-      ngx_http_claude_relay_offset(pool), NULL, 0 },
-
-    { ngx_string("credential"), ngx_http_claude_relay_set_credential,
-      ngx_http_claude_relay_offset(credential), NULL, 0 },
-
-    { ngx_string("priority"), ngx_http_claude_relay_set_number,
-      ngx_http_claude_relay_offset(priority),
-      ngx_http_claude_relay_priorities, 0 },
-
-    { ngx_string("weight"), ngx_http_claude_relay_set_number,
-      ngx_http_claude_relay_offset(weight),
-      ngx_http_claude_relay_weights, 0 },
-
-    { ngx_string("max_concurrency"), ngx_http_claude_relay_set_number,
-      ngx_http_claude_relay_offset(max_concurrency),
-      ngx_http_claude_relay_slots, 0 },
-
-    { ngx_string("models"), ngx_http_claude_relay_set_globs,
-      ngx_http_claude_relay_offset(models), NULL, 1 },
-
-    { ngx_string("enabled"), ngx_http_claude_relay_set_switch,
-      ngx_http_claude_relay_offset(enabled), NULL, 0 },
-
-    { ngx_string("sanitize_errors"), ngx_http_claude_relay_set_switch,
-      ngx_http_claude_relay_offset(sanitize), NULL, 0 },
-
-    { ngx_null_string, NULL, 0, NULL, 0 }
-};
-
-
-static ngx_conf_enum_t  ngx_http_claude_relay_credentials[] = {
-    { ngx_string("auto"), NCR_CREDENTIAL_AUTO },
-    { ngx_string("x-api-key"), NCR_CREDENTIAL_X_API_KEY },
-    { ngx_string("bearer"), NCR_CREDENTIAL_BEARER },
-    { ngx_null_string, 0 }
-};
-
-
-char *
-ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+void
+ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a)
 {
-    ngx_http_claude_relay_main_conf_t  *rmcf = conf;
+    ngx_memzero(a, sizeof(ngx_http_claude_relay_account_t));
 
-    char                              *rv;
-    ngx_str_t                         *value;
-    ngx_conf_t                         save;
-    ngx_uint_t                         i;
-    ngx_http_claude_relay_account_t   *a, **ap;
-
-    value = cf->args->elts;
-
-    if (value[1].len == 0 || value[1].len >= NGX_HTTP_CLAUDE_RELAY_NAME_LEN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "account name must have 1 to %d characters",
-                           NGX_HTTP_CLAUDE_RELAY_NAME_LEN - 1);
-        return NGX_CONF_ERROR;
-    }
-
-    ap = rmcf->accounts.elts;
-
-    for (i = 0; i < rmcf->accounts.nelts; i++) {
-        if (ap[i]->name.len == value[1].len
-            && ngx_strncmp(ap[i]->name.data, value[1].data, value[1].len) == 0)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate account \"%V\"", &value[1]);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    a = ngx_pcalloc(cf->pool, sizeof(ngx_http_claude_relay_account_t));
-    ap = ngx_array_push(&rmcf->accounts);
-
-    if (a == NULL || ap == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *ap = a;
-
-    a->name = value[1];
-    a->index = i;
     a->priority = NGX_CONF_UNSET;
     a->weight = NGX_CONF_UNSET;
     a->max_concurrency = NGX_CONF_UNSET;
     a->enabled = NGX_CONF_UNSET;
+    a->schedulable = NGX_CONF_UNSET;
     a->sanitize = NGX_CONF_UNSET;
-    a->file = cf->conf_file->file.name.data;
-    a->line = cf->conf_file->line;
-
-    save = *cf;
-    cf->handler = ngx_http_claude_relay_account_field;
-    cf->handler_conf = (void *) a;
-
-    rv = ngx_conf_parse(cf, NULL);
-
-    *cf = save;
-
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    return ngx_http_claude_relay_account_check(cf, a);
 }
 
 
-static char *
-ngx_http_claude_relay_account_field(ngx_conf_t *cf, ngx_command_t *dummy,
-    void *conf)
+ngx_int_t
+ngx_http_claude_relay_account_finish(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_pool_t *pool, ngx_http_claude_relay_account_t *a, ngx_uint_t resolve,
+    u_char *error)
 {
-    ngx_http_claude_relay_account_t  *a = conf;
-
-    char                           *rv;
-    ngx_str_t                      *value;
-    ngx_http_claude_relay_field_t  *f;
-
-    value = cf->args->elts;
-
-    for (f = ngx_http_claude_relay_fields; f->name.len; f++) {
-
-        if (f->name.len != value[0].len
-            || ngx_strncmp(f->name.data, value[0].data, value[0].len) != 0)
-        {
-            continue;
-        }
-
-        if (cf->args->nelts < 2 || (cf->args->nelts > 2 && !f->many)) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid number of arguments in \"%V\"",
-                               &value[0]);
-            return NGX_CONF_ERROR;
-        }
-
-        rv = f->set(cf, (u_char *) a + f->offset, f->arg);
-
-        if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
-            return rv;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" in account \"%V\" %s",
-                           &value[0], &a->name, rv);
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown directive \"%V\" in account \"%V\"",
-                       &value[0], &a->name);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_claude_relay_set_platform(ngx_conf_t *cf, void *field, void *arg)
-{
-    ncr_platform_t  **platform = field;
-
-    ngx_str_t  *value;
-
-    if (*platform) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    *platform = ncr_platform_find(ncr(&value[1]));
-
-    if (*platform == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "unknown platform \"%V\"",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_claude_relay_set_secret(ngx_conf_t *cf, void *field, void *arg)
-{
-    ngx_str_t  *secret = field;
-    char       *kind = arg;
-
-    char                             *rv;
-    ngx_str_t                        *value;
-    ngx_http_claude_relay_account_t  *a;
-
-    if (secret->data) {
-        return "is duplicate, an account has one api_key or access_token";
-    }
-
-    value = cf->args->elts;
-
-    rv = ngx_http_claude_relay_secret(cf, &value[1], secret);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    /* which of the two was written is checked when the platform is known */
-
-    a = (ngx_http_claude_relay_account_t *)
-            ((u_char *) secret - ngx_http_claude_relay_offset(secret));
-
-    a->proof.data = (u_char *) kind;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_claude_relay_set_word(ngx_conf_t *cf, void *field, void *arg)
-{
-    ngx_str_t  *word = field;
-
-    ngx_str_t  *value;
-
-    if (word->data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (value[1].len == 0) {
-        return "is empty";
-    }
-
-    *word = value[1];
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_claude_relay_set_number(ngx_conf_t *cf, void *field, void *arg)
-{
-    ngx_int_t  *number = field;
-    ngx_int_t  *range = arg;
-
-    ngx_int_t   n;
-    ngx_str_t  *value, s;
-    ngx_uint_t  minus;
-
-    if (*number != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-    s = value[1];
-
-    minus = (s.len > 1 && s.data[0] == '-' && range[0] < 0);
-
-    if (minus) {
-        s.data++;
-        s.len--;
-    }
-
-    n = ngx_atoi(s.data, s.len);
-
-    if (n != NGX_ERROR && minus) {
-        n = -n;
-    }
-
-    if ((n == NGX_ERROR && !minus) || n < range[0] || n > range[1]) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\", it must be a number "
-                           "from %i to %i", &value[1], range[0], range[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    *number = n;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_claude_relay_set_switch(ngx_conf_t *cf, void *field, void *arg)
-{
-    ngx_flag_t  *flag = field;
-
-    ngx_str_t  *value;
-
-    if (*flag != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ncr_str_caseeq(ncr(&value[1]), "on")) {
-        *flag = 1;
-        return NGX_CONF_OK;
-    }
-
-    if (ncr_str_caseeq(ncr(&value[1]), "off")) {
-        *flag = 0;
-        return NGX_CONF_OK;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\" in \"%V\", "
-                       "it must be \"on\" or \"off\"", &value[1], &value[0]);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_claude_relay_set_credential(ngx_conf_t *cf, void *field, void *arg)
-{
-    ncr_credential_e  *credential = field;
-
-    ngx_str_t                        *value;
-    ngx_conf_enum_t                  *e;
-    ngx_http_claude_relay_account_t  *a;
-
-    a = (ngx_http_claude_relay_account_t *)
-            ((u_char *) field - ngx_http_claude_relay_offset(credential));
-
-    if (a->credential_set) {
-        return "is duplicate";
-    }
-
-    a->credential_set = 1;
-
-    value = cf->args->elts;
-
-    for (e = ngx_http_claude_relay_credentials; e->name.len; e++) {
-        if (ncr_str_caseeq(ncr(&value[1]), (char *) e->name.data)) {
-            *credential = e->value;
-            return NGX_CONF_OK;
-        }
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid value \"%V\", it must be "
-                       "\"auto\", \"x-api-key\" or \"bearer\"", &value[1]);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field, void *arg)
-{
-    ngx_array_t  **globs = field;
-
-    ngx_str_t   *value, *glob;
-    ngx_uint_t   i;
-
-    if (*globs == NULL) {
-        *globs = ngx_array_create(cf->pool, 4, sizeof(ngx_str_t));
-        if (*globs == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (value[i].len == 0) {
-            return "has an empty pattern";
-        }
-
-        glob = ngx_array_push(*globs);
-        if (glob == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        *glob = value[i];
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-/* env:NAME, file:PATH or the secret itself; never shown in a message */
-
-char *
-ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_str_t *secret)
-{
-    char       *env;
-    ssize_t     n;
-    ngx_str_t   name;
-    ngx_file_t  file;
-    u_char      buf[8192];
-
-    if (ncr_str_prefix(ncr(value), "env:")) {
-
-        env = getenv((char *) value->data + 4);
-
-        if (env == NULL || *env == '\0') {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "environment variable \"%s\" is not set",
-                               value->data + 4);
-            return NGX_CONF_ERROR;
-        }
-
-        name.data = (u_char *) env;
-        name.len = ngx_strlen(env);
-
-    } else if (ncr_str_prefix(ncr(value), "file:")) {
-
-        ngx_memzero(&file, sizeof(ngx_file_t));
-
-        file.name.data = value->data + 5;
-        file.name.len = value->len - 5;
-        file.log = cf->log;
-
-        if (ngx_conf_full_name(cf->cycle, &file.name, 1) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-        file.fd = ngx_open_file(file.name.data, NGX_FILE_RDONLY,
-                                NGX_FILE_OPEN, 0);
-
-        if (file.fd == NGX_INVALID_FILE) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                               ngx_open_file_n " \"%V\" failed", &file.name);
-            return NGX_CONF_ERROR;
-        }
-
-        n = ngx_read_file(&file, buf, sizeof(buf), 0);
-
-        (void) ngx_close_file(file.fd);
-
-        if (n == NGX_ERROR) {
-            return NGX_CONF_ERROR;
-        }
-
-        while (n > 0 && (buf[n - 1] == '\n' || buf[n - 1] == '\r'
-                         || buf[n - 1] == ' '))
-        {
-            n--;
-        }
-
-        name.data = buf;
-        name.len = n;
-
-    } else {
-        name = *value;
-    }
-
-    if (name.len == 0 || name.len >= sizeof(buf)) {
-        return "has no usable secret";
-    }
-
-    for (n = 0; n < (ssize_t) name.len; n++) {
-        if (name.data[n] <= ' ' || name.data[n] >= 0x7f) {
-            return "has a secret with blanks or unprintable characters";
-        }
-    }
-
-    secret->len = name.len;
-    secret->data = ngx_pstrdup(cf->pool, &name);
-
-    ngx_explicit_memzero(buf, sizeof(buf));
-
-    return secret->data ? NGX_CONF_OK : NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_claude_relay_account_check(ngx_conf_t *cf,
-    ngx_http_claude_relay_account_t *a)
-{
-    char        *kind;
-    ngx_uint_t   token;
-
-    if (a->platform == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no \"platform\" in account \"%V\"", &a->name);
-        return NGX_CONF_ERROR;
-    }
-
-    kind = a->platform->token ? ngx_http_claude_relay_access_token
-                              : ngx_http_claude_relay_api_key;
-
-    if (a->secret.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "no \"%s\" in account \"%V\"",
-                           kind, &a->name);
-        return NGX_CONF_ERROR;
-    }
-
-    token = (a->proof.data == (u_char *) ngx_http_claude_relay_access_token);
-
-    if (token != a->platform->token) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "platform \"%V\" of account \"%V\" takes \"%s\"",
-                           (ngx_str_t *) &a->platform->name, &a->name, kind);
-        return NGX_CONF_ERROR;
+    if (ngx_http_claude_relay_account_kind(a, error) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (a->pool.data == NULL) {
@@ -577,20 +57,67 @@ ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     ngx_conf_init_value(a->weight, 1);
     ngx_conf_init_value(a->max_concurrency, 0);
     ngx_conf_init_value(a->enabled, 1);
+    ngx_conf_init_value(a->schedulable, 1);
     ngx_conf_init_value(a->sanitize, 0);
 
-    if (ngx_http_claude_relay_account_target(cf, a) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
+    if (ngx_http_claude_relay_account_target(rmcf, pool, a, resolve, error)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    return ngx_http_claude_relay_account_proof(cf, a);
+    if (a->token) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_claude_relay_account_proof(pool, a) != NGX_OK) {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "no memory for account \"%V\"%Z", &a->name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* has it the credential that its platform takes? */
+
+static ngx_int_t
+ngx_http_claude_relay_account_kind(ngx_http_claude_relay_account_t *a,
+    u_char *error)
+{
+    const char  *kind;
+
+    if (a->platform == NULL) {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "no \"platform\" in account \"%V\"%Z", &a->name);
+        return NGX_ERROR;
+    }
+
+    kind = a->platform->token ? "access_token" : "api_key";
+
+    if (a->secret.len == 0 && !a->token) {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "no \"%s\" in account \"%V\"%Z", kind, &a->name);
+        return NGX_ERROR;
+    }
+
+    if (a->token && !a->platform->token) {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "platform \"%V\" of account \"%V\" takes "
+                            "\"%s\"%Z", (ngx_str_t *) &a->platform->name,
+                            &a->name, kind);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
 /* the header line that shows the credential (anthropic.md K.2) */
 
-static char *
-ngx_http_claude_relay_account_proof(ngx_conf_t *cf,
+static ngx_int_t
+ngx_http_claude_relay_account_proof(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a)
 {
     u_char            *p;
@@ -612,68 +139,59 @@ ngx_http_claude_relay_account_proof(ngx_conf_t *cf,
 
     a->proof.len = name.len + a->secret.len + 2;
 
-    a->proof.data = ngx_pnalloc(cf->pool, a->proof.len);
+    a->proof.data = ngx_pnalloc(pool, a->proof.len);
     if (a->proof.data == NULL) {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     p = ngx_cpymem(a->proof.data, name.data, name.len);
     p = ngx_cpymem(p, a->secret.data, a->secret.len);
     *p++ = CR; *p++ = LF;
 
-    return NGX_CONF_OK;
+    return NGX_OK;
 }
 
 
-static char *
-ngx_http_claude_relay_account_target(ngx_conf_t *cf,
-    ngx_http_claude_relay_account_t *a)
+static ngx_int_t
+ngx_http_claude_relay_account_target(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_pool_t *pool, ngx_http_claude_relay_account_t *a, ngx_uint_t resolve,
+    u_char *error)
 {
-    ngx_url_t                        u;
-    const char                      *error;
-    ngx_http_claude_relay_target_t  *t;
+    ngx_str_t    warning;
+    const char  *wrong;
 
     if (a->base_url.data == NULL) {
         a->base_url = ngx_http_claude_relay_str(&a->platform->base_url);
     }
 
     if (a->base_url.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no \"base_url\" in account \"%V\"", &a->name);
-        return NGX_CONF_ERROR;
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "no \"base_url\" in account \"%V\"%Z", &a->name);
+        return NGX_ERROR;
     }
 
-    error = ncr_url_parse(ncr(&a->base_url), &a->url);
+    wrong = ncr_url_parse(ncr(&a->base_url), &a->url);
 
-    if (error) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid base_url \"%V\" in account \"%V\": %s",
-                           &a->base_url, &a->name, error);
-        return NGX_CONF_ERROR;
+    if (wrong) {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "invalid base_url \"%V\" in account \"%V\": %s%Z",
+                            &a->base_url, &a->name, wrong);
+        return NGX_ERROR;
     }
 
-    t = &a->target;
+    a->host.data = ngx_pnalloc(pool, a->url.host.len + 1 + NGX_INT_T_LEN);
 
-    t->tls = a->url.tls;
-    t->port = (in_port_t) a->url.port;
-    t->host = ngx_http_claude_relay_str(&a->url.host);
-
-    if (t->host.data[0] == '[') {
-        t->host.data++;
-        t->host.len -= 2;
-        t->literal = 1;
+    if (a->host.data == NULL
+        || ngx_http_claude_relay_target_make(rmcf, pool, &a->target, &a->url,
+                                             resolve, &warning)
+           != NGX_OK)
+    {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "no memory for account \"%V\"%Z", &a->name);
+        return NGX_ERROR;
     }
 
-    t->sni.len = t->host.len;
-    t->sni.data = ngx_pnalloc(cf->pool, t->host.len + 1);
-    a->host.data = ngx_pnalloc(cf->pool, a->url.host.len + 1 + NGX_INT_T_LEN);
-
-    if (t->sni.data == NULL || a->host.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_strlow(t->sni.data, t->host.data, t->host.len);
-    t->sni.data[t->sni.len] = '\0';
+    a->warning = warning;
 
     a->host.len = a->url.default_port
                   ? (size_t) (ngx_sprintf(a->host.data, "%V",
@@ -684,95 +202,147 @@ ngx_http_claude_relay_account_target(ngx_conf_t *cf,
                                           a->url.port)
                               - a->host.data);
 
-    ngx_memzero(&u, sizeof(ngx_url_t));
+    return NGX_OK;
+}
 
-    u.url = ngx_http_claude_relay_str(&a->url.host);
-    u.default_port = t->port;
 
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+/*
+ * Where a URL leads.  warning: why no address is known, which is no failure:
+ * a resolver may know one later.
+ */
 
-        /* a resolver, if there is one, may know the name later */
+ngx_int_t
+ngx_http_claude_relay_target_make(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_pool_t *pool, ngx_http_claude_relay_target_t *t, ncr_url_t *url,
+    ngx_uint_t resolve, ngx_str_t *warning)
+{
+    ngx_str_null(warning);
 
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "%s in base_url \"%V\" of account \"%V\"",
-                           u.err ? u.err : "could not parse the host",
-                           &a->base_url, &a->name);
-        u.naddrs = 0;
+    t->tls = url->tls;
+    t->port = (in_port_t) url->port;
+    t->host = ngx_http_claude_relay_str(&url->host);
+
+    if (t->host.data[0] == '[') {
+        t->host.data++;
+        t->host.len -= 2;
+        t->literal = 1;
     }
 
-    t->addrs = u.addrs;
-    t->naddrs = u.naddrs;
+    t->sni.len = t->host.len;
+    t->sni.data = ngx_pnalloc(pool, t->host.len + 1);
+
+    if (t->sni.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_strlow(t->sni.data, t->host.data, t->host.len);
+    t->sni.data[t->sni.len] = '\0';
 
     if (ngx_inet_addr(t->host.data, t->host.len) != INADDR_NONE) {
         t->literal = 1;
     }
 
-    return (ngx_http_claude_relay_target_init(cf, t) == NGX_OK)
-           ? NGX_CONF_OK : NGX_CONF_ERROR;
+    if (ngx_http_claude_relay_target_init(pool, t) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_addresses(rmcf, pool, t,
+                                           (ngx_str_t *) &url->host, resolve,
+                                           warning);
 }
 
 
-static ngx_http_claude_relay_pool_t *
-ngx_http_claude_relay_pool(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name)
+/* many accounts have one host: it is looked up once in a configuration */
+
+static ngx_int_t
+ngx_http_claude_relay_addresses(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_pool_t *pool, ngx_http_claude_relay_target_t *t, ngx_str_t *host,
+    ngx_uint_t resolve, ngx_str_t *warning)
 {
+    ngx_url_t                      u;
     ngx_uint_t                     i;
-    ngx_http_claude_relay_pool_t  *pool;
+    ngx_http_claude_relay_host_t  *known;
 
-    pool = rmcf->pools.elts;
+    known = rmcf->hosts.elts;
 
-    for (i = 0; i < rmcf->pools.nelts; i++) {
-        if (pool[i].name.len == name->len
-            && ngx_strncmp(pool[i].name.data, name->data, name->len) == 0)
+    for (i = 0; i < rmcf->hosts.nelts; i++) {
+
+        if (known[i].port == t->port
+            && known[i].name.len == host->len
+            && ngx_strncasecmp(known[i].name.data, host->data, host->len) == 0)
         {
-            return &pool[i];
+            t->addrs = known[i].addrs;
+            t->naddrs = known[i].naddrs;
+            *warning = known[i].warning;
+            return NGX_OK;
         }
     }
 
-    pool = ngx_array_push(&rmcf->pools);
-    if (pool == NULL) {
-        return NULL;
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *host;
+    u.default_port = t->port;
+    u.no_resolve = !resolve && !t->literal;
+
+    /* a configuration's addresses live as long as it does */
+
+    if (ngx_parse_url(resolve ? rmcf->hosts.pool : pool, &u) != NGX_OK) {
+        u.naddrs = 0;
+        warning->data = (u_char *) (u.err ? u.err
+                                          : "could not parse the host");
+        warning->len = ngx_strlen(warning->data);
     }
 
-    pool->name = *name;
+    t->addrs = u.addrs;
+    t->naddrs = u.naddrs;
 
-    if (ngx_array_init(&pool->accounts, cf->pool, 4,
-                       sizeof(ngx_http_claude_relay_account_t *))
-        != NGX_OK)
-    {
-        return NULL;
+    if (!resolve) {
+        return NGX_OK;
     }
 
-    return pool;
+    known = ngx_array_push(&rmcf->hosts);
+    if (known == NULL) {
+        return NGX_ERROR;
+    }
+
+    known->name.len = host->len;
+    known->name.data = ngx_pstrdup(rmcf->hosts.pool, host);
+    known->port = t->port;
+    known->addrs = u.addrs;
+    known->naddrs = u.naddrs;
+    known->warning = *warning;
+
+    return known->name.data ? NGX_OK : NGX_ERROR;
 }
 
 
-/* after parsing: the accounts fall into their pools */
+/*
+ * Seconds or milliseconds since the epoch, or RFC 3339; milliseconds are
+ * above 10^11 (anthropic.md A.4).
+ */
 
-char *
-ngx_http_claude_relay_accounts_init(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf)
+ngx_int_t
+ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t)
 {
-    ngx_uint_t                         i;
-    ngx_http_claude_relay_pool_t      *pool;
-    ngx_http_claude_relay_account_t  **a, **slot;
+    int64_t     n;
+    ncr_msec_t  parsed;
 
-    a = rmcf->accounts.elts;
+    if (ncr_str_int(ncr(text), &n) == NCR_OK) {
 
-    for (i = 0; i < rmcf->accounts.nelts; i++) {
-
-        pool = ngx_http_claude_relay_pool(cf, rmcf, &a[i]->pool);
-        if (pool == NULL) {
-            return NGX_CONF_ERROR;
+        if (n <= 0 || n > INT64_MAX / 1000) {
+            return NGX_ERROR;
         }
 
-        slot = ngx_array_push(&pool->accounts);
-        if (slot == NULL) {
-            return NGX_CONF_ERROR;
-        }
+        *t = (n > 100000000000LL) ? n : n * 1000;
 
-        *slot = a[i];
+        return NGX_OK;
     }
 
-    return NGX_CONF_OK;
+    if (ncr_str_time(ncr(text), &parsed) != NCR_OK || parsed <= 0) {
+        return NGX_ERROR;
+    }
+
+    *t = parsed;
+
+    return NGX_OK;
 }

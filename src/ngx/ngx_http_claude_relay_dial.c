@@ -72,14 +72,14 @@ static char  *ngx_http_claude_relay_bundles[] = {
 
 
 ngx_int_t
-ngx_http_claude_relay_target_init(ngx_conf_t *cf,
+ngx_http_claude_relay_target_init(ngx_pool_t *pool,
     ngx_http_claude_relay_target_t *target)
 {
     ngx_pool_cleanup_t  *cln;
 
     ngx_queue_init(&target->idle);
 
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    cln = ngx_pool_cleanup_add(pool, 0);
     if (cln == NULL) {
         return NGX_ERROR;
     }
@@ -747,6 +747,19 @@ ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
+void
+ngx_http_claude_relay_target_close(ngx_http_claude_relay_target_t *target)
+{
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&target->idle)) {
+        q = ngx_queue_head(&target->idle);
+        ngx_http_claude_relay_idle_close(
+                     ngx_queue_data(q, ngx_http_claude_relay_idle_t, queue));
+    }
+}
+
+
 /* when a worker leaves: connections first, then their sessions can go */
 
 void
@@ -754,16 +767,23 @@ ngx_http_claude_relay_idle_close_all(ngx_http_claude_relay_main_conf_t *rmcf)
 {
     ngx_uint_t                         i;
     ngx_queue_t                       *q;
+    ngx_http_claude_relay_roster_t    *roster;
     ngx_http_claude_relay_account_t  **a;
 
-    a = rmcf->accounts.elts;
+    for (q = ngx_queue_head(&rmcf->rosters);
+         q != ngx_queue_sentinel(&rmcf->rosters);
+         q = ngx_queue_next(q))
+    {
+        roster = ngx_queue_data(q, ngx_http_claude_relay_roster_t, queue);
+        a = roster->accounts.elts;
 
-    for (i = 0; i < rmcf->accounts.nelts; i++) {
+        for (i = 0; i < roster->accounts.nelts; i++) {
 
-        while (!ngx_queue_empty(&a[i]->target.idle)) {
-            q = ngx_queue_head(&a[i]->target.idle);
-            ngx_http_claude_relay_idle_close(
-                     ngx_queue_data(q, ngx_http_claude_relay_idle_t, queue));
+            ngx_http_claude_relay_target_close(&a[i]->target);
+
+            if (a[i]->token_target) {
+                ngx_http_claude_relay_target_close(a[i]->token_target);
+            }
         }
     }
 }

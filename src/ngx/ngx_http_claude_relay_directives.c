@@ -431,3 +431,103 @@ ngx_http_claude_relay_set_cors(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return NGX_CONF_OK;
 }
+
+
+/* ahead=time timeout=time: when tokens are refreshed, and for how long */
+
+char *
+ngx_http_claude_relay_set_refresh(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    ngx_str_t   *value, s;
+    ngx_msec_t  *field, ms;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        s = value[i];
+
+        if (ncr_str_prefix(ncr(&s), "ahead=")) {
+            s.data += 6;
+            s.len -= 6;
+            field = &rmcf->refresh_ahead;
+
+        } else if (ncr_str_prefix(ncr(&s), "timeout=")) {
+            s.data += 8;
+            s.len -= 8;
+            field = &rmcf->token_timeout;
+
+        } else {
+            goto invalid;
+        }
+
+        if (*field != NGX_CONF_UNSET_MSEC) {
+            return "is duplicate";
+        }
+
+        ms = ngx_parse_time(&s, 0);
+
+        if (ms == (ngx_msec_t) NGX_ERROR || ms == 0) {
+            goto invalid;
+        }
+
+        /* a lease lasts 90 seconds, with two writes of the store in it */
+
+        if (field == &rmcf->token_timeout && ms > 60000) {
+            return "has a timeout of more than 60s";
+        }
+
+        *field = ms;
+    }
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       &value[i]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* time|off; the endpoint does not like to be asked often (anthropic.md A.7) */
+
+char *
+ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    ngx_str_t   *value;
+    ngx_msec_t   ms;
+
+    if (rmcf->usage_poll != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ncr_str_eq(ncr(&value[1]), "off")) {
+        rmcf->usage_poll = 0;
+        return NGX_CONF_OK;
+    }
+
+    ms = ngx_parse_time(&value[1], 0);
+
+    if (ms == (ngx_msec_t) NGX_ERROR) {
+        return "has an invalid time";
+    }
+
+    if (ms < 600000) {
+        return "must be 10m at least";
+    }
+
+    rmcf->usage_poll = ms;
+
+    return NGX_CONF_OK;
+}

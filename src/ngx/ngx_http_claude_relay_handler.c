@@ -215,6 +215,8 @@ ngx_http_claude_relay_create_ctx(ngx_http_request_t *r)
 
     ngx_http_set_ctx(r, ctx, ngx_http_claude_relay_module);
 
+    ngx_http_claude_relay_roster_hold(ctx);
+
     if (ngx_http_claude_relay_request_id(r, ctx) != NGX_OK) {
         return NULL;
     }
@@ -504,7 +506,16 @@ ngx_http_claude_relay_cleanup(void *data)
 {
     ngx_http_claude_relay_ctx_t  *ctx = data;
 
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
     ngx_http_claude_relay_forget(ctx);
+
+    if (ctx->roster) {
+        rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_claude_relay_module);
+        ngx_http_claude_relay_roster_release(rmcf, ctx->roster);
+        ctx->roster = NULL;
+    }
 
     if (ctx->reader) {
         ngx_http_claude_relay_reader_give(ctx->reader);

@@ -62,8 +62,8 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
 
     rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 
-    size = 1024 + rmcf->pools.nelts * 256
-           + rmcf->accounts.nelts * NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE;
+    size = 2048 + rmcf->roster->pools.nelts * 256
+           + rmcf->roster->accounts.nelts * NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE;
 
     p = ngx_pnalloc(r->pool, size);
     if (p == NULL) {
@@ -87,10 +87,10 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
     ncr_out_int(&out, (int64_t) rmcf->zone->waiting);
     ncr_out_text(&out, ",\"pools\":[");
 
-    pool = rmcf->pools.elts;
+    pool = rmcf->roster->pools.elts;
     serving = 0;
 
-    for (i = 0; i < rmcf->pools.nelts; i++) {
+    for (i = 0; i < rmcf->roster->pools.nelts; i++) {
 
         ncr_out_text(&out, i ? ",{\"name\":" : "{\"name\":");
         ncr_out_json_string(&out, ncr(&pool[i].name));

@@ -242,11 +242,11 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
         all = NGX_HTTP_CLAUDE_RELAY_KNOWN;
     }
 
-    a = rlcf->pool->accounts.elts;
+    a = ctx->pool->accounts.elts;
     n = 0;
 
     for (i = 0; i < all; i++) {
-        for (j = 0; j < rlcf->pool->accounts.nelts; j++) {
+        for (j = 0; j < ctx->pool->accounts.nelts; j++) {
             if (ngx_http_claude_relay_serves(a[j], NCR_OP_MESSAGES, &m[i].id))
             {
                 list[n++] = &m[i];

@@ -46,7 +46,7 @@ static ngx_int_t ngx_http_claude_relay_take_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a, ncr_eligible_e e);
 static ngx_uint_t ngx_http_claude_relay_allowed(
-    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_loc_conf_t *rlcf,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_account_t *a);
@@ -56,10 +56,6 @@ static ngx_uint_t ngx_http_claude_relay_guarded(
 static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
     ncr_msec_t now);
 
-
-#define ngx_http_claude_relay_marked(bits, a)                                 \
-    ((bits) && ((bits)[(a)->index / (8 * sizeof(ngx_uint_t))]                 \
-        & ((ngx_uint_t) 1 << ((a)->index % (8 * sizeof(ngx_uint_t))))))
 
 /* below every priority that can be written */
 #define NGX_HTTP_CLAUDE_RELAY_LAST  10000000
@@ -252,7 +248,7 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
         i = ncr_policy_pick(ch->rlcf->policy, ch->list, ch->n, zone->turn,
                             ngx_http_claude_relay_random());
 
-        a = ch->rlcf->pool->accounts.elts;
+        a = ctx->pool->accounts.elts;
         i = ch->list[i].account;
 
         e = ncr_health_eligible(&a[i]->node->health, &ctx->family, ch->now,
@@ -282,18 +278,19 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t                         i;
     ncr_msec_t                         until;
     ncr_eligible_e                     e;
+    ngx_http_claude_relay_token_e      token;
     ngx_http_claude_relay_account_t  **a;
 
-    a = ch->rlcf->pool->accounts.elts;
+    a = ctx->pool->accounts.elts;
 
-    for (i = 0; i < ch->rlcf->pool->accounts.nelts; i++) {
+    for (i = 0; i < ctx->pool->accounts.nelts; i++) {
         if (a[i]->node->number == bond->account) {
             break;
         }
     }
 
-    if (i == ch->rlcf->pool->accounts.nelts
-        || !ngx_http_claude_relay_allowed(ctx, ch->rlcf, a[i]))
+    if (i == ctx->pool->accounts.nelts
+        || !ngx_http_claude_relay_allowed(ctx, ch, a[i]))
     {
         ctx->refusal = NCR_CLASS_DISABLED;
         return NGX_DONE;
@@ -314,6 +311,15 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         ctx->refusal = (e == NCR_RESTING) ? a[i]->node->health.why
                                           : NCR_CLASS_MODEL_LIMITED;
         ctx->soonest = until;
+        return NGX_DECLINED;
+    }
+
+    token = ngx_http_claude_relay_token_locked(a[i], ch->now, &until);
+
+    if (token != NGX_HTTP_CLAUDE_RELAY_TOKEN_OK) {
+        ctx->refusal = NCR_CLASS_AUTH;
+        ctx->soonest = (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_LATER) ? until
+                                                                    : 0;
         return NGX_DECLINED;
     }
 
@@ -348,10 +354,11 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
     ncr_eligible_e                     e;
     ncr_candidate_t                   *c;
     ngx_http_claude_relay_node_t      *node;
+    ngx_http_claude_relay_token_e      token;
     ngx_http_claude_relay_account_t  **a;
 
-    a = ch->rlcf->pool->accounts.elts;
-    n = ch->rlcf->pool->accounts.nelts;
+    a = ctx->pool->accounts.elts;
+    n = ctx->pool->accounts.nelts;
 
     /* pools larger than the table start at another place each time */
 
@@ -363,7 +370,7 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
             j = 0;
         }
 
-        if (!ngx_http_claude_relay_allowed(ctx, ch->rlcf, a[j])) {
+        if (!ngx_http_claude_relay_allowed(ctx, ch, a[j])) {
 
             if (!a[j]->enabled && ctx->refusal == NCR_CLASS_OK
                 && ngx_http_claude_relay_offers(a[j], ctx->route.op,
@@ -391,8 +398,32 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
             continue;
         }
 
-        if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
+        if (e == NCR_ELIGIBLE || e == NCR_ELIGIBLE_PROBE) {
 
+            token = ngx_http_claude_relay_token_locked(a[j], ch->now, &until);
+
+            if (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_NONE) {
+                ctx->refusal = NCR_CLASS_AUTH;
+                continue;
+            }
+
+            if (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_LATER) {
+
+                ctx->refusal = NCR_CLASS_AUTH;
+
+                if (ctx->soonest == 0 || until < ctx->soonest) {
+                    ctx->soonest = until;
+                }
+
+                if (ctx->soonest_any == 0 || until < ctx->soonest_any) {
+                    ctx->soonest_any = until;
+                }
+
+                continue;
+            }
+        }
+
+        if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
 
             if (until != NCR_HEALTH_FOREVER
                 && (ctx->soonest == 0 || until < ctx->soonest))
@@ -413,6 +444,13 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         if (ngx_http_claude_relay_full(ctx, a[j])) {
             ch->full++;
+            continue;
+        }
+
+        if (!a[j]->schedulable) {
+
+            /* what lives here may stay, but nothing new is sent here */
+
             continue;
         }
 
@@ -521,22 +559,24 @@ ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
 
 static ngx_uint_t
 ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_loc_conf_t *rlcf, ngx_http_claude_relay_account_t *a)
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a)
 {
     ngx_uint_t        i;
     ncr_platform_t  **platform;
 
-    if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->model)) {
+    if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->model)
+        || (a->valid_until && a->valid_until <= ch->now))
+    {
         return 0;
     }
 
-    if (rlcf->platforms == NULL) {
+    if (ch->rlcf->platforms == NULL) {
         return 1;
     }
 
-    platform = rlcf->platforms->elts;
+    platform = ch->rlcf->platforms->elts;
 
-    for (i = 0; i < rlcf->platforms->nelts; i++) {
+    for (i = 0; i < ch->rlcf->platforms->nelts; i++) {
         if (platform[i] == a->platform) {
             return 1;
         }

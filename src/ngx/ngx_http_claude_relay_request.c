@@ -77,6 +77,9 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
+    /* which tokens this attempt shows: a refusal falls on them */
+    ctx->token_version = ctx->account->proof_version;
+
     p = ngx_http_claude_relay_request_line(r, ctx, b->last);
     p = ngx_http_claude_relay_request_headers(r, ctx, p);
 

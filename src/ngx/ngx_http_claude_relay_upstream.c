@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_claude_relay_connect(
 static void ngx_http_claude_relay_connected(void *data, ngx_int_t rc);
 static void ngx_http_claude_relay_dial_failed(
     ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_token_failed(
+    ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_park(ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
@@ -115,6 +117,26 @@ ngx_http_claude_relay_attempt(ngx_http_claude_relay_ctx_t *ctx)
         if (rc == NGX_AGAIN) {
             ngx_http_claude_relay_park(ctx);
             return;
+        }
+
+        rc = ngx_http_claude_relay_token(ctx);
+
+        if (rc == NGX_AGAIN) {
+            ngx_http_claude_relay_park(ctx);
+            return;
+        }
+
+        ctx->token_until = 0;
+
+        if (rc == NGX_DECLINED) {
+            ngx_http_claude_relay_token_failed(ctx);
+
+            if (!ctx->decided) {
+                ngx_http_claude_relay_give_up(ctx);
+                return;
+            }
+
+            continue;
         }
 
         rc = ngx_http_claude_relay_connect(ctx);
@@ -334,6 +356,30 @@ ngx_http_claude_relay_dial_failed(ngx_http_claude_relay_ctx_t *ctx)
 }
 
 
+/* its tokens are no good, and no refresh has helped: nobody was asked */
+
+static void
+ngx_http_claude_relay_token_failed(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ncr_limits_reset(&ctx->limits);
+
+    ctx->stale = 0;
+    ctx->saved_now = 0;
+    ctx->attempt_at = ngx_current_msec;
+    ctx->attempt_wall = ngx_http_claude_relay_now();
+
+    ngx_memzero(&ctx->verdict, sizeof(ncr_verdict_t));
+
+    ctx->verdict.fault = NCR_FAULT_ACCOUNT;
+    ctx->verdict.class = NCR_CLASS_AUTH;
+    ctx->verdict.rest = NCR_REST_NONE;
+    ctx->verdict.retry = 1;
+    ctx->judged = 1;
+
+    (void) ngx_http_claude_relay_decide(ctx, 0);
+}
+
+
 /*
  * The verdict is there.  It falls on the account, the trail gets its entry;
  * NGX_OK: another attempt follows, its account may be leased already;
@@ -359,6 +405,18 @@ ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     ngx_http_claude_relay_trail(ctx, status, ctx->verdict.class);
+
+    if (ctx->verdict.refresh && ctx->lease
+        && !ngx_http_claude_relay_marked(ctx->refreshed, ctx->account)
+        && ngx_http_claude_relay_token_refused(ctx) == NGX_OK
+        && ngx_http_claude_relay_mark(ctx, &ctx->refreshed) == NGX_OK)
+    {
+        /* the same account, its slot is ours still, once with a new token */
+
+        ctx->decided = 1;
+
+        return NGX_OK;
+    }
 
     until = ngx_http_claude_relay_failed(ctx, status);
 
@@ -397,16 +455,12 @@ static ngx_int_t
 ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t **marks)
 {
-    ngx_uint_t                          n, bits;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
+    ngx_uint_t  n, bits;
 
     bits = 8 * sizeof(ngx_uint_t);
 
     if (*marks == NULL) {
-        rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                             ngx_http_claude_relay_module);
-
-        n = (rmcf->accounts.nelts + bits - 1) / bits;
+        n = (ctx->roster->nindex + bits - 1) / bits;
 
         *marks = ngx_pcalloc(ctx->request->pool, n * sizeof(ngx_uint_t));
         if (*marks == NULL) {

@@ -22,10 +22,11 @@ static ngx_int_t ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
     ngx_http_claude_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_claude_relay_zone_nodes(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
+static void ngx_http_claude_relay_node_free_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_node_t *node);
 static void ngx_http_claude_relay_zone_sweep_locked(
     ngx_http_claude_relay_main_conf_t *rmcf);
-static void *ngx_http_claude_relay_alloc_locked(
-    ngx_http_claude_relay_main_conf_t *rmcf, size_t size, ngx_uint_t evict);
 static void ngx_http_claude_relay_bond_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 static void ngx_http_claude_relay_row_drop_locked(
@@ -185,6 +186,9 @@ ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
     }
 
     ngx_queue_init(&zone->nodes);
+    ngx_rbtree_init(&zone->names, &zone->names_sentinel,
+                    ngx_str_rbtree_insert_value);
+
     ngx_queue_init(&zone->sessions);
     ngx_queue_init(&zone->ids);
 
@@ -212,36 +216,19 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_log_t *log)
 {
     ngx_uint_t                         i;
-    ngx_queue_t                       *q;
-    ngx_http_claude_relay_zone_t      *zone;
     ngx_http_claude_relay_node_t      *node;
     ngx_http_claude_relay_account_t  **a;
 
-    zone = rmcf->zone;
-    a = rmcf->accounts.elts;
+    a = rmcf->roster->accounts.elts;
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
-    zone->generation++;
+    rmcf->zone->generation++;
 
-    for (i = 0; i < rmcf->accounts.nelts; i++) {
+    for (i = 0; i < rmcf->roster->accounts.nelts; i++) {
 
-        for (q = ngx_queue_head(&zone->nodes);
-             q != ngx_queue_sentinel(&zone->nodes);
-             q = ngx_queue_next(q))
-        {
-            node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
+        node = ngx_http_claude_relay_node_locked(rmcf, &a[i]->name);
 
-            if (node->len == a[i]->name.len
-                && ngx_memcmp(node->name, a[i]->name.data, node->len) == 0)
-            {
-                goto found;
-            }
-        }
-
-        node = ngx_http_claude_relay_alloc_locked(rmcf,
-                                  sizeof(ngx_http_claude_relay_node_t),
-                                  NGX_MAX_UINT32_VALUE);
         if (node == NULL) {
             ngx_shmtx_unlock(&rmcf->shpool->mutex);
             ngx_log_error(NGX_LOG_EMERG, log, 0,
@@ -250,14 +237,6 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
             return NGX_ERROR;
         }
 
-        node->len = a[i]->name.len;
-        ngx_memcpy(node->name, a[i]->name.data, node->len);
-        node->number = ++zone->numbers;
-        ngx_queue_insert_tail(&zone->nodes, &node->queue);
-
-    found:
-
-        node->generation = zone->generation;
         a[i]->node = node;
     }
 
@@ -265,7 +244,100 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
-    return NGX_OK;
+    return ngx_http_claude_relay_store_publish(rmcf, log);
+}
+
+
+/* found by its name, or made; NULL: the zone is full */
+
+ngx_http_claude_relay_node_t *
+ngx_http_claude_relay_node_locked(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_str_t *name)
+{
+    uint32_t                       hash;
+    ngx_http_claude_relay_zone_t  *zone;
+    ngx_http_claude_relay_node_t  *node;
+
+    zone = rmcf->zone;
+    hash = ngx_crc32_long(name->data, name->len);
+
+    node = (ngx_http_claude_relay_node_t *)
+               ngx_str_rbtree_lookup(&zone->names, name, hash);
+
+    if (node == NULL) {
+
+        node = ngx_http_claude_relay_alloc_locked(rmcf,
+                                  sizeof(ngx_http_claude_relay_node_t),
+                                  NGX_MAX_UINT32_VALUE);
+        if (node == NULL) {
+            return NULL;
+        }
+
+        ngx_memcpy(node->name, name->data, name->len);
+
+        node->sn.node.key = hash;
+        node->sn.str.len = name->len;
+        node->sn.str.data = node->name;
+        node->number = ++zone->numbers;
+
+        ngx_rbtree_insert(&zone->names, &node->sn.node);
+        ngx_queue_insert_tail(&zone->nodes, &node->queue);
+    }
+
+    node->generation = zone->generation;
+
+    return node;
+}
+
+
+static void
+ngx_http_claude_relay_node_free_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_node_t *node)
+{
+    ngx_queue_remove(&node->queue);
+    ngx_rbtree_delete(&rmcf->zone->names, &node->sn.node);
+
+    if (node->tokens) {
+        ngx_http_claude_relay_tokens_free_locked(rmcf, node->tokens);
+    }
+
+    ngx_slab_free_locked(rmcf->shpool, node);
+}
+
+
+/* accounts that were removed, and that no worker has in a roster any more */
+
+void
+ngx_http_claude_relay_nodes_sweep_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    uint64_t                       oldest;
+    ngx_uint_t                     i;
+    ngx_queue_t                   *q, *next;
+    ngx_http_claude_relay_zone_t  *zone;
+    ngx_http_claude_relay_node_t  *node;
+
+    zone = rmcf->zone;
+    oldest = UINT64_MAX;
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
+        if (zone->rows[i].pid && zone->rows[i].seq < oldest) {
+            oldest = zone->rows[i].seq;
+        }
+    }
+
+    for (q = ngx_queue_head(&zone->nodes);
+         q != ngx_queue_sentinel(&zone->nodes);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
+
+        if (node->removed && node->removed <= oldest && node->inflight == 0) {
+            ngx_http_claude_relay_node_free_locked(rmcf, node);
+        }
+    }
 }
 
 
@@ -299,8 +371,7 @@ ngx_http_claude_relay_zone_sweep_locked(
         node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
 
         if (node->generation < oldest && node->inflight == 0) {
-            ngx_queue_remove(q);
-            ngx_slab_free_locked(rmcf->shpool, node);
+            ngx_http_claude_relay_node_free_locked(rmcf, node);
         }
     }
 }
@@ -311,7 +382,7 @@ ngx_http_claude_relay_zone_sweep_locked(
  * it.  NULL if that does not help.
  */
 
-static void *
+void *
 ngx_http_claude_relay_alloc_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     size_t size, ngx_uint_t evict)
 {
@@ -595,6 +666,14 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone)
         node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
         node->inflight = 0;
         node->health.probing = 0;
+
+        /* a refresh that died with its worker is anybody's */
+
+        if (node->refresher
+            && kill(node->refresher, 0) == -1 && ngx_errno == ESRCH)
+        {
+            node->refresher = 0;
+        }
     }
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
@@ -660,11 +739,16 @@ ngx_http_claude_relay_reap(ngx_event_t *ev)
 void
 ngx_http_claude_relay_ring(ngx_http_claude_relay_zone_t *zone)
 {
-    uint64_t  one;
-
-    if (zone->waiting == 0) {
-        return;
+    if (zone->waiting) {
+        ngx_http_claude_relay_ring_all();
     }
+}
+
+
+void
+ngx_http_claude_relay_ring_all(void)
+{
+    uint64_t  one;
 
     one = 1;
 
@@ -689,6 +773,8 @@ ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev)
             ngx_post_event(&ctx->ev, &ngx_posted_events);
         }
     }
+
+    ngx_http_claude_relay_store_rung();
 }
 
 
@@ -783,6 +869,7 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     row->pid = ngx_pid;
     row->generation = rmcf->zone->generation;
+    row->seq = rmcf->roster->seq;
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
@@ -802,7 +889,7 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
 
-    return NGX_OK;
+    return ngx_http_claude_relay_store_init_process(cycle, rmcf);
 }
 
 
@@ -823,6 +910,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_idle_close_all(rmcf);
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);

@@ -17,24 +17,84 @@
 
 
 #include "ngx_http_claude_relay.h"
+#include "ncr_store.h"
 
 
 /* raised whenever a structure of this file changes its shape */
-#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  2
+#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  3
 
 
-/* an account's part that all workers share; found by name after a reload */
+/* why something failed, for operators; never holds a secret */
+#define NGX_HTTP_CLAUDE_RELAY_REASON  160
+
+
+/*
+ * The tokens of an account; another set is another block, and one store of a
+ * pointer puts it in place.
+ */
+
+typedef struct {
+    uint64_t                           version;     /* the store's */
+    ncr_msec_t                         expires;     /* 0 = not known */
+    ncr_msec_t                         granted;
+    uint32_t                           access;      /* lengths */
+    uint32_t                           refresh;
+    uint32_t                           scopes;
+    u_char                             data[];
+} ngx_http_claude_relay_tokens_t;
+
+
+/*
+ * An account's part that all workers share; found by name after a reload.
+ * What stands under "tokens" is true for accounts that live by them.
+ */
 
 struct ngx_http_claude_relay_node_s {
+    ngx_str_node_t                     sn;          /* of zone->names */
     ngx_queue_t                        queue;
     u_char                             name[NGX_HTTP_CLAUDE_RELAY_NAME_LEN];
-    size_t                             len;
     ngx_uint_t                         generation;  /* last that named it */
     ngx_uint_t                         number;      /* never reused */
     ngx_uint_t                         inflight;
     ncr_msec_t                         used;        /* the zone's turn */
     uint64_t                           picks;
     ncr_health_t                       health;
+
+    /* the store's row, as it was applied last */
+
+    uint64_t                           id;
+    uint64_t                           seq;
+    uint64_t                           removed;     /* seq of a tombstone */
+
+    /* tokens; version and expires are read without the lock */
+
+    ngx_http_claude_relay_tokens_t    *tokens;
+    ngx_atomic_t                       version;     /* 0 = none */
+    ncr_msec_t                         expires;
+    uint64_t                           rejected;    /* version of a 401 */
+    ncr_msec_t                         login;       /* needs one since then */
+    char                               reason[NGX_HTTP_CLAUDE_RELAY_REASON];
+
+    /* the refresh; ms of ngx_current_msec */
+
+    ngx_pid_t                          refresher;   /* 0 = nobody */
+    ngx_msec_t                         deadline;    /* of its lease */
+    ngx_msec_t                         retry_at;    /* 0 = at any time */
+    ngx_uint_t                         fails;       /* in a row */
+    uint64_t                           refreshes;
+    ncr_msec_t                         refreshed;   /* by the wall clock */
+    char                               failure[NGX_HTTP_CLAUDE_RELAY_REASON];
+
+    /* quota by the usage endpoint */
+
+    ngx_msec_t                         usage_at;    /* not before */
+    ncr_msec_t                         usage_told;  /* by the wall clock */
+
+    /* the last test */
+
+    ncr_msec_t                         tested;
+    ngx_uint_t                         test_status;
+    ngx_msec_t                         test_ms;
 };
 
 
@@ -51,6 +111,7 @@ struct ngx_http_claude_relay_lease_s {
 typedef struct {
     ngx_pid_t                          pid;
     ngx_uint_t                         generation;
+    uint64_t                           seq;         /* of its oldest roster */
     ngx_atomic_t                       waiting;     /* share of the zone */
     ngx_queue_t                        leases;
 } ngx_http_claude_relay_row_t;
@@ -78,6 +139,8 @@ struct ngx_http_claude_relay_zone_s {
     u_char                             secret[32];
 
     ngx_queue_t                        nodes;
+    ngx_rbtree_t                       names;
+    ngx_rbtree_node_t                  names_sentinel;
 
     ngx_rbtree_t                       bonds;
     ngx_rbtree_node_t                  sentinel;
@@ -92,6 +155,14 @@ struct ngx_http_claude_relay_zone_s {
 
     ngx_atomic_t                       requests;
     ngx_atomic_t                       refused;     /* credentials */
+
+    ngx_atomic_t                       changes;     /* of the store, rung */
+    ngx_uint_t                         store_failed;    /* 1 while it is so */
+    ncr_msec_t                         store_since;
+    char                               store_error[NCR_STORE_ERROR];
+
+    ngx_uint_t                         key_number;  /* of a new store key */
+    u_char                             key[NCR_SEAL_KEY];
 
     ngx_http_claude_relay_row_t        rows[NGX_MAX_PROCESSES];
 };
@@ -114,8 +185,21 @@ void ngx_http_claude_relay_lease_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_lease_t *lease);
 
-/* every worker looks after its waiting requests */
+void ngx_http_claude_relay_tokens_free_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_tokens_t *tokens);
+ngx_http_claude_relay_node_t *ngx_http_claude_relay_node_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name);
+void ngx_http_claude_relay_nodes_sweep_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+void *ngx_http_claude_relay_alloc_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, size_t size, ngx_uint_t evict);
+
+/* every worker looks after its waiting requests, if there are any */
 void ngx_http_claude_relay_ring(ngx_http_claude_relay_zone_t *zone);
+
+/* the same, and looks into the store if zone->changes has moved */
+void ngx_http_claude_relay_ring_all(void);
 
 /* requests of this worker that wait for a slot */
 extern ngx_queue_t  ngx_http_claude_relay_waiters;

@@ -171,6 +171,10 @@ ncr_health_limits(ncr_health_t *h, ncr_limits_t *limits, ncr_msec_t now)
 
     h->nwindows = n;
 
+    if (limits->nwindows) {
+        h->windows_at = now;
+    }
+
     for (i = 0; i < limits->nwindows; i++) {
 
         if (limits->windows[i].reset && limits->windows[i].reset <= now) {
@@ -397,4 +401,17 @@ ncr_health_window_set(ncr_health_t *h, ncr_window_t *w)
     }
 
     *to = *w;
+}
+
+
+void
+ncr_health_renewed(ncr_health_t *h)
+{
+    if (h->why != NCR_CLASS_AUTH || h->until == 0) {
+        return;
+    }
+
+    h->until = 0;
+    h->fails = 0;
+    h->half_open = 0;
 }

@@ -42,6 +42,7 @@ typedef struct {
     ncr_family_rest_t  families[NCR_HEALTH_FAMILIES];
     ncr_uint_t         nwindows;
     ncr_window_t       windows[NCR_WINDOWS];
+    ncr_msec_t         windows_at;      /* when they were told last */
     uint64_t           requests;
     uint64_t           errors;
 
@@ -93,6 +94,9 @@ void ncr_health_limits(ncr_health_t *h, ncr_limits_t *limits, ncr_msec_t now);
 
 /* an operator's reset */
 void ncr_health_clear(ncr_health_t *h);
+
+/* another credential: a rest for the old one's sake is over */
+void ncr_health_renewed(ncr_health_t *h);
 
 
 #endif /* _NCR_HEALTH_H_INCLUDED_ */

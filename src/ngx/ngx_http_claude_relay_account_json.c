@@ -1,0 +1,319 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The settings of an account as JSON: what the store keeps and the API takes.
+ * Every member is known, of the right type and in range, or it is refused.
+ */
+
+
+#include "ngx_http_claude_relay.h"
+
+#include <cjson/cJSON.h>
+
+
+#define NGX_HTTP_CLAUDE_RELAY_MODELS  64
+
+
+typedef const char *(*ngx_http_claude_relay_member_pt)(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+
+
+typedef struct {
+    const char                       *name;
+    ngx_http_claude_relay_member_pt   read;
+    size_t                            offset;
+    ngx_int_t                         range[2];
+} ngx_http_claude_relay_member_t;
+
+
+static const char *ngx_http_claude_relay_json_platform(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_text(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_number(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_switch(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_credential(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_time(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_globs(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+
+
+#define ngx_http_claude_relay_member(name, read, field, least, most)          \
+    { name, ngx_http_claude_relay_json_ ## read,                              \
+      offsetof(ngx_http_claude_relay_account_t, field), { least, most } }
+
+
+static ngx_http_claude_relay_member_t  ngx_http_claude_relay_members[] = {
+    ngx_http_claude_relay_member("platform", platform, platform, 0, 0),
+    ngx_http_claude_relay_member("pool", text, pool, 1, 63),
+    ngx_http_claude_relay_member("description", text, description, 0, 1024),
+    ngx_http_claude_relay_member("base_url", text, base_url, 1, 1024),
+    ngx_http_claude_relay_member("credential", credential, credential, 0, 0),
+    ngx_http_claude_relay_member("priority", number, priority,
+                                 -1000000, 1000000),
+    ngx_http_claude_relay_member("weight", number, weight, 1, 1000000),
+    ngx_http_claude_relay_member("max_concurrency", number, max_concurrency,
+                                 0, 1000000),
+    ngx_http_claude_relay_member("models", globs, models, 0, 0),
+    ngx_http_claude_relay_member("enabled", switch, enabled, 0, 0),
+    ngx_http_claude_relay_member("schedulable", switch, schedulable, 0, 0),
+    ngx_http_claude_relay_member("sanitize_errors", switch, sanitize, 0, 0),
+    ngx_http_claude_relay_member("valid_until", time, valid_until, 0, 0),
+    { NULL, NULL, 0, { 0, 0 } }
+};
+
+
+ngx_int_t
+ngx_http_claude_relay_account_json(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error)
+{
+    cJSON                           *json, *value;
+    ngx_int_t                        rc;
+    const char                      *wrong, *end;
+    ngx_http_claude_relay_member_t  *m;
+
+    json = cJSON_ParseWithLengthOpts((char *) text->data, text->len, &end, 0);
+
+    if (!cJSON_IsObject(json)) {
+        cJSON_Delete(json);
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "the settings of account \"%V\" are no JSON "
+                            "object%Z", &a->name);
+        return NGX_ERROR;
+    }
+
+    rc = NGX_OK;
+
+    cJSON_ArrayForEach(value, json) {
+
+        for (m = ngx_http_claude_relay_members; m->name; m++) {
+            if (ngx_strcmp(m->name, value->string) == 0) {
+                break;
+            }
+        }
+
+        if (m->name == NULL) {
+            (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                                "account \"%V\" has no field \"%*s\"%Z",
+                                &a->name,
+                                ngx_min(ngx_strlen(value->string), 64),
+                                value->string);
+            rc = NGX_ERROR;
+            break;
+        }
+
+        wrong = m->read(pool, value, (u_char *) a + m->offset, m->range);
+
+        if (wrong) {
+            (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                                "\"%s\" of account \"%V\" %s%Z", m->name,
+                                &a->name, wrong);
+            rc = NGX_ERROR;
+            break;
+        }
+    }
+
+    cJSON_Delete(json);
+
+    return rc;
+}
+
+
+static const char *
+ngx_http_claude_relay_json_platform(ngx_pool_t *pool, cJSON *value,
+    void *field, ngx_int_t *range)
+{
+    ncr_platform_t  **platform = field;
+
+    ncr_str_t  name;
+
+    if (!cJSON_IsString(value)) {
+        return "must be a string";
+    }
+
+    name.data = (u_char *) value->valuestring;
+    name.len = ngx_strlen(value->valuestring);
+
+    *platform = ncr_platform_find(&name);
+
+    return *platform ? NULL : "is not a platform of this relay";
+}
+
+
+/* range is that of its length */
+
+static const char *
+ngx_http_claude_relay_json_text(ngx_pool_t *pool, cJSON *value, void *field,
+    ngx_int_t *range)
+{
+    ngx_str_t  *str = field;
+
+    u_char     *p;
+    ngx_str_t   text;
+
+    if (!cJSON_IsString(value)) {
+        return "must be a string";
+    }
+
+    text.data = (u_char *) value->valuestring;
+    text.len = ngx_strlen(value->valuestring);
+
+    if ((ngx_int_t) text.len < range[0]) {
+        return "is empty";
+    }
+
+    if ((ngx_int_t) text.len > range[1]) {
+        return "is too long";
+    }
+
+    for (p = text.data; *p; p++) {
+        if (*p < ' ' || *p == 0x7f) {
+            return "has control characters";
+        }
+    }
+
+    str->len = text.len;
+    str->data = ngx_pstrdup(pool, &text);
+
+    return str->data ? NULL : "found no memory";
+}
+
+
+static const char *
+ngx_http_claude_relay_json_number(ngx_pool_t *pool, cJSON *value,
+    void *field, ngx_int_t *range)
+{
+    ngx_int_t  *number = field;
+
+    if (!cJSON_IsNumber(value)
+        || value->valuedouble != (double) (ngx_int_t) value->valueint
+        || value->valueint < range[0] || value->valueint > range[1])
+    {
+        return "must be a whole number in its range";
+    }
+
+    *number = value->valueint;
+
+    return NULL;
+}
+
+
+static const char *
+ngx_http_claude_relay_json_switch(ngx_pool_t *pool, cJSON *value,
+    void *field, ngx_int_t *range)
+{
+    ngx_flag_t  *flag = field;
+
+    if (!cJSON_IsBool(value)) {
+        return "must be true or false";
+    }
+
+    *flag = cJSON_IsTrue(value);
+
+    return NULL;
+}
+
+
+static const char *
+ngx_http_claude_relay_json_credential(ngx_pool_t *pool, cJSON *value,
+    void *field, ngx_int_t *range)
+{
+    ncr_credential_e  *credential = field;
+
+    if (cJSON_IsString(value)) {
+
+        if (ngx_strcmp(value->valuestring, "auto") == 0) {
+            *credential = NCR_CREDENTIAL_AUTO;
+            return NULL;
+        }
+
+        if (ngx_strcmp(value->valuestring, "x-api-key") == 0) {
+            *credential = NCR_CREDENTIAL_X_API_KEY;
+            return NULL;
+        }
+
+        if (ngx_strcmp(value->valuestring, "bearer") == 0) {
+            *credential = NCR_CREDENTIAL_BEARER;
+            return NULL;
+        }
+    }
+
+    return "must be \"auto\", \"x-api-key\" or \"bearer\"";
+}
+
+
+static const char *
+ngx_http_claude_relay_json_time(ngx_pool_t *pool, cJSON *value, void *field,
+    ngx_int_t *range)
+{
+    ncr_msec_t  *t = field;
+
+    ngx_str_t  text;
+
+    if (cJSON_IsNull(value)) {
+        *t = 0;
+        return NULL;
+    }
+
+    if (cJSON_IsString(value)) {
+        text.data = (u_char *) value->valuestring;
+        text.len = ngx_strlen(value->valuestring);
+
+        if (ngx_http_claude_relay_instant(&text, t) == NGX_OK) {
+            return NULL;
+        }
+    }
+
+    return "must be null or a time such as \"2027-01-31T00:00:00Z\"";
+}
+
+
+static const char *
+ngx_http_claude_relay_json_globs(ngx_pool_t *pool, cJSON *value, void *field,
+    ngx_int_t *range)
+{
+    ngx_array_t  **globs = field;
+
+    cJSON       *item;
+    ngx_str_t   *glob;
+    const char  *wrong;
+
+    static ngx_int_t  length[] = { 1, NCR_MODEL_LEN };
+
+    if (!cJSON_IsArray(value)
+        || cJSON_GetArraySize(value) > NGX_HTTP_CLAUDE_RELAY_MODELS)
+    {
+        return "must be an array of at most 64 patterns";
+    }
+
+    if (cJSON_GetArraySize(value) == 0) {
+        *globs = NULL;
+        return NULL;
+    }
+
+    *globs = ngx_array_create(pool, cJSON_GetArraySize(value),
+                              sizeof(ngx_str_t));
+    if (*globs == NULL) {
+        return "found no memory";
+    }
+
+    cJSON_ArrayForEach(item, value) {
+
+        glob = ngx_array_push(*globs);
+        wrong = ngx_http_claude_relay_json_text(pool, item, glob, length);
+
+        if (wrong) {
+            return wrong;
+        }
+    }
+
+    return NULL;
+}

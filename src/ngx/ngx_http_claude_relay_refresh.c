@@ -1,0 +1,943 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * Token refresh: one at a time for each account, over all workers by a lease
+ * in the zone, over all processes on the store by a lock that dies with its
+ * process.  The way of one is: lease, lock, a write to the store (which shows
+ * that it can be written, and reads what others have put there), the token
+ * endpoint, the store, the zone, and then whoever waits.  Nothing is used
+ * before it is durable.
+ *
+ * A worker that is killed leaves a lease of a dead process and no lock; what
+ * it had begun is written in the store.
+ */
+
+
+#include "ngx_http_claude_relay_refresh.h"
+
+
+/* a lease lasts this long, unless its worker dies, ms */
+#define NGX_HTTP_CLAUDE_RELAY_LEASE      90000
+
+/* accounts are looked through this often, ms */
+#define NGX_HTTP_CLAUDE_RELAY_TICK       1000
+
+/* refreshes of a worker that nobody waits for, at a time */
+#define NGX_HTTP_CLAUDE_RELAY_AT_ONCE    4
+
+/* back-off of failed ones, ms */
+#define NGX_HTTP_CLAUDE_RELAY_BACK_OFF   1000
+#define NGX_HTTP_CLAUDE_RELAY_BACK_MAX   (5 * 60 * 1000)
+
+/* a save is tried again this often, ms */
+#define NGX_HTTP_CLAUDE_RELAY_SAVE       250
+
+/* what is on the wire when a worker must stop at once, ms; the master kills
+ * what has not left after a second */
+#define NGX_HTTP_CLAUDE_RELAY_LAST       800
+
+
+typedef struct {
+    ngx_queue_t                        queue;
+    ngx_http_claude_relay_job_t        job;
+    ngx_http_claude_relay_main_conf_t *rmcf;
+    ngx_http_claude_relay_roster_t    *roster;  /* held */
+    ngx_http_claude_relay_account_t   *account;
+    ngx_http_claude_relay_fetch_t     *fetch;
+    ngx_event_t                        again;   /* save */
+    ngx_event_t                        hold;    /* an exiting worker */
+    char                               name[NCR_STORE_NAME];
+    uint64_t                           have;    /* version to be replaced */
+    ncr_msec_t                         now;
+    ncr_store_account_t                row;     /* as the store had it */
+    ncr_oauth_tokens_t                 tokens;  /* as they came */
+    char                               reason[NGX_HTTP_CLAUDE_RELAY_REASON];
+    ngx_msec_t                         started;
+    unsigned                           has_row:1;
+    unsigned                           waited:1;    /* a request waits */
+    unsigned                           uncertain:1; /* may have been used */
+    unsigned                           complained:1;
+} ngx_http_claude_relay_refresh_t;
+
+
+static ngx_int_t ngx_http_claude_relay_refresh_start(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t waited);
+static ngx_int_t ngx_http_claude_relay_refresh_lease(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t force);
+static void ngx_http_claude_relay_refresh_begin(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_begun(
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_send(
+    ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_answered(
+    ngx_http_claude_relay_fetch_t *fetch);
+static void ngx_http_claude_relay_refresh_judge(
+    ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_save(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_saved(
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_save_again(ngx_event_t *ev);
+static void ngx_http_claude_relay_refresh_read(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_dead(
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_clear(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_cleared(
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_fail(
+    ngx_http_claude_relay_refresh_t *f, ncr_msec_t after);
+static void ngx_http_claude_relay_refresh_hold(ngx_event_t *ev);
+static void ngx_http_claude_relay_refresh_end(
+    ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_tick(ngx_event_t *ev);
+static ngx_uint_t ngx_http_claude_relay_refresh_due(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now);
+static void ngx_http_claude_relay_login_run(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_login_done(
+    ngx_http_claude_relay_job_t *job);
+
+
+static ngx_queue_t       ngx_http_claude_relay_refreshes;
+static ngx_uint_t        ngx_http_claude_relay_nrefreshes;
+static ngx_event_t       ngx_http_claude_relay_refresher;
+static ngx_connection_t  ngx_http_claude_relay_nobody;
+
+
+ngx_int_t
+ngx_http_claude_relay_refresh_init(ngx_cycle_t *cycle,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_event_t  *ev;
+
+    ngx_queue_init(&ngx_http_claude_relay_refreshes);
+    ngx_http_claude_relay_nrefreshes = 0;
+
+    ngx_http_claude_relay_nobody.fd = (ngx_socket_t) -1;
+
+    ev = &ngx_http_claude_relay_refresher;
+    ngx_memzero(ev, sizeof(ngx_event_t));
+
+    ev->handler = ngx_http_claude_relay_refresh_tick;
+    ev->log = cycle->log;
+    ev->data = &ngx_http_claude_relay_nobody;
+    ev->cancelable = 1;
+
+    /* workers take turns */
+
+    ngx_add_timer(ev, 50 + (ngx_msec_t) (ngx_random() % 500));
+
+    return NGX_OK;
+}
+
+
+/*
+ * The worker goes now.  A refresh whose request is on the wire is worth a
+ * moment: its answer would be lost, and with it the account.
+ */
+
+void
+ngx_http_claude_relay_refresh_exit(ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_msec_t                        until;
+    ngx_queue_t                      *q;
+    ngx_http_claude_relay_refresh_t  *f;
+
+    until = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_LAST;
+
+    while (!ngx_queue_empty(&ngx_http_claude_relay_refreshes)
+           && (ngx_msec_int_t) (until - ngx_current_msec) > 0)
+    {
+        ngx_process_events_and_timers((ngx_cycle_t *) ngx_cycle);
+    }
+
+    for (q = ngx_queue_head(&ngx_http_claude_relay_refreshes);
+         q != ngx_queue_sentinel(&ngx_http_claude_relay_refreshes);
+         q = ngx_queue_next(q))
+    {
+        f = ngx_queue_data(q, ngx_http_claude_relay_refresh_t, queue);
+
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "the refresh of account \"%s\" was cut off by the end "
+                      "of its worker", f->name);
+    }
+}
+
+
+/*
+ * For a request.  NGX_AGAIN: one is under way, somebody's; NGX_DECLINED: none
+ * is possible now.
+ */
+
+ngx_int_t
+ngx_http_claude_relay_refresh(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a)
+{
+    return ngx_http_claude_relay_refresh_start(rmcf, a, 1);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t waited)
+{
+    ngx_int_t                         rc;
+    ngx_http_claude_relay_refresh_t  *f;
+
+    rc = ngx_http_claude_relay_refresh_lease(rmcf, a, waited == 2);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    f = NULL;
+
+    if (ngx_http_claude_relay_store_lock(a->id) != NGX_OK) {
+
+        /* another nginx on this store is at it; what it gets will be seen */
+
+        ngx_shmtx_lock(&rmcf->shpool->mutex);
+        a->node->refresher = 0;
+        ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+        return NGX_AGAIN;
+    }
+
+    f = ngx_calloc(sizeof(ngx_http_claude_relay_refresh_t), ngx_cycle->log);
+
+    if (f == NULL) {
+        goto failed;
+    }
+
+    f->rmcf = rmcf;
+    f->account = a;
+    f->waited = (waited != 0);
+    f->now = ngx_http_claude_relay_now();
+    f->started = ngx_current_msec;
+    f->have = a->node->version;
+
+    (void) ngx_cpystrn((u_char *) f->name, a->name.data,
+                       ngx_min(sizeof(f->name), a->name.len + 1));
+
+    f->job.data = f;
+    f->job.run = ngx_http_claude_relay_refresh_begin;
+    f->job.done = ngx_http_claude_relay_refresh_begun;
+
+    if (ngx_http_claude_relay_store_post(&f->job) != NGX_OK) {
+        goto failed;
+    }
+
+    f->roster = rmcf->roster;
+    f->roster->refs++;
+
+    ngx_queue_insert_tail(&ngx_http_claude_relay_refreshes, &f->queue);
+    ngx_http_claude_relay_nrefreshes++;
+
+    f->hold.handler = ngx_http_claude_relay_refresh_hold;
+    f->hold.data = &ngx_http_claude_relay_nobody;
+    f->hold.log = ngx_cycle->log;
+
+    ngx_add_timer(&f->hold, NGX_HTTP_CLAUDE_RELAY_LEASE);
+
+    return NGX_AGAIN;
+
+failed:
+
+    ngx_http_claude_relay_store_unlock(a->id);
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    a->node->refresher = 0;
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (f) {
+        ngx_free(f);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* NGX_OK: this worker has it; NGX_AGAIN: another one; NGX_DECLINED: not now */
+
+static ngx_int_t
+ngx_http_claude_relay_refresh_lease(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t force)
+{
+    ngx_int_t                      rc;
+    ngx_http_claude_relay_node_t  *node;
+
+    node = a->node;
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    if (node->refresher
+        && (ngx_msec_int_t) (node->deadline - ngx_current_msec) > 0
+        && (kill(node->refresher, 0) == 0 || ngx_errno != ESRCH))
+    {
+        rc = NGX_AGAIN;
+
+    } else if (a->id == 0 || node->tokens == NULL
+               || node->tokens->refresh == 0 || node->login)
+    {
+        rc = NGX_DECLINED;
+
+    } else if (!force && node->retry_at
+               && (ngx_msec_int_t) (node->retry_at - ngx_current_msec) > 0)
+    {
+        rc = NGX_DECLINED;
+
+    } else {
+        node->deadline = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_LEASE;
+        node->refresher = ngx_pid;
+        rc = NGX_OK;
+    }
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    return rc;
+}
+
+
+static void
+ngx_http_claude_relay_refresh_begin(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    ncr_int_t  rc;
+
+    if (f->has_row) {
+        ncr_store_row_free(&f->row);
+        f->has_row = 0;
+    }
+
+    rc = ncr_store_begin(store, f->name, f->have, &f->row, f->now);
+
+    ngx_http_claude_relay_job_rc(store, job, rc);
+
+    f->has_row = (rc == NCR_OK || rc == NCR_DONE);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_begun(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    char  when[NCR_STR_RFC3339];
+
+    if (job->rc == NCR_DONE) {
+
+        /* somebody else was here first */
+
+        (void) ngx_http_claude_relay_publish(f->rmcf, f->account->node,
+                                             &f->row, 0);
+        ngx_http_claude_relay_refresh_end(f);
+        return;
+    }
+
+    if (job->rc != NCR_OK) {
+
+        /* what cannot be kept is not asked for */
+
+        (void) ngx_snprintf((u_char *) f->reason, sizeof(f->reason),
+                            "store: %s%Z", (job->rc == NCR_DECLINED)
+                                ? "the account is not there" : job->error);
+        ngx_http_claude_relay_refresh_fail(f, 0);
+        return;
+    }
+
+    if (f->row.failed || f->row.refresh[0] == '\0') {
+        (void) ngx_http_claude_relay_publish(f->rmcf, f->account->node,
+                                             &f->row, 0);
+        ngx_http_claude_relay_refresh_end(f);
+        return;
+    }
+
+    if (f->row.pending) {
+        ncr_str_rfc3339(when, f->row.pending);
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "a refresh of account \"%s\" that was begun at %s never "
+                      "ended; its token is tried once more", f->name, when);
+        f->uncertain = 1;
+    }
+
+    f->have = f->row.tokens;
+
+    ngx_http_claude_relay_refresh_send(f);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_send(ngx_http_claude_relay_refresh_t *f)
+{
+    ncr_out_t                       out;
+    ngx_str_t                       refresh, scope, body;
+    ncr_oauth_t                    *oauth;
+    ngx_http_claude_relay_fetch_t  *fetch;
+
+    if (ngx_terminate) {
+        goto failed;
+    }
+
+    oauth = ngx_http_claude_relay_oauth(f->rmcf, f->account->platform);
+
+    refresh.data = (u_char *) f->row.refresh;
+    refresh.len = ngx_strlen(refresh.data);
+    scope.data = (u_char *) f->row.scopes;
+    scope.len = ngx_strlen(scope.data);
+
+    fetch = ngx_http_claude_relay_token_request(f->rmcf, f->account, oauth,
+                                                &body);
+    if (fetch == NULL) {
+        goto failed;
+    }
+
+    ncr_out_init(&out, body.data, body.len);
+    ncr_oauth_refresh(&out, oauth, ncr(&refresh), ncr(&scope));
+
+    fetch->data = f;
+    fetch->handler = ngx_http_claude_relay_refresh_answered;
+
+    f->fetch = fetch;
+
+    if (out.overflow
+        || ngx_http_claude_relay_token_send(fetch, oauth, body.data,
+                                            out.last - out.start)
+           != NGX_OK)
+    {
+        ngx_http_claude_relay_fetch_destroy(fetch);
+        f->fetch = NULL;
+        goto failed;
+    }
+
+    return;
+
+failed:
+
+    (void) ngx_snprintf((u_char *) f->reason, sizeof(f->reason),
+                        "the refresh could not be sent%Z");
+    ngx_http_claude_relay_refresh_fail(f, 0);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_answered(ngx_http_claude_relay_fetch_t *fetch)
+{
+    ngx_http_claude_relay_refresh_t *f = fetch->data;
+
+    ngx_http_claude_relay_token_answer(fetch, &f->tokens);
+
+    if (fetch->kind != NCR_REPLY_HTTP && fetch->sent) {
+
+        /* it may have been read, and the old token be dead by now */
+
+        f->uncertain = 1;
+    }
+
+    ngx_http_claude_relay_fetch_destroy(fetch);
+    f->fetch = NULL;
+
+    ngx_http_claude_relay_refresh_judge(f);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_judge(ngx_http_claude_relay_refresh_t *f)
+{
+    (void) ngx_cpystrn((u_char *) f->reason, (u_char *) f->tokens.error,
+                       sizeof(f->reason));
+
+    switch (f->tokens.result) {
+
+    case NCR_OAUTH_OK:
+        f->job.run = ngx_http_claude_relay_refresh_save;
+        f->job.done = ngx_http_claude_relay_refresh_saved;
+        break;
+
+    case NCR_OAUTH_INVALID_GRANT:
+        f->job.run = ngx_http_claude_relay_refresh_read;
+        f->job.done = ngx_http_claude_relay_refresh_dead;
+        break;
+
+    case NCR_OAUTH_TRANSIENT:
+    case NCR_OAUTH_REFUSED:
+    default:
+
+        if (f->tokens.result == NCR_OAUTH_TRANSIENT && f->uncertain) {
+            ngx_http_claude_relay_refresh_fail(f, f->tokens.retry_after);
+            return;
+        }
+
+        f->job.run = ngx_http_claude_relay_refresh_clear;
+        f->job.done = ngx_http_claude_relay_refresh_cleared;
+        break;
+    }
+
+    if (ngx_http_claude_relay_store_post(&f->job) == NGX_OK) {
+        return;
+    }
+
+    if (f->tokens.result == NCR_OAUTH_OK) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "account \"%s\" has new tokens that could not be "
+                      "stored: its worker is gone", f->name);
+    }
+
+    ngx_http_claude_relay_refresh_fail(f, 0);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_save(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    ncr_int_t            rc;
+    ncr_store_account_t  row;
+
+    ngx_memzero(&row, sizeof(ncr_store_account_t));
+
+    (void) ngx_cpystrn((u_char *) row.name, (u_char *) f->name,
+                       sizeof(row.name));
+
+    row.access = f->tokens.access;
+    row.refresh = f->tokens.refresh[0] ? f->tokens.refresh : NULL;
+    row.expires = f->tokens.expires;
+    row.scopes = f->tokens.scope[0] ? f->tokens.scope : NULL;
+
+    rc = ncr_store_tokens(store, &row, f->have, f->now);
+
+    if (rc == NCR_OK) {
+        ncr_store_row_free(&f->row);
+        f->has_row = 0;
+
+        rc = ncr_store_find(store, f->name, &f->row);
+        f->has_row = (rc == NCR_OK);
+
+        /* durable it is; others will load it if this cannot be read back */
+        rc = NCR_OK;
+    }
+
+    ngx_http_claude_relay_job_rc(store, job, rc);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_saved(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    ngx_http_claude_relay_node_t  *node;
+
+    node = f->account->node;
+
+    if (job->rc == NCR_DECLINED) {
+
+        /* a login came in between; its tokens are the newer ones */
+
+        ngx_http_claude_relay_refresh_end(f);
+        return;
+    }
+
+    if (job->rc != NCR_OK) {
+
+        if (!f->complained) {
+            f->complained = 1;
+            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                          "account \"%s\" has new tokens that cannot be "
+                          "stored, they are kept in memory until they can: %s",
+                          f->name, job->error);
+        }
+
+        ngx_shmtx_lock(&f->rmcf->shpool->mutex);
+        node->deadline = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_LEASE;
+        ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+        f->again.handler = ngx_http_claude_relay_refresh_save_again;
+        f->again.data = f;
+        f->again.log = ngx_cycle->log;
+
+        ngx_add_timer(&f->again, NGX_HTTP_CLAUDE_RELAY_SAVE);
+        return;
+    }
+
+    if (f->has_row) {
+        (void) ngx_http_claude_relay_publish(f->rmcf, node, &f->row, 0);
+    }
+
+    ngx_shmtx_lock(&f->rmcf->shpool->mutex);
+    node->refreshes++;
+    ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                  "account \"%s\" has new tokens, after %M ms", f->name,
+                  ngx_current_msec - f->started);
+
+    ngx_http_claude_relay_refresh_end(f);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_save_again(ngx_event_t *ev)
+{
+    ngx_http_claude_relay_refresh_t *f;
+
+    /* debug builds read an fd here: the struct is large enough */
+
+    f = ev->data;
+
+    if (ngx_http_claude_relay_store_post(&f->job) != NGX_OK) {
+        ngx_http_claude_relay_refresh_fail(f, 0);
+    }
+}
+
+
+/* "invalid_grant": has somebody rotated it? */
+
+static void
+ngx_http_claude_relay_refresh_read(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    ncr_int_t            rc;
+    ncr_store_account_t  row;
+
+    rc = ncr_store_find(store, f->name, &row);
+
+    if (rc == NCR_OK) {
+
+        if (row.tokens != f->have || row.failed) {
+            ncr_store_row_free(&f->row);
+            f->row = row;
+            job->rc = NCR_DONE;
+            return;
+        }
+
+        ncr_store_row_free(&row);
+
+        rc = ncr_store_failed(store, f->name, f->have, f->reason, f->now);
+
+        if (rc == NCR_OK) {
+            ncr_store_row_free(&f->row);
+            f->has_row = 0;
+
+            rc = ncr_store_find(store, f->name, &f->row);
+            f->has_row = (rc == NCR_OK);
+        }
+    }
+
+    ngx_http_claude_relay_job_rc(store, job, rc);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_dead(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    if (job->rc != NCR_OK && job->rc != NCR_DONE) {
+        ngx_http_claude_relay_refresh_fail(f, 0);
+        return;
+    }
+
+    if (f->has_row) {
+        (void) ngx_http_claude_relay_publish(f->rmcf, f->account->node,
+                                             &f->row, 0);
+    }
+
+    if (job->rc == NCR_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "account \"%s\" needs a login: the token endpoint said "
+                      "\"%s\"%s", f->name, f->reason,
+                      f->uncertain ? " after a refresh that was cut off" : "");
+    }
+
+    ngx_http_claude_relay_refresh_end(f);
+}
+
+
+/* the old token was not used, or not looked at */
+
+static void
+ngx_http_claude_relay_refresh_clear(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    ngx_http_claude_relay_job_rc(store, job,
+                ncr_store_failed(store, f->name, f->have, NULL, f->now));
+}
+
+
+static void
+ngx_http_claude_relay_refresh_cleared(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    ngx_http_claude_relay_refresh_fail(f, f->tokens.retry_after);
+}
+
+
+/* for now: the old tokens do as long as they last; after: ms, or <= 0 */
+
+static void
+ngx_http_claude_relay_refresh_fail(ngx_http_claude_relay_refresh_t *f,
+    ncr_msec_t after)
+{
+    ncr_msec_t                     delay;
+    ngx_uint_t                     shift;
+    ngx_http_claude_relay_node_t  *node;
+
+    node = f->account->node;
+
+    ngx_shmtx_lock(&f->rmcf->shpool->mutex);
+
+    shift = ngx_min(node->fails, 12);
+    node->fails++;
+
+    delay = ngx_min((ncr_msec_t) NGX_HTTP_CLAUDE_RELAY_BACK_OFF << shift,
+                    NGX_HTTP_CLAUDE_RELAY_BACK_MAX);
+    delay += ngx_random() % (delay / 4 + 1);
+    delay = ngx_max(delay, ngx_min(after, NGX_HTTP_CLAUDE_RELAY_BACK_MAX));
+
+    node->retry_at = ngx_current_msec + (ngx_msec_t) delay;
+
+    if (node->retry_at == 0) {
+        node->retry_at = 1;
+    }
+
+    (void) ngx_cpystrn((u_char *) node->failure, (u_char *) f->reason,
+                       sizeof(node->failure));
+
+    ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "refresh of account \"%s\" failed: %s; tried again in %L ms",
+                  f->name, f->reason, (int64_t) delay);
+
+    ngx_http_claude_relay_refresh_end(f);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_end(ngx_http_claude_relay_refresh_t *f)
+{
+    ngx_http_claude_relay_store_unlock(f->account->id);
+
+    ngx_shmtx_lock(&f->rmcf->shpool->mutex);
+
+    if (f->account->node->refresher == ngx_pid) {
+        f->account->node->refresher = 0;
+    }
+
+    ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+    if (f->hold.timer_set) {
+        ngx_del_timer(&f->hold);
+    }
+
+    ngx_queue_remove(&f->queue);
+    ngx_http_claude_relay_nrefreshes--;
+
+    if (f->has_row) {
+        ncr_store_row_free(&f->row);
+    }
+
+    if (f->fetch) {
+        ngx_http_claude_relay_fetch_destroy(f->fetch);
+    }
+
+    ngx_http_claude_relay_roster_release(f->rmcf, f->roster);
+
+    ngx_explicit_memzero(&f->tokens, sizeof(ncr_oauth_tokens_t));
+    ngx_free(f);
+
+    /* whoever waited, in whatever worker, and the stores of all */
+
+    ngx_http_claude_relay_store_touched();
+}
+
+
+/* by an operator: at once, whatever the back-off; NGX_AGAIN: under way */
+
+ngx_int_t
+ngx_http_claude_relay_refresh_now(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a)
+{
+    return ngx_http_claude_relay_refresh_start(rmcf, a, 2);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_tick(ngx_event_t *ev)
+{
+    ncr_msec_t                          now;
+    ngx_uint_t                          i, n;
+    ngx_http_claude_relay_roster_t     *roster;
+    ngx_http_claude_relay_account_t   **a;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    static ngx_uint_t  first;
+
+    if (ngx_exiting || ngx_terminate || ngx_quit) {
+        return;
+    }
+
+    rmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_claude_relay_module);
+    roster = rmcf->roster;
+    roster->refs++;
+
+    a = roster->accounts.elts;
+    n = roster->accounts.nelts;
+    now = ngx_http_claude_relay_now();
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_http_claude_relay_nrefreshes >= NGX_HTTP_CLAUDE_RELAY_AT_ONCE)
+        {
+            break;
+        }
+
+        if (ngx_http_claude_relay_refresh_due(rmcf, a[(first + i) % n], now)) {
+            (void) ngx_http_claude_relay_refresh_start(rmcf,
+                                                       a[(first + i) % n], 0);
+        }
+    }
+
+    first += i;
+
+    ngx_http_claude_relay_usage_tick(rmcf, roster);
+
+    ngx_http_claude_relay_roster_release(rmcf, roster);
+
+    ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_TICK);
+}
+
+
+/* without the lock: it is looked at again with it */
+
+static ngx_uint_t
+ngx_http_claude_relay_refresh_due(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now)
+{
+    ngx_http_claude_relay_node_t  *node;
+
+    if (!a->token || !a->enabled || a->id == 0
+        || (a->valid_until && a->valid_until <= now))
+    {
+        return 0;
+    }
+
+    node = a->node;
+
+    if (node->version == 0 || node->login || node->removed) {
+        return 0;
+    }
+
+    if (node->rejected != node->version
+        && (node->expires == 0
+            || node->expires - now > (ncr_msec_t) rmcf->refresh_ahead))
+    {
+        return 0;
+    }
+
+    return node->retry_at == 0
+           || (ngx_msec_int_t) (node->retry_at - ngx_current_msec) <= 0;
+}
+
+
+/* an account whose tokens are dead: the store knows it, and then the zone */
+
+typedef struct {
+    ngx_http_claude_relay_job_t        job;
+    char                               name[NCR_STORE_NAME];
+    char                               reason[NGX_HTTP_CLAUDE_RELAY_REASON];
+    uint64_t                           have;
+    ncr_msec_t                         now;
+} ngx_http_claude_relay_dead_t;
+
+
+void
+ngx_http_claude_relay_needs_login(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, uint64_t have, const char *reason)
+{
+    ngx_http_claude_relay_node_t  *node;
+    ngx_http_claude_relay_dead_t  *dead;
+
+    node = a->node;
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    if (node->login || node->version != have) {
+        ngx_shmtx_unlock(&rmcf->shpool->mutex);
+        return;
+    }
+
+    node->login = ngx_http_claude_relay_now();
+    (void) ngx_cpystrn((u_char *) node->reason, (u_char *) reason,
+                       sizeof(node->reason));
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "account \"%V\" needs a login: %s", &a->name, reason);
+
+    dead = ngx_calloc(sizeof(ngx_http_claude_relay_dead_t), ngx_cycle->log);
+    if (dead == NULL) {
+        return;
+    }
+
+    (void) ngx_cpystrn((u_char *) dead->name, a->name.data,
+                       ngx_min(sizeof(dead->name), a->name.len + 1));
+    (void) ngx_cpystrn((u_char *) dead->reason, (u_char *) reason,
+                       sizeof(dead->reason));
+
+    dead->have = have;
+    dead->now = ngx_http_claude_relay_now();
+    dead->job.data = dead;
+    dead->job.run = ngx_http_claude_relay_login_run;
+    dead->job.done = ngx_http_claude_relay_login_done;
+
+    if (ngx_http_claude_relay_store_post(&dead->job) != NGX_OK) {
+        ngx_free(dead);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_login_run(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_dead_t *dead = job->data;
+
+    ngx_http_claude_relay_job_rc(store, job,
+                 ncr_store_failed(store, dead->name, dead->have, dead->reason,
+                                  dead->now));
+}
+
+
+static void
+ngx_http_claude_relay_login_done(ngx_http_claude_relay_job_t *job)
+{
+    if (job->rc != NCR_OK && job->rc != NCR_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "store: %s", job->error);
+    }
+
+    ngx_http_claude_relay_store_touched();
+    ngx_free(job->data);
+}

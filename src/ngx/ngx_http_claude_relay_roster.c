@@ -1,0 +1,791 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * Rosters: which accounts there are, and in which pools.  The first one is
+ * made with the configuration, of its blocks and of what the store has then;
+ * a worker makes the others as the store changes.  Accounts that did not
+ * change go on from one roster to the next.
+ */
+
+
+#include "ngx_http_claude_relay_store.h"
+
+
+static ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_pool(
+    ngx_http_claude_relay_roster_t *roster, ngx_pool_t *pool,
+    ngx_str_t *name);
+static ngx_int_t ngx_http_claude_relay_roster_add(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *roster, ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a);
+static ngx_int_t ngx_http_claude_relay_index(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a);
+static ngx_http_claude_relay_roster_t *ngx_http_claude_relay_roster_create(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+static void ngx_http_claude_relay_roster_free(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *roster);
+static void ngx_http_claude_relay_roster_cleanup(void *data);
+static void ngx_http_claude_relay_account_free(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a);
+static ngx_int_t ngx_http_claude_relay_roster_row(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *old, ncr_store_account_t *row,
+    ngx_array_t *changed, ngx_log_t *log);
+static ngx_uint_t ngx_http_claude_relay_replaced(ngx_array_t *changed,
+    ngx_str_t *name);
+
+
+/* an account that a change makes, or takes away (account NULL) */
+
+typedef struct {
+    ngx_str_t                          name;
+    ngx_http_claude_relay_account_t   *account;
+} ngx_http_claude_relay_change_t;
+
+
+/* after parsing, before locations are merged: they look their pools up */
+
+char *
+ngx_http_claude_relay_roster_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_uint_t                         i;
+    ngx_pool_cleanup_t                *cln;
+    ngx_http_claude_relay_roster_t    *roster;
+    ngx_http_claude_relay_account_t  **a;
+
+    roster = ngx_pcalloc(cf->pool, sizeof(ngx_http_claude_relay_roster_t));
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+
+    if (roster == NULL || cln == NULL
+        || ngx_array_init(&roster->accounts, cf->pool,
+                          ngx_max(rmcf->accounts.nelts, 1),
+                          sizeof(ngx_http_claude_relay_account_t *))
+           != NGX_OK
+        || ngx_array_init(&roster->pools, cf->pool, 2,
+                          sizeof(ngx_http_claude_relay_pool_t))
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_queue_init(&rmcf->rosters);
+    ngx_queue_insert_tail(&rmcf->rosters, &roster->queue);
+
+    rmcf->roster = roster;
+
+    cln->handler = ngx_http_claude_relay_roster_cleanup;
+    cln->data = rmcf;
+
+    a = rmcf->accounts.elts;
+
+    for (i = 0; i < rmcf->accounts.nelts; i++) {
+        if (ngx_http_claude_relay_roster_add(rmcf, roster, cf->pool, a[i])
+            != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return ngx_http_claude_relay_store_load(cf, rmcf);
+}
+
+
+/* the place of a pool in every roster, NGX_DECLINED: no account is in it */
+
+ngx_int_t
+ngx_http_claude_relay_pool_index(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name)
+{
+    ngx_uint_t                      i;
+    ngx_http_claude_relay_pool_t   *pool;
+
+    pool = rmcf->roster->pools.elts;
+
+    for (i = 0; i < rmcf->roster->pools.nelts; i++) {
+        if (pool[i].name.len == name->len
+            && ngx_strncmp(pool[i].name.data, name->data, name->len) == 0)
+        {
+            return i;
+        }
+    }
+
+    if (rmcf->store == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* they may come later */
+
+    pool = ngx_http_claude_relay_roster_pool(rmcf->roster, cf->pool, name);
+
+    return pool ? (ngx_int_t) (rmcf->roster->pools.nelts - 1) : NGX_ERROR;
+}
+
+
+static ngx_http_claude_relay_pool_t *
+ngx_http_claude_relay_roster_pool(ngx_http_claude_relay_roster_t *roster,
+    ngx_pool_t *p, ngx_str_t *name)
+{
+    ngx_uint_t                     i;
+    ngx_http_claude_relay_pool_t  *pool;
+
+    pool = roster->pools.elts;
+
+    for (i = 0; i < roster->pools.nelts; i++) {
+        if (pool[i].name.len == name->len
+            && ngx_strncmp(pool[i].name.data, name->data, name->len) == 0)
+        {
+            return &pool[i];
+        }
+    }
+
+    pool = ngx_array_push(&roster->pools);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    pool->name.len = name->len;
+    pool->name.data = ngx_pstrdup(p, name);
+
+    if (pool->name.data == NULL
+        || ngx_array_init(&pool->accounts, p, 4,
+                          sizeof(ngx_http_claude_relay_account_t *))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return pool;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_roster_add(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *roster, ngx_pool_t *p,
+    ngx_http_claude_relay_account_t *a)
+{
+    ngx_http_claude_relay_pool_t      *pool;
+    ngx_http_claude_relay_account_t  **slot;
+
+    if (a->refs == 0 && ngx_http_claude_relay_index(rmcf, a) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    slot = ngx_array_push(&roster->accounts);
+    if (slot == NULL) {
+        return NGX_ERROR;
+    }
+
+    *slot = a;
+    a->refs++;
+
+    pool = ngx_http_claude_relay_roster_pool(roster, p, &a->pool);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    slot = ngx_array_push(&pool->accounts);
+    if (slot == NULL) {
+        return NGX_ERROR;
+    }
+
+    *slot = a;
+
+    roster->nindex = ngx_max(roster->nindex, a->index + 1);
+
+    return NGX_OK;
+}
+
+
+/* small numbers, each of one living account: bits in a request are few */
+
+static ngx_int_t
+ngx_http_claude_relay_index(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a)
+{
+    ngx_uint_t  *n;
+
+    if (rmcf->free_index.nelts) {
+        n = rmcf->free_index.elts;
+        a->index = n[--rmcf->free_index.nelts];
+        return NGX_OK;
+    }
+
+    a->index = rmcf->nindex++;
+
+    return NGX_OK;
+}
+
+
+/* an empty one with the pools of the newest, in their order */
+
+static ngx_http_claude_relay_roster_t *
+ngx_http_claude_relay_roster_create(ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_uint_t                       i;
+    ngx_pool_t                      *p;
+    ngx_http_claude_relay_pool_t    *pool;
+    ngx_http_claude_relay_roster_t  *old, *roster;
+
+    old = rmcf->roster;
+
+    p = ngx_create_pool(4096, ngx_cycle->log);
+    if (p == NULL) {
+        return NULL;
+    }
+
+    roster = ngx_pcalloc(p, sizeof(ngx_http_claude_relay_roster_t));
+
+    if (roster == NULL
+        || ngx_array_init(&roster->accounts, p, old->accounts.nelts + 8,
+                          sizeof(ngx_http_claude_relay_account_t *))
+           != NGX_OK
+        || ngx_array_init(&roster->pools, p, old->pools.nelts + 1,
+                          sizeof(ngx_http_claude_relay_pool_t))
+           != NGX_OK)
+    {
+        ngx_destroy_pool(p);
+        return NULL;
+    }
+
+    roster->own = p;
+
+    pool = old->pools.elts;
+
+    for (i = 0; i < old->pools.nelts; i++) {
+        if (ngx_http_claude_relay_roster_pool(roster, p, &pool[i].name)
+            == NULL)
+        {
+            ngx_destroy_pool(p);
+            return NULL;
+        }
+    }
+
+    return roster;
+}
+
+
+void
+ngx_http_claude_relay_roster_hold(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_pool_t       *pool;
+    ngx_http_claude_relay_loc_conf_t   *rlcf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+    rlcf = ngx_http_get_module_loc_conf(ctx->request,
+                                        ngx_http_claude_relay_module);
+
+    ctx->roster = rmcf->roster;
+    ctx->roster->refs++;
+
+    pool = ctx->roster->pools.elts;
+    ctx->pool = &pool[rlcf->pool];
+}
+
+
+void
+ngx_http_claude_relay_roster_release(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *roster)
+{
+    roster->refs--;
+
+    if (roster->refs == 0 && roster != rmcf->roster) {
+        ngx_http_claude_relay_roster_free(rmcf, roster);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_roster_free(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *roster)
+{
+    ngx_uint_t                         i;
+    ngx_queue_t                       *q;
+    ngx_http_claude_relay_account_t  **a;
+
+    a = roster->accounts.elts;
+
+    for (i = 0; i < roster->accounts.nelts; i++) {
+        if (--a[i]->refs == 0) {
+            ngx_http_claude_relay_account_free(rmcf, a[i]);
+        }
+    }
+
+    roster->accounts.nelts = 0;
+
+    ngx_queue_remove(&roster->queue);
+
+    if (roster->own) {
+        ngx_destroy_pool(roster->own);
+    }
+
+    /* nodes of removed accounts wait for this */
+
+    if (rmcf->zone && !ngx_queue_empty(&rmcf->rosters)) {
+        q = ngx_queue_head(&rmcf->rosters);
+        roster = ngx_queue_data(q, ngx_http_claude_relay_roster_t, queue);
+        rmcf->zone->rows[ngx_process_slot].seq = roster->seq;
+    }
+}
+
+
+/* with its configuration, all that hangs on it goes */
+
+static void
+ngx_http_claude_relay_roster_cleanup(void *data)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf = data;
+
+    ngx_queue_t                     *q;
+    ngx_http_claude_relay_roster_t  *roster;
+
+    rmcf->zone = NULL;
+
+    while (!ngx_queue_empty(&rmcf->rosters)) {
+        q = ngx_queue_head(&rmcf->rosters);
+        roster = ngx_queue_data(q, ngx_http_claude_relay_roster_t, queue);
+        ngx_http_claude_relay_roster_free(rmcf, roster);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_account_free(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a)
+{
+    ngx_uint_t  *n;
+
+    n = ngx_array_push(&rmcf->free_index);
+    if (n) {
+        *n = a->index;
+    }
+
+    if (a->proof_buf) {
+        ngx_explicit_memzero(a->proof_buf, a->proof.len);
+        ngx_free(a->proof_buf);
+        a->proof_buf = NULL;
+    }
+
+    if (a->info) {
+        ngx_free(a->info);
+        a->info = NULL;
+    }
+
+    if (a->own == NULL) {
+        return;
+    }
+
+    ngx_http_claude_relay_target_close(&a->target);
+
+    if (a->token_target) {
+        ngx_http_claude_relay_target_close(a->token_target);
+    }
+
+    if (a->secret.len) {
+        ngx_explicit_memzero(a->secret.data, a->secret.len);
+        ngx_explicit_memzero(a->proof.data, a->proof.len);
+    }
+
+    ngx_destroy_pool(a->own);
+}
+
+
+ngx_http_claude_relay_account_t *
+ngx_http_claude_relay_roster_find(ngx_http_claude_relay_roster_t *roster,
+    ngx_str_t *name)
+{
+    ngx_uint_t                         i;
+    ngx_http_claude_relay_account_t  **a;
+
+    a = roster->accounts.elts;
+
+    for (i = 0; i < roster->accounts.nelts; i++) {
+        if (a[i]->name.len == name->len
+            && ngx_memcmp(a[i]->name.data, name->data, name->len) == 0)
+        {
+            return a[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Rows of the store become accounts.  In a configuration (cf) they join its
+ * roster; in a worker a new roster is made if any of them is new, changed or
+ * gone.  What cannot be used is logged and left out.
+ */
+
+ngx_int_t
+ngx_http_claude_relay_roster_apply(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_queue_t *rows, uint64_t seq, ngx_conf_t *cf)
+{
+    ngx_log_t                        *log;
+    ngx_uint_t                        i;
+    ngx_pool_t                       *temp;
+    ngx_queue_t                      *q;
+    ngx_array_t                       changed;
+    ngx_http_claude_relay_stored_t   *stored;
+    ngx_http_claude_relay_change_t   *ch;
+    ngx_http_claude_relay_roster_t   *old, *roster;
+    ngx_http_claude_relay_account_t  **a;
+
+    log = cf ? cf->log : ngx_cycle->log;
+    old = rmcf->roster;
+
+    temp = ngx_create_pool(4096, log);
+
+    if (temp == NULL
+        || ngx_array_init(&changed, temp, 16,
+                          sizeof(ngx_http_claude_relay_change_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    roster = NULL;
+
+    for (q = ngx_queue_head(rows);
+         q != ngx_queue_sentinel(rows);
+         q = ngx_queue_next(q))
+    {
+        stored = ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue);
+
+        if (ngx_http_claude_relay_roster_row(rmcf, old, &stored->row,
+                                             &changed, log)
+            != NGX_OK)
+        {
+            goto failed;
+        }
+    }
+
+    ch = changed.elts;
+
+    if (cf) {
+
+        for (i = 0; i < changed.nelts; i++) {
+            if (ch[i].account
+                && ngx_http_claude_relay_roster_add(rmcf, old, cf->pool,
+                                                    ch[i].account)
+                   != NGX_OK)
+            {
+                goto failed;
+            }
+        }
+
+        old->seq = seq;
+        ngx_destroy_pool(temp);
+
+        return NGX_OK;
+    }
+
+    if (changed.nelts == 0) {
+        old->seq = seq;
+
+        if (ngx_queue_head(&rmcf->rosters) == &old->queue) {
+            rmcf->zone->rows[ngx_process_slot].seq = seq;
+        }
+
+        ngx_destroy_pool(temp);
+
+        return NGX_OK;
+    }
+
+    roster = ngx_http_claude_relay_roster_create(rmcf);
+    if (roster == NULL) {
+        goto failed;
+    }
+
+    ngx_queue_insert_tail(&rmcf->rosters, &roster->queue);
+
+    a = old->accounts.elts;
+
+    for (i = 0; i < old->accounts.nelts; i++) {
+
+        if (!ngx_http_claude_relay_replaced(&changed, &a[i]->name)
+            && ngx_http_claude_relay_roster_add(rmcf, roster, roster->own,
+                                                a[i])
+               != NGX_OK)
+        {
+            goto failed;
+        }
+    }
+
+    for (i = 0; i < changed.nelts; i++) {
+        if (ch[i].account
+            && ngx_http_claude_relay_roster_add(rmcf, roster, roster->own,
+                                                ch[i].account)
+               != NGX_OK)
+        {
+            goto failed;
+        }
+    }
+
+    roster->seq = seq;
+    rmcf->roster = roster;
+
+    if (old->refs == 0) {
+        ngx_http_claude_relay_roster_free(rmcf, old);
+    }
+
+    ngx_destroy_pool(temp);
+
+    return NGX_OK;
+
+failed:
+
+    ngx_log_error(NGX_LOG_ERR, log, 0,
+                  "no memory for the accounts of the store");
+
+    if (roster) {
+        ngx_http_claude_relay_roster_free(rmcf, roster);
+    }
+
+    ngx_destroy_pool(temp);
+
+    return NGX_ERROR;
+}
+
+
+/* one row: a change of the roster, or what a worker knows besides */
+
+static ngx_int_t
+ngx_http_claude_relay_roster_row(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *old, ncr_store_account_t *row,
+    ngx_array_t *changed, ngx_log_t *log)
+{
+    ngx_str_t                         name;
+    ngx_http_claude_relay_change_t   *ch;
+    ngx_http_claude_relay_account_t  *a, *have;
+
+    name.data = (u_char *) row->name;
+    name.len = ngx_strlen(row->name);
+
+    have = ngx_http_claude_relay_roster_find(old, &name);
+
+    if (have && have->own == NULL) {
+
+        /* a block of nginx.conf: only what the provider told is in the row */
+
+        if (!row->conf && !row->removed) {
+            ngx_log_error(NGX_LOG_WARN, log, 0,
+                          "account \"%V\" of the store is not used, nginx.conf "
+                          "has one of this name", &name);
+            return NGX_OK;
+        }
+
+        have->id = row->id;
+
+        return ngx_http_claude_relay_account_info(have, row);
+    }
+
+    if (row->conf) {
+
+        /* of another configuration */
+
+        return NGX_OK;
+    }
+
+    if (have && !row->removed && have->id == row->id
+        && have->version == row->version)
+    {
+        return ngx_http_claude_relay_account_info(have, row);
+    }
+
+    if (have == NULL && row->removed) {
+        return NGX_OK;
+    }
+
+    a = NULL;
+
+    if (!row->removed) {
+        a = ngx_http_claude_relay_account_row(rmcf, row, log);
+
+        if (a == NULL) {
+
+            /* said why; an older version of it serves no longer, either */
+
+            if (have == NULL) {
+                return NGX_OK;
+            }
+        }
+    }
+
+    ch = ngx_array_push(changed);
+    if (ch == NULL) {
+        return NGX_ERROR;
+    }
+
+    ch->name = name;
+    ch->account = a;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_replaced(ngx_array_t *changed, ngx_str_t *name)
+{
+    ngx_uint_t                       i;
+    ngx_http_claude_relay_change_t  *ch;
+
+    ch = changed->elts;
+
+    for (i = 0; i < changed->nelts; i++) {
+        if (ch[i].name.len == name->len
+            && ngx_memcmp(ch[i].name.data, name->data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* an account of the store; NULL if it is of no use, which is logged */
+
+ngx_http_claude_relay_account_t *
+ngx_http_claude_relay_account_row(ngx_http_claude_relay_main_conf_t *rmcf,
+    ncr_store_account_t *row, ngx_log_t *log)
+{
+    u_char                            error[NGX_HTTP_CLAUDE_RELAY_ERROR];
+    ngx_str_t                         text;
+    ngx_pool_t                       *pool;
+    ngx_http_claude_relay_account_t  *a;
+
+    pool = ngx_create_pool(1024, log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    a = ngx_palloc(pool, sizeof(ngx_http_claude_relay_account_t));
+    if (a == NULL) {
+        goto failed;
+    }
+
+    ngx_http_claude_relay_account_init(a);
+
+    a->own = pool;
+    a->id = row->id;
+    a->version = row->version;
+
+    text.data = (u_char *) row->name;
+    text.len = ngx_strlen(row->name);
+    a->name.len = text.len;
+    a->name.data = ngx_pstrdup(pool, &text);
+
+    text.data = (u_char *) row->settings;
+    text.len = ngx_strlen(row->settings);
+    a->settings.len = text.len;
+    a->settings.data = ngx_pstrdup(pool, &text);
+
+    text.data = (u_char *) row->secret;
+    text.len = ngx_strlen(row->secret);
+    a->secret.len = text.len;
+    a->secret.data = ngx_pstrdup(pool, &text);
+
+    if (a->name.data == NULL || a->settings.data == NULL
+        || a->secret.data == NULL)
+    {
+        goto failed;
+    }
+
+    error[0] = '\0';
+
+    if (ngx_http_claude_relay_account_json(pool, a, &a->settings, error)
+        != NGX_OK)
+    {
+        goto wrong;
+    }
+
+    a->token = (a->platform && a->platform->token);
+
+    if (ngx_http_claude_relay_account_finish(rmcf, pool, a, 0, error)
+        != NGX_OK
+        || ngx_http_claude_relay_account_info(a, row) != NGX_OK)
+    {
+        goto wrong;
+    }
+
+    if (rmcf->zone == NULL) {
+        return a;
+    }
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    a->node = ngx_http_claude_relay_node_locked(rmcf, &a->name);
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (a->node == NULL) {
+        (void) ngx_snprintf(error, sizeof(error),
+                            "no room for account \"%V\" in zone \"%V\"%Z",
+                            &a->name, &rmcf->shm_zone->shm.name);
+        goto wrong;
+    }
+
+    return a;
+
+wrong:
+
+    ngx_log_error(NGX_LOG_ERR, log, 0, "%s; it is not used", error);
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NULL;
+}
+
+
+/* meta and scopes as the row has them now */
+
+ngx_int_t
+ngx_http_claude_relay_account_info(ngx_http_claude_relay_account_t *a,
+    ncr_store_account_t *row)
+{
+    size_t                         meta, scopes;
+    ngx_http_claude_relay_info_t  *info;
+
+    meta = ngx_strlen(row->meta);
+    scopes = ngx_strlen(row->scopes);
+
+    if (a->info
+        && a->info->meta.len == meta && a->info->scopes.len == scopes
+        && ngx_memcmp(a->info->meta.data, row->meta, meta) == 0
+        && ngx_memcmp(a->info->scopes.data, row->scopes, scopes) == 0)
+    {
+        return NGX_OK;
+    }
+
+    info = ngx_alloc(sizeof(ngx_http_claude_relay_info_t) + meta + scopes,
+                     ngx_cycle->log);
+    if (info == NULL) {
+        return NGX_ERROR;
+    }
+
+    info->meta.len = meta;
+    info->meta.data = (u_char *) (info + 1);
+    info->scopes.len = scopes;
+    info->scopes.data = info->meta.data + meta;
+
+    ngx_memcpy(info->meta.data, row->meta, meta);
+    ngx_memcpy(info->scopes.data, row->scopes, scopes);
+
+    if (a->info) {
+        ngx_free(a->info);
+    }
+
+    a->info = info;
+
+    return NGX_OK;
+}

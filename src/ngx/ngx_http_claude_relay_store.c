@@ -1,0 +1,1002 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The thread that talks to the store.  It has a queue of jobs with a mutex
+ * and a condition, and an eventfd back to the loop.  SQLite is never opened
+ * before the fork and never used on the loop; nothing of the loop's is
+ * touched in the thread: what goes over is copied.
+ */
+
+
+#include "ngx_http_claude_relay_store.h"
+
+#include <sys/eventfd.h>
+#include <pthread.h>
+
+
+/* changes of others are looked for this often, ms; broken stores tried */
+#define NGX_HTTP_CLAUDE_RELAY_LOOK   1000
+
+/* how long other writers may hold the file, ms */
+#define NGX_HTTP_CLAUDE_RELAY_BUSY   5000
+
+
+typedef struct {
+    pthread_t                          id;
+    pthread_mutex_t                    mutex;
+    pthread_cond_t                     cond;
+    ngx_queue_t                        jobs;    /* under the mutex */
+    ngx_queue_t                        done;    /* under the mutex */
+    ngx_uint_t                         quit;    /* under the mutex */
+    ngx_uint_t                         look;    /* under the mutex */
+    ngx_connection_t                  *bell;
+    int                                fd;
+    int                                locks;
+    ngx_atomic_uint_t                  changes; /* of the zone, seen */
+    ngx_http_claude_relay_main_conf_t *rmcf;
+
+    /* the thread's own */
+
+    ncr_store_t                       *store;
+    ngx_msec_t                         next;    /* look or try then */
+    uint64_t                           seq;
+    ngx_uint_t                         key_number;
+    ngx_uint_t                         gone;    /* asked for a memory */
+    char                               error[NCR_STORE_ERROR];
+
+    unsigned                           running:1;
+    unsigned                           leaving:1;
+} ngx_http_claude_relay_thread_t;
+
+
+/* rows for the loop, or for a store that has lost its file */
+
+typedef struct {
+    ngx_http_claude_relay_job_t        job;
+    ngx_queue_t                        rows;    /* ..._stored_t */
+    uint64_t                           seq;
+    ngx_uint_t                         again;
+    ngx_uint_t                         failed;  /* the store, as of now */
+    char                               error[NCR_STORE_ERROR];
+} ngx_http_claude_relay_rows_t;
+
+
+static void *ngx_http_claude_relay_thread(void *data);
+static void ngx_http_claude_relay_thread_run(
+    ngx_http_claude_relay_thread_t *t, ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_thread_look(
+    ngx_http_claude_relay_thread_t *t);
+static ngx_int_t ngx_http_claude_relay_thread_open(
+    ngx_http_claude_relay_thread_t *t, ngx_uint_t create);
+static void ngx_http_claude_relay_thread_state(
+    ngx_http_claude_relay_thread_t *t, const char *error);
+static void ngx_http_claude_relay_thread_load(
+    ngx_http_claude_relay_thread_t *t, ngx_uint_t again);
+static void ngx_http_claude_relay_thread_lost(
+    ngx_http_claude_relay_thread_t *t);
+static ncr_int_t ngx_http_claude_relay_thread_row(void *data,
+    ncr_store_account_t *row);
+static void ngx_http_claude_relay_thread_give(
+    ngx_http_claude_relay_thread_t *t, ngx_http_claude_relay_job_t *job);
+static ngx_http_claude_relay_rows_t *ngx_http_claude_relay_rows(void);
+static void ngx_http_claude_relay_rows_free(
+    ngx_http_claude_relay_rows_t *rows);
+static void ngx_http_claude_relay_restore(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_restored(ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_rows_done(
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_state_done(
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_lost_done(
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_bell_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_claude_relay_bell_init(
+    ngx_http_claude_relay_thread_t *t, ngx_cycle_t *cycle);
+static ngx_msec_t ngx_http_claude_relay_monotonic(void);
+
+
+static ngx_http_claude_relay_thread_t  ngx_http_claude_relay_store_thread;
+
+
+ngx_int_t
+ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    int                              err;
+    sigset_t                         all, old;
+    pthread_condattr_t               attr;
+    ngx_http_claude_relay_thread_t  *t;
+
+    if (rmcf->store == NULL) {
+        return NGX_OK;
+    }
+
+    t = &ngx_http_claude_relay_store_thread;
+    ngx_memzero(t, sizeof(ngx_http_claude_relay_thread_t));
+
+    t->rmcf = rmcf;
+    t->seq = rmcf->roster->seq;
+    t->changes = rmcf->zone->changes;
+    t->key_number = 0;
+
+    ngx_queue_init(&t->jobs);
+    ngx_queue_init(&t->done);
+
+    t->locks = ncr_store_lock_open((char *) rmcf->store->path.data);
+
+    if (t->locks == -1) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                      "locks of the store \"%V\" cannot be opened, tokens "
+                      "will not be refreshed by this worker",
+                      &rmcf->store->path);
+    }
+
+    if (ngx_http_claude_relay_bell_init(t, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    (void) pthread_mutex_init(&t->mutex, NULL);
+    (void) pthread_condattr_init(&attr);
+    (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void) pthread_cond_init(&t->cond, &attr);
+    (void) pthread_condattr_destroy(&attr);
+
+    /* signals are the loop's */
+
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_SETMASK, &all, &old);
+
+    err = pthread_create(&t->id, NULL, ngx_http_claude_relay_thread, t);
+
+    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+    if (err) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, err,
+                      "pthread_create() failed");
+        return NGX_ERROR;
+    }
+
+    t->running = 1;
+
+    return ngx_http_claude_relay_refresh_init(cycle, rmcf);
+}
+
+
+/* what was posted is done before the worker is gone */
+
+void
+ngx_http_claude_relay_store_exit_process(
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ngx_http_claude_relay_thread_t  *t;
+
+    t = &ngx_http_claude_relay_store_thread;
+
+    if (!t->running) {
+        return;
+    }
+
+    ngx_http_claude_relay_refresh_exit(rmcf);
+
+    t->leaving = 1;
+
+    (void) pthread_mutex_lock(&t->mutex);
+    t->quit = 1;
+    (void) pthread_cond_signal(&t->cond);
+    (void) pthread_mutex_unlock(&t->mutex);
+
+    (void) pthread_join(t->id, NULL);
+
+    t->running = 0;
+
+    ngx_http_claude_relay_bell_handler(t->bell->read);
+
+    (void) pthread_cond_destroy(&t->cond);
+    (void) pthread_mutex_destroy(&t->mutex);
+
+    ngx_free_connection(t->bell);
+    (void) close(t->fd);
+
+    if (t->locks != -1) {
+        (void) close(t->locks);
+    }
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_store_post(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_thread_t  *t;
+
+    t = &ngx_http_claude_relay_store_thread;
+
+    if (!t->running || t->leaving) {
+        return NGX_ERROR;
+    }
+
+    job->rc = NCR_ERROR;
+    job->error[0] = '\0';
+
+    (void) pthread_mutex_lock(&t->mutex);
+    ngx_queue_insert_tail(&t->jobs, &job->queue);
+    (void) pthread_cond_signal(&t->cond);
+    (void) pthread_mutex_unlock(&t->mutex);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_claude_relay_job_rc(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job, ncr_int_t rc)
+{
+    job->rc = rc;
+
+    if (rc != NCR_OK) {
+        (void) ngx_cpystrn((u_char *) job->error,
+                           (u_char *) ncr_store_error(store),
+                           sizeof(job->error));
+    }
+}
+
+
+void
+ngx_http_claude_relay_store_touched(void)
+{
+    ngx_http_claude_relay_thread_t  *t;
+
+    t = &ngx_http_claude_relay_store_thread;
+
+    if (t->running) {
+        (void) ngx_atomic_fetch_add(&t->rmcf->zone->changes, 1);
+        ngx_http_claude_relay_ring_all();
+    }
+}
+
+
+/* the doorbell rang; is it about the store? */
+
+void
+ngx_http_claude_relay_store_rung(void)
+{
+    ngx_http_claude_relay_thread_t  *t;
+
+    t = &ngx_http_claude_relay_store_thread;
+
+    if (!t->running || t->changes == t->rmcf->zone->changes) {
+        return;
+    }
+
+    t->changes = t->rmcf->zone->changes;
+
+    (void) pthread_mutex_lock(&t->mutex);
+    t->look = 1;
+    (void) pthread_cond_signal(&t->cond);
+    (void) pthread_mutex_unlock(&t->mutex);
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_store_lock(uint64_t id)
+{
+    int  fd;
+
+    fd = ngx_http_claude_relay_store_thread.locks;
+
+    if (fd == -1 || ncr_store_lock(fd, id) != NCR_OK) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_claude_relay_store_unlock(uint64_t id)
+{
+    ncr_store_unlock(ngx_http_claude_relay_store_thread.locks, id);
+}
+
+
+static ngx_msec_t
+ngx_http_claude_relay_monotonic(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+
+static void *
+ngx_http_claude_relay_thread(void *data)
+{
+    ngx_http_claude_relay_thread_t *t = data;
+
+    ngx_uint_t                    look, quit;
+    ngx_queue_t                  *q;
+    struct timespec               ts;
+    ngx_http_claude_relay_job_t  *job;
+
+    (void) ngx_http_claude_relay_thread_open(t, 0);
+    look = 1;
+
+    for ( ;; ) {
+
+        if (look || (ngx_msec_int_t) (t->next
+                                      - ngx_http_claude_relay_monotonic())
+                    <= 0)
+        {
+            ngx_http_claude_relay_thread_look(t);
+            t->next = ngx_http_claude_relay_monotonic()
+                      + NGX_HTTP_CLAUDE_RELAY_LOOK;
+        }
+
+        job = NULL;
+
+        (void) pthread_mutex_lock(&t->mutex);
+
+        if (ngx_queue_empty(&t->jobs) && !t->quit && !t->look) {
+            ts.tv_sec = t->next / 1000;
+            ts.tv_nsec = (t->next % 1000) * 1000000;
+            (void) pthread_cond_timedwait(&t->cond, &t->mutex, &ts);
+        }
+
+        if (!ngx_queue_empty(&t->jobs)) {
+            q = ngx_queue_head(&t->jobs);
+            ngx_queue_remove(q);
+            job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
+        }
+
+        quit = t->quit;
+        look = t->look;
+        t->look = 0;
+
+        (void) pthread_mutex_unlock(&t->mutex);
+
+        if (job) {
+            ngx_http_claude_relay_thread_run(t, job);
+
+            /* own changes are seen at once */
+            look = 1;
+            continue;
+        }
+
+        if (quit) {
+            break;
+        }
+    }
+
+    ncr_store_close(t->store);
+    t->store = NULL;
+
+    return NULL;
+}
+
+
+static void
+ngx_http_claude_relay_thread_run(ngx_http_claude_relay_thread_t *t,
+    ngx_http_claude_relay_job_t *job)
+{
+    if (job->run == ngx_http_claude_relay_restore) {
+
+        /* a new file, or an old one that came back */
+
+        ncr_store_close(t->store);
+        t->store = NULL;
+        t->gone = 0;
+
+        (void) ngx_http_claude_relay_thread_open(t, 1);
+    }
+
+    if (t->store == NULL) {
+        (void) ngx_http_claude_relay_thread_open(t, 0);
+    }
+
+    if (t->store == NULL) {
+        job->rc = NCR_ERROR;
+        (void) ngx_cpystrn((u_char *) job->error, (u_char *) t->error,
+                           sizeof(job->error));
+
+    } else {
+        job->run(t->store, job);
+
+        if (job->rc == NCR_STORE_KEY) {
+
+            /* another worker has given it a new key, which the zone has */
+
+            ncr_store_close(t->store);
+            t->store = NULL;
+
+            if (ngx_http_claude_relay_thread_open(t, 0) == NGX_OK) {
+                job->run(t->store, job);
+            }
+        }
+
+        if (job->rc == NCR_STORE_GONE) {
+            ngx_http_claude_relay_thread_lost(t);
+
+        } else if (job->run == ngx_http_claude_relay_restore
+                   && job->rc == NCR_OK)
+        {
+            ngx_http_claude_relay_thread_load(t, 1);
+        }
+    }
+
+    ngx_http_claude_relay_thread_give(t, job);
+}
+
+
+/* has anybody changed something? */
+
+static void
+ngx_http_claude_relay_thread_look(ngx_http_claude_relay_thread_t *t)
+{
+    ncr_int_t  rc;
+
+    if (t->store == NULL
+        && ngx_http_claude_relay_thread_open(t, 0) != NGX_OK)
+    {
+        return;
+    }
+
+    rc = ncr_store_changed(t->store);
+
+    switch (rc) {
+
+    case NCR_OK:
+        ngx_http_claude_relay_thread_load(t, 0);
+        break;
+
+    case NCR_DECLINED:
+        ngx_http_claude_relay_thread_state(t, "");
+        break;
+
+    case NCR_STORE_GONE:
+        ngx_http_claude_relay_thread_lost(t);
+        break;
+
+    default:
+        ngx_http_claude_relay_thread_state(t, ncr_store_error(t->store));
+        ncr_store_close(t->store);
+        t->store = NULL;
+        break;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_thread_open(ngx_http_claude_relay_thread_t *t,
+    ngx_uint_t create)
+{
+    char                               error[NCR_STORE_ERROR];
+    char                               key[2 * NCR_SEAL_KEY];
+    ncr_int_t                          rc;
+    ncr_store_options_t                options;
+    ngx_http_claude_relay_zone_t      *zone;
+    ngx_http_claude_relay_main_conf_t *rmcf;
+
+    rmcf = t->rmcf;
+    zone = rmcf->zone;
+
+    ngx_memzero(&options, sizeof(ncr_store_options_t));
+
+    options.path = (char *) rmcf->store->path.data;
+    options.key = *ncr(&rmcf->store->key);
+    options.passphrase = *ncr(&rmcf->store->passphrase);
+    options.busy = NGX_HTTP_CLAUDE_RELAY_BUSY;
+    options.create = create;
+
+    if (zone->key_number) {
+
+        /* the key was changed while nginx runs */
+
+        ncr_hash_hex((u_char *) key, zone->key, NCR_SEAL_KEY);
+        options.key.data = (u_char *) key;
+        options.key.len = sizeof(key);
+    }
+
+    error[0] = '\0';
+
+    rc = ncr_store_open(&options, &t->store, error);
+
+    if (rc == NCR_STORE_KEY && zone->key_number) {
+
+        /* or was it changed back? */
+
+        options.key = *ncr(&rmcf->store->key);
+        rc = ncr_store_open(&options, &t->store, error);
+    }
+
+    ngx_explicit_memzero(key, sizeof(key));
+
+    if (rc == NCR_OK) {
+        t->error[0] = '\0';
+        return NGX_OK;
+    }
+
+    t->store = NULL;
+
+    ngx_http_claude_relay_thread_state(t, error);
+
+    if (!create && access(options.path, F_OK) == -1) {
+        ngx_http_claude_relay_thread_lost(t);
+    }
+
+    return NGX_ERROR;
+}
+
+
+/* tells the loop of troubles, and of their end, once each */
+
+static void
+ngx_http_claude_relay_thread_state(ngx_http_claude_relay_thread_t *t,
+    const char *error)
+{
+    ngx_http_claude_relay_rows_t  *rows;
+
+    if (ngx_strcmp(t->error, error) == 0) {
+        return;
+    }
+
+    rows = ngx_http_claude_relay_rows();
+    if (rows == NULL) {
+        return;
+    }
+
+    (void) ngx_cpystrn((u_char *) t->error, (u_char *) error,
+                       sizeof(t->error));
+    (void) ngx_cpystrn((u_char *) rows->error, (u_char *) error,
+                       sizeof(rows->error));
+
+    rows->failed = (error[0] != '\0');
+    rows->job.done = ngx_http_claude_relay_state_done;
+
+    ngx_http_claude_relay_thread_give(t, &rows->job);
+}
+
+
+static void
+ngx_http_claude_relay_thread_load(ngx_http_claude_relay_thread_t *t,
+    ngx_uint_t again)
+{
+    ncr_int_t                      rc;
+    ngx_http_claude_relay_rows_t  *rows;
+
+    rows = ngx_http_claude_relay_rows();
+    if (rows == NULL) {
+        return;
+    }
+
+    rows->job.done = ngx_http_claude_relay_rows_done;
+    rows->again = again;
+    rows->seq = again ? 0 : t->seq;
+
+    rc = ncr_store_load(t->store, &rows->seq,
+                        ngx_http_claude_relay_thread_row, rows);
+
+    if (rc != NCR_OK) {
+        ngx_http_claude_relay_rows_free(rows);
+        ngx_http_claude_relay_thread_state(t, ncr_store_error(t->store));
+        ncr_store_close(t->store);
+        t->store = NULL;
+        return;
+    }
+
+    ngx_http_claude_relay_thread_state(t, "");
+
+    t->seq = rows->seq;
+
+    ngx_http_claude_relay_thread_give(t, &rows->job);
+}
+
+
+/* the loop shall say what it remembers, so that a new file can have it */
+
+static void
+ngx_http_claude_relay_thread_lost(ngx_http_claude_relay_thread_t *t)
+{
+    ngx_http_claude_relay_rows_t  *rows;
+
+    if (t->gone) {
+        return;
+    }
+
+    rows = ngx_http_claude_relay_rows();
+    if (rows == NULL) {
+        return;
+    }
+
+    t->gone = 1;
+    rows->job.done = ngx_http_claude_relay_lost_done;
+
+    ngx_http_claude_relay_thread_give(t, &rows->job);
+}
+
+
+static ncr_int_t
+ngx_http_claude_relay_thread_row(void *data, ncr_store_account_t *row)
+{
+    ngx_http_claude_relay_rows_t *rows = data;
+
+    ngx_http_claude_relay_stored_t  *stored;
+
+    stored = ngx_http_claude_relay_stored(row);
+    if (stored == NULL) {
+        return NCR_ERROR;
+    }
+
+    ngx_queue_insert_tail(&rows->rows, &stored->queue);
+
+    return NCR_OK;
+}
+
+
+static void
+ngx_http_claude_relay_thread_give(ngx_http_claude_relay_thread_t *t,
+    ngx_http_claude_relay_job_t *job)
+{
+    uint64_t  one;
+
+    (void) pthread_mutex_lock(&t->mutex);
+    ngx_queue_insert_tail(&t->done, &job->queue);
+    (void) pthread_mutex_unlock(&t->mutex);
+
+    one = 1;
+
+    (void) !write(t->fd, &one, sizeof(one));
+}
+
+
+static ngx_http_claude_relay_rows_t *
+ngx_http_claude_relay_rows(void)
+{
+    ngx_http_claude_relay_rows_t  *rows;
+
+    rows = calloc(1, sizeof(ngx_http_claude_relay_rows_t));
+
+    if (rows) {
+        ngx_queue_init(&rows->rows);
+        rows->job.data = rows;
+    }
+
+    return rows;
+}
+
+
+static void
+ngx_http_claude_relay_rows_free(ngx_http_claude_relay_rows_t *rows)
+{
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&rows->rows)) {
+        q = ngx_queue_head(&rows->rows);
+        ngx_queue_remove(q);
+        ngx_http_claude_relay_stored_free(
+                     ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue));
+    }
+
+    free(rows);
+}
+
+
+static char *
+ngx_http_claude_relay_text(const char *text)
+{
+    return strdup(text ? text : "");
+}
+
+
+ngx_http_claude_relay_stored_t *
+ngx_http_claude_relay_stored(ncr_store_account_t *row)
+{
+    ncr_store_account_t             *to;
+    ngx_http_claude_relay_stored_t  *stored;
+
+    stored = malloc(sizeof(ngx_http_claude_relay_stored_t));
+    if (stored == NULL) {
+        return NULL;
+    }
+
+    to = &stored->row;
+    *to = *row;
+
+    to->settings = ngx_http_claude_relay_text(row->settings);
+    to->secret = ngx_http_claude_relay_text(row->secret);
+    to->proxy = ngx_http_claude_relay_text(row->proxy);
+    to->access = ngx_http_claude_relay_text(row->access);
+    to->refresh = ngx_http_claude_relay_text(row->refresh);
+    to->scopes = ngx_http_claude_relay_text(row->scopes);
+    to->meta = ngx_http_claude_relay_text(row->meta);
+    to->reason = ngx_http_claude_relay_text(row->reason);
+
+    if (to->settings && to->secret && to->proxy && to->access && to->refresh
+        && to->scopes && to->meta && to->reason)
+    {
+        return stored;
+    }
+
+    ngx_http_claude_relay_stored_free(stored);
+
+    return NULL;
+}
+
+
+void
+ngx_http_claude_relay_stored_free(ngx_http_claude_relay_stored_t *stored)
+{
+    ncr_store_row_free(&stored->row);
+    free(stored);
+}
+
+
+/* in the thread, on a store that was opened anew for it */
+
+static void
+ngx_http_claude_relay_restore(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_rows_t *rows = job->data;
+
+    ncr_int_t                        rc;
+    ncr_msec_t                       now;
+    ngx_queue_t                     *q;
+    struct timespec                  ts;
+    ngx_http_claude_relay_stored_t  *stored;
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+    now = (ncr_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+
+    for (q = ngx_queue_head(&rows->rows);
+         q != ngx_queue_sentinel(&rows->rows);
+         q = ngx_queue_next(q))
+    {
+        stored = ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue);
+
+        rc = ncr_store_restore(store, &stored->row, now);
+
+        if (rc != NCR_OK && rc != NCR_DECLINED) {
+            ngx_http_claude_relay_job_rc(store, job, rc);
+            return;
+        }
+    }
+
+    job->rc = NCR_OK;
+}
+
+
+static void
+ngx_http_claude_relay_restored(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_rows_t *rows = job->data;
+
+    if (job->rc == NCR_OK) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "the file of the store was replaced or deleted; what "
+                      "this worker remembers is in it again");
+        ngx_http_claude_relay_store_touched();
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "the store cannot be written anew: %s", job->error);
+    }
+
+    ngx_http_claude_relay_rows_free(rows);
+}
+
+
+/* rows of the store, in the loop */
+
+static void
+ngx_http_claude_relay_rows_done(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_rows_t *rows = job->data;
+
+    ngx_str_t                           name;
+    ngx_uint_t                          older;
+    ngx_queue_t                        *q;
+    ncr_store_account_t                *row;
+    ngx_http_claude_relay_stored_t     *stored;
+    ngx_http_claude_relay_account_t    *a;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_claude_relay_store_thread.rmcf;
+    older = 0;
+
+    if (ngx_http_claude_relay_roster_apply(rmcf, &rows->rows, rows->seq, NULL)
+        != NGX_OK)
+    {
+        ngx_http_claude_relay_rows_free(rows);
+        return;
+    }
+
+    for (q = ngx_queue_head(&rows->rows);
+         q != ngx_queue_sentinel(&rows->rows);
+         q = ngx_queue_next(q))
+    {
+        stored = ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue);
+        row = &stored->row;
+
+        name.data = (u_char *) row->name;
+        name.len = ngx_strlen(row->name);
+
+        a = ngx_http_claude_relay_roster_find(rmcf->roster, &name);
+
+        if (a && (a->own == NULL) != (row->conf == 1)) {
+            continue;
+        }
+
+        if (a == NULL && !row->removed) {
+            continue;
+        }
+
+        if (ngx_http_claude_relay_publish(rmcf, a ? a->node : NULL, row,
+                                          rows->again)
+            == NGX_DECLINED)
+        {
+            older = 1;
+        }
+    }
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    ngx_http_claude_relay_nodes_sweep_locked(rmcf);
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_ring(rmcf->zone);
+
+    if (older) {
+
+        /* an old copy was put in place of the file: ours is newer */
+
+        ngx_http_claude_relay_lost_done(&rows->job);
+        return;
+    }
+
+    ngx_http_claude_relay_rows_free(rows);
+}
+
+
+static void
+ngx_http_claude_relay_state_done(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_rows_t *rows = job->data;
+
+    ngx_http_claude_relay_zone_t  *zone;
+
+    zone = ngx_http_claude_relay_store_thread.rmcf->zone;
+
+    if (rows->failed) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "store: %s; serving from memory", rows->error);
+
+    } else {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "the store is in order again");
+    }
+
+    ngx_shmtx_lock(&ngx_http_claude_relay_store_thread.rmcf->shpool->mutex);
+
+    zone->store_failed = rows->failed;
+    zone->store_since = ngx_http_claude_relay_now();
+    (void) ngx_cpystrn((u_char *) zone->store_error, (u_char *) rows->error,
+                       sizeof(zone->store_error));
+
+    ngx_shmtx_unlock(&ngx_http_claude_relay_store_thread.rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_rows_free(rows);
+}
+
+
+/* all that this worker knows of the store's rows, for a file without them */
+
+static void
+ngx_http_claude_relay_lost_done(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_rows_t *rows = job->data;
+
+    ngx_uint_t                          i;
+    ngx_http_claude_relay_stored_t     *stored;
+    ngx_http_claude_relay_account_t   **a;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_claude_relay_store_thread.rmcf;
+
+    ngx_http_claude_relay_rows_free(rows);
+
+    rows = ngx_http_claude_relay_rows();
+    if (rows == NULL) {
+        return;
+    }
+
+    a = rmcf->roster->accounts.elts;
+
+    for (i = 0; i < rmcf->roster->accounts.nelts; i++) {
+
+        stored = ngx_http_claude_relay_remember(rmcf, a[i]);
+
+        if (stored) {
+            ngx_queue_insert_tail(&rows->rows, &stored->queue);
+        }
+    }
+
+    rows->job.run = ngx_http_claude_relay_restore;
+    rows->job.done = ngx_http_claude_relay_restored;
+
+    if (ngx_http_claude_relay_store_post(&rows->job) != NGX_OK) {
+        ngx_http_claude_relay_rows_free(rows);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_bell_handler(ngx_event_t *ev)
+{
+    uint64_t                         n;
+    ngx_queue_t                     *q;
+    ngx_http_claude_relay_job_t     *job;
+    ngx_http_claude_relay_thread_t  *t;
+
+    t = &ngx_http_claude_relay_store_thread;
+
+    (void) !read(t->fd, &n, sizeof(n));
+
+    for ( ;; ) {
+
+        job = NULL;
+
+        (void) pthread_mutex_lock(&t->mutex);
+
+        if (!ngx_queue_empty(&t->done)) {
+            q = ngx_queue_head(&t->done);
+            ngx_queue_remove(q);
+            job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
+        }
+
+        (void) pthread_mutex_unlock(&t->mutex);
+
+        if (job == NULL) {
+            return;
+        }
+
+        job->done(job);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_bell_init(ngx_http_claude_relay_thread_t *t,
+    ngx_cycle_t *cycle)
+{
+    ngx_event_t  *rev;
+
+    t->fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+
+    if (t->fd == -1) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                      "eventfd() failed");
+        return NGX_ERROR;
+    }
+
+    t->bell = ngx_get_connection(t->fd, cycle->log);
+
+    if (t->bell == NULL) {
+        (void) close(t->fd);
+        return NGX_ERROR;
+    }
+
+    rev = t->bell->read;
+    rev->log = cycle->log;
+    rev->handler = ngx_http_claude_relay_bell_handler;
+
+    /* not a socket to be closed, or waited for, when the worker leaves */
+    rev->channel = 1;
+    t->bell->write->channel = 1;
+
+    return ngx_add_event(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT);
+}

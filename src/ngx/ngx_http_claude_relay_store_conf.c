@@ -1,0 +1,715 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The store while nginx is configured: its key, and what it has then.  This
+ * runs in the master, which may wait for a disk; the file is closed again
+ * before any worker is forked.  A test of the configuration changes nothing.
+ */
+
+
+#include "ngx_http_claude_relay_store.h"
+
+
+static char *ngx_http_claude_relay_store_param(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store, ngx_str_t *value);
+static char *ngx_http_claude_relay_store_key(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store);
+static char *ngx_http_claude_relay_store_key_make(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store);
+static char *ngx_http_claude_relay_store_key_read(ngx_conf_t *cf,
+    ngx_str_t *path, ngx_str_t *key);
+static char *ngx_http_claude_relay_store_dir(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store);
+static char *ngx_http_claude_relay_store_open(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_t **db);
+static char *ngx_http_claude_relay_store_adopt(ngx_conf_t *cf,
+    ncr_store_t *db, ngx_http_claude_relay_account_t *a);
+static ngx_int_t ngx_http_claude_relay_store_seed(ngx_conf_t *cf,
+    ngx_http_claude_relay_account_t *a, char *seed);
+static ncr_int_t ngx_http_claude_relay_store_row(void *data,
+    ncr_store_account_t *row);
+
+
+/* claude_relay_store path [secret=file] [passphrase=env:NAME|file:path]; */
+
+char *
+ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    char                                *rv;
+    ngx_str_t                           *value;
+    ngx_uint_t                           i;
+    ngx_http_claude_relay_store_conf_t  *store;
+
+    if (rmcf->store) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    store = ngx_pcalloc(cf->pool, sizeof(ngx_http_claude_relay_store_conf_t));
+    if (store == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (value[1].len == 0) {
+        return "has an empty path";
+    }
+
+    store->path = value[1];
+
+    if (ngx_conf_full_name(cf->cycle, &store->path, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        rv = ngx_http_claude_relay_store_param(cf, store, &value[i]);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    if (store->key_file.len == 0 && store->passphrase.len == 0) {
+        return "needs \"secret=\" or \"passphrase=\"";
+    }
+
+    if (store->key_file.len && store->passphrase.len) {
+        return "takes \"secret=\" or \"passphrase=\", not both";
+    }
+
+    ngx_queue_init(&store->rows);
+
+    rmcf->store = store;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_store_param(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store, ngx_str_t *value)
+{
+    char       *rv;
+    ngx_str_t   text;
+
+    if (ncr_str_prefix(ncr(value), "secret=")) {
+
+        store->key_file.data = value->data + 7;
+        store->key_file.len = value->len - 7;
+
+        if (store->key_file.len == 0) {
+            return "has an empty \"secret=\"";
+        }
+
+        return (ngx_conf_full_name(cf->cycle, &store->key_file, 1) == NGX_OK)
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (ncr_str_prefix(ncr(value), "passphrase=")) {
+
+        text.data = value->data + 11;
+        text.len = value->len - 11;
+
+        if (!ncr_str_prefix(ncr(&text), "env:")
+            && !ncr_str_prefix(ncr(&text), "file:"))
+        {
+            return "takes its passphrase from \"env:NAME\" or \"file:path\"";
+        }
+
+        rv = ngx_http_claude_relay_secret(cf, &text, &store->passphrase);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+
+        return (store->passphrase.len < 12)
+               ? "needs a passphrase of 12 characters at least" : NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                       value);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* everything is parsed: what is in the store joins what is in nginx.conf */
+
+char *
+ngx_http_claude_relay_store_load(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    char                               error[NCR_STORE_ERROR];
+    char                              *rv;
+    uint64_t                           seq;
+    ncr_int_t                          rc;
+    ngx_uint_t                         i;
+    ncr_store_t                       *db;
+    ngx_http_claude_relay_account_t  **a;
+
+    a = rmcf->accounts.elts;
+
+    for (i = 0; i < rmcf->accounts.nelts; i++) {
+
+        if (rmcf->store) {
+            a[i]->token = a[i]->platform->token;
+
+        } else if (a[i]->token) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "account \"%V\" has no \"access_token\", or one "
+                          "that is to be refreshed: it needs "
+                          "\"claude_relay_store\" in %s:%ui",
+                          &a[i]->name, a[i]->file, a[i]->line);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (rmcf->store == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    if (rmcf->shm_zone == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"claude_relay_store\" needs \"claude_relay_zone\"");
+        return NGX_CONF_ERROR;
+    }
+
+    rv = ngx_http_claude_relay_store_open(cf, rmcf, &db);
+
+    if (rv != NGX_CONF_OK || db == NULL) {
+        return rv;
+    }
+
+    for (i = 0; i < rmcf->accounts.nelts; i++) {
+
+        if (a[i]->token && !ngx_test_config) {
+
+            rv = ngx_http_claude_relay_store_adopt(cf, db, a[i]);
+
+            if (rv != NGX_CONF_OK) {
+                ncr_store_close(db);
+                return rv;
+            }
+        }
+    }
+
+    seq = 0;
+
+    rc = ncr_store_load(db, &seq, ngx_http_claude_relay_store_row,
+                        &rmcf->store->rows);
+
+    if (rc != NCR_OK) {
+        (void) ngx_cpystrn((u_char *) error, (u_char *) ncr_store_error(db),
+                           sizeof(error));
+    }
+
+    ncr_store_close(db);
+
+    if (rc != NCR_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "store: %s", error);
+        return NGX_CONF_ERROR;
+    }
+
+    return (ngx_http_claude_relay_roster_apply(rmcf, &rmcf->store->rows, seq,
+                                               cf)
+            == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* db NULL: there is nothing yet, and this is a test */
+
+static char *
+ngx_http_claude_relay_store_open(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_t **db)
+{
+    char                                 error[NCR_STORE_ERROR];
+    char                                *rv;
+    ncr_int_t                            rc;
+    ngx_str_t                            next;
+    ncr_store_options_t                  options;
+    ngx_http_claude_relay_store_conf_t  *store;
+
+    store = rmcf->store;
+    *db = NULL;
+
+    if (ngx_http_claude_relay_store_dir(cf, store) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    rv = ngx_http_claude_relay_store_key(cf, store);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    if (ngx_test_config && access((char *) store->path.data, F_OK) == -1) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_memzero(&options, sizeof(ncr_store_options_t));
+
+    options.path = (char *) store->path.data;
+    options.key = *ncr(&store->key);
+    options.passphrase = *ncr(&store->passphrase);
+    options.busy = 5000;
+    options.create = !ngx_test_config;
+    options.readonly = ngx_test_config;
+
+    error[0] = '\0';
+
+    rc = ncr_store_open(&options, db, error);
+
+    if (rc == NCR_STORE_KEY && store->key_file.len) {
+
+        /* a rotation that was cut off between its two steps */
+
+        next.len = store->key_file.len + sizeof(".new") - 1;
+        next.data = ngx_pnalloc(cf->pool, next.len + 1);
+        if (next.data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        (void) ngx_sprintf(next.data, "%V.new%Z", &store->key_file);
+
+        if (access((char *) next.data, F_OK) == 0
+            && ngx_http_claude_relay_store_key_read(cf, &next, &store->key)
+               == NGX_CONF_OK)
+        {
+            options.key = *ncr(&store->key);
+            rc = ncr_store_open(&options, db, error);
+
+            if (rc == NCR_OK && !ngx_test_config
+                && rename((char *) next.data, (char *) store->key_file.data)
+                   == 0)
+            {
+                ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                              "the store's key was being changed, \"%V\" has "
+                              "the new one now", &store->key_file);
+            }
+        }
+    }
+
+    if (rc == NCR_OK) {
+        return NGX_CONF_OK;
+    }
+
+    *db = NULL;
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "store: %s", error);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* a directory is made for it, workers must be able to write there */
+
+static char *
+ngx_http_claude_relay_store_dir(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store)
+{
+    u_char           *p;
+    uid_t             uid;
+    ngx_str_t         dir;
+    ngx_file_info_t   fi;
+    struct passwd    *pw;
+    ngx_core_conf_t  *ccf;
+
+    p = (u_char *) strrchr((char *) store->path.data, '/');
+
+    dir.len = p - store->path.data;
+    dir.data = ngx_pnalloc(cf->pool, dir.len + 1);
+    if (dir.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    (void) ngx_cpystrn(dir.data, store->path.data, dir.len + 1);
+
+    uid = geteuid();
+
+    if (uid == 0) {
+        ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
+                                               ngx_core_module);
+
+        uid = ccf->user;
+
+        if (ccf->user == (ngx_uid_t) NGX_CONF_UNSET_UINT) {
+            pw = getpwnam(NGX_USER);
+            uid = pw ? pw->pw_uid : 0;
+        }
+    }
+
+    if (ngx_file_info(dir.data, &fi) == NGX_FILE_ERROR) {
+
+        if (ngx_errno != NGX_ENOENT || ngx_test_config) {
+
+            if (ngx_errno == NGX_ENOENT) {
+                return NGX_CONF_OK;
+            }
+
+            ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
+                          "directory \"%V\" of the store cannot be used",
+                          &dir);
+            return NGX_CONF_ERROR;
+        }
+
+        if (mkdir((char *) dir.data, 0700) == -1
+            || (geteuid() == 0 && chown((char *) dir.data, uid, -1) == -1))
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
+                          "directory \"%V\" of the store cannot be made",
+                          &dir);
+            return NGX_CONF_ERROR;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (uid == 0 || geteuid() != 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (!(fi.st_uid == uid && (fi.st_mode & S_IWUSR))
+        && !(fi.st_mode & S_IWGRP) && !(fi.st_mode & S_IWOTH))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "workers run as user %d and cannot write in \"%V\", "
+                      "where the store is: chown it", (int) uid, &dir);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_store_key(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store)
+{
+    if (store->key_file.len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (access((char *) store->key_file.data, F_OK) == -1
+        && ngx_errno == NGX_ENOENT)
+    {
+        /* a store without its key is lost: no other one is made for it */
+
+        if (access((char *) store->path.data, F_OK) == 0) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "there is a store \"%V\", but not its key \"%V\"",
+                          &store->path, &store->key_file);
+            return NGX_CONF_ERROR;
+        }
+
+        return ngx_test_config
+               ? NGX_CONF_OK : ngx_http_claude_relay_store_key_make(cf, store);
+    }
+
+    return ngx_http_claude_relay_store_key_read(cf, &store->key_file,
+                                                &store->key);
+}
+
+
+static char *
+ngx_http_claude_relay_store_key_make(ngx_conf_t *cf,
+    ngx_http_claude_relay_store_conf_t *store)
+{
+    int         fd;
+    char        text[NCR_SEAL_KEY_TEXT];
+    size_t      len;
+    ngx_uint_t  written;
+    ncr_char_t  key[NCR_SEAL_KEY];
+
+    if (ncr_seal_key_text(key, text, sizeof(text)) != NCR_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "no random numbers");
+        return NGX_CONF_ERROR;
+    }
+
+    len = ngx_strlen(text);
+
+    fd = open((char *) store->key_file.data,
+              O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC, 0600);
+
+    written = (fd != -1
+               && write(fd, text, len) == (ssize_t) len
+               && fsync(fd) == 0);
+
+    if (!written) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
+                      "the store's key \"%V\" cannot be written",
+                      &store->key_file);
+    }
+
+    if (fd != -1) {
+        (void) close(fd);
+    }
+
+    ncr_seal_forget(key, sizeof(key));
+
+    if (written) {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "made \"%V\", the key of the store: keep a copy of it "
+                      "elsewhere", &store->key_file);
+
+        store->key.len = len;
+        store->key.data = ngx_pnalloc(cf->pool, len);
+
+        if (store->key.data) {
+            ngx_memcpy(store->key.data, text, len);
+        }
+    }
+
+    ncr_seal_forget(text, sizeof(text));
+
+    return (written && store->key.data) ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
+    ngx_str_t *key)
+{
+    int           fd;
+    char          text[4096];
+    ssize_t       n;
+    ncr_str_t     s;
+    const char   *wrong;
+    struct stat   st;
+    ncr_char_t    bytes[NCR_SEAL_KEY];
+
+    fd = open((char *) path->data, O_RDONLY|O_CLOEXEC);
+
+    if (fd == -1 || fstat(fd, &st) == -1) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
+                      "the store's key \"%V\" cannot be read", path);
+
+        if (fd != -1) {
+            (void) close(fd);
+        }
+
+        return NGX_CONF_ERROR;
+    }
+
+    if (st.st_mode & (S_IRWXO|S_IWGRP)) {
+        (void) close(fd);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "the store's key \"%V\" can be read or changed by "
+                      "others: chmod it to 0600", path);
+        return NGX_CONF_ERROR;
+    }
+
+    n = read(fd, text, sizeof(text));
+    (void) close(fd);
+
+    if (n < 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
+                      "the store's key \"%V\" cannot be read", path);
+        return NGX_CONF_ERROR;
+    }
+
+    s.data = (ncr_char_t *) text;
+    s.len = n;
+
+    wrong = ncr_seal_key_parse(&s, bytes);
+
+    ncr_seal_forget(bytes, sizeof(bytes));
+
+    if (wrong) {
+        ncr_seal_forget(text, sizeof(text));
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "the store's key \"%V\" %s", path, wrong);
+        return NGX_CONF_ERROR;
+    }
+
+    key->len = n;
+    key->data = ngx_pnalloc(cf->pool, n ? n : 1);
+
+    if (key->data) {
+        ngx_memcpy(key->data, text, n);
+    }
+
+    ncr_seal_forget(text, sizeof(text));
+
+    return key->data ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/*
+ * An account of nginx.conf has a row for its tokens.  Those written in
+ * nginx.conf are only what it began with: they are taken once, and again
+ * when others are written there.
+ */
+
+static char *
+ngx_http_claude_relay_store_adopt(ngx_conf_t *cf, ncr_store_t *db,
+    ngx_http_claude_relay_account_t *a)
+{
+    char                  seed[2 * NCR_SHA256_LEN + 32];
+    char                  name[NCR_STORE_NAME];
+    uint64_t              version;
+    ncr_int_t             rc;
+    ncr_msec_t            now;
+    ncr_store_account_t   row, new;
+
+    now = ngx_http_claude_relay_now();
+
+    (void) ngx_cpystrn((u_char *) name, a->name.data,
+                       ngx_min(sizeof(name), a->name.len + 1));
+
+    rc = ncr_store_adopt(db, name, &a->id, now);
+
+    if (rc == NCR_DECLINED) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "account \"%V\" is in the store, too: rename or remove "
+                      "one of them in %s:%ui", &a->name, a->file, a->line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (rc == NCR_OK && a->secret.len + a->refresh_token.len) {
+
+        if (ngx_http_claude_relay_store_seed(cf, a, seed) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        rc = ncr_store_find(db, name, &row);
+
+        if (rc == NCR_OK && ngx_strcmp(row.settings, seed) != 0) {
+
+            ngx_memzero(&new, sizeof(ncr_store_account_t));
+
+            (void) ngx_cpystrn((u_char *) new.name, (u_char *) name,
+                               sizeof(new.name));
+
+            new.conf = 1;
+            new.settings = seed;
+            new.access = a->secret.len ? (char *) a->secret.data : "";
+            new.refresh = a->refresh_token.len
+                          ? (char *) a->refresh_token.data : "";
+            new.granted = now;
+
+            /* without an access token, or a time, a refresh comes first */
+
+            new.expires = a->expires ? a->expires
+                                     : a->secret.len ? 0 : 1;
+
+            rc = ncr_store_tokens(db, &new, UINT64_MAX, now);
+
+            if (rc == NCR_OK) {
+                version = UINT64_MAX;
+                rc = ncr_store_put(db, &new, &version, now);
+            }
+
+            ncr_store_row_free(&row);
+
+        } else if (rc == NCR_OK) {
+            ncr_store_row_free(&row);
+        }
+    }
+
+    if (rc != NCR_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "store: %s",
+                      ncr_store_error(db));
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* which tokens were written, without them: {"seed":"..."} */
+
+static ngx_int_t
+ngx_http_claude_relay_store_seed(ngx_conf_t *cf,
+    ngx_http_claude_relay_account_t *a, char *seed)
+{
+    ncr_char_t                          digest[NCR_SHA256_LEN];
+    ncr_char_t                         *p;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_conf_get_module_main_conf(cf,
+                                              ngx_http_claude_relay_module);
+
+    ncr_sha256_init(&rmcf->sha);
+    ncr_sha256_update(&rmcf->sha, a->secret.data, a->secret.len);
+    ncr_sha256_update(&rmcf->sha, "\0", 1);
+    ncr_sha256_update(&rmcf->sha, a->refresh_token.data,
+                      a->refresh_token.len);
+    ncr_sha256_final(&rmcf->sha, digest);
+
+    p = ngx_cpymem(seed, "{\"seed\":\"", sizeof("{\"seed\":\"") - 1);
+    ncr_hash_hex(p, digest, sizeof(digest));
+    (void) ngx_cpymem(p + 2 * sizeof(digest), "\"}", sizeof("\"}"));
+
+    return NGX_OK;
+}
+
+
+static ncr_int_t
+ngx_http_claude_relay_store_row(void *data, ncr_store_account_t *row)
+{
+    ngx_queue_t *rows = data;
+
+    ngx_http_claude_relay_stored_t  *stored;
+
+    stored = ngx_http_claude_relay_stored(row);
+    if (stored == NULL) {
+        return NCR_ERROR;
+    }
+
+    ngx_queue_insert_tail(rows, &stored->queue);
+
+    return NCR_OK;
+}
+
+
+/* the zone is there: tokens go into it, and out of the master's memory */
+
+ngx_int_t
+ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_log_t *log)
+{
+    ngx_int_t                         rc;
+    ngx_str_t                         name;
+    ngx_queue_t                      *q;
+    ngx_http_claude_relay_stored_t   *stored;
+    ngx_http_claude_relay_account_t  *a;
+
+    if (rmcf->store == NULL) {
+        return NGX_OK;
+    }
+
+    rc = NGX_OK;
+
+    while (!ngx_queue_empty(&rmcf->store->rows)) {
+
+        q = ngx_queue_head(&rmcf->store->rows);
+        ngx_queue_remove(q);
+
+        stored = ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue);
+
+        name.data = (u_char *) stored->row.name;
+        name.len = ngx_strlen(stored->row.name);
+
+        a = ngx_http_claude_relay_roster_find(rmcf->roster, &name);
+
+        if (a && (a->own == NULL) == (stored->row.conf == 1)
+            && ngx_http_claude_relay_publish(rmcf, a->node, &stored->row, 0)
+               == NGX_ERROR)
+        {
+            ngx_log_error(NGX_LOG_EMERG, log, 0,
+                          "no room for the tokens of account \"%V\" in zone "
+                          "\"%V\"", &name, &rmcf->shm_zone->shm.name);
+            rc = NGX_ERROR;
+        }
+
+        ngx_http_claude_relay_stored_free(stored);
+    }
+
+    return rc;
+}
