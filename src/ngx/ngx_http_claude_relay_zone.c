@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_fetch.h"
 
 #include <sys/eventfd.h>
 
@@ -823,6 +824,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
