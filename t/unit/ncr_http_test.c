@@ -66,7 +66,8 @@ static ncr_test_row_t  ncr_test_rows[] = {
     { "an empty reason", "HTTP/1.1 429 \r\nContent-Length: 0\r\n\r\n",
       "429 content-length=0;||keep", 0 },
 
-    { "a reason in Latin 1", "HTTP/1.1 500 \xE4\tb\r\nContent-Length: 0\r\n\r\n",
+    { "a reason in Latin 1",
+      "HTTP/1.1 500 \xE4\tb\r\nContent-Length: 0\r\n\r\n",
       "500 content-length=0;||keep", 0 },
 
     { "a control character in the reason",
@@ -174,7 +175,8 @@ static ncr_test_row_t  ncr_test_rows[] = {
       "- ||content-length", 0 },
     { "a length in hex", NCR_TEST_OK "Content-Length: 0x2\r\n\r\n",
       "- ||content-length", 0 },
-    { "a huge length", NCR_TEST_OK "Content-Length: 9223372036854775808\r\n\r\n",
+    { "a huge length",
+      NCR_TEST_OK "Content-Length: 9223372036854775808\r\n\r\n",
       "- ||content-length", 0 },
     { "a long length",
       NCR_TEST_OK "Content-Length: 9223372036854775807\r\n\r\nx",
