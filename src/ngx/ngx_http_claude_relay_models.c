@@ -228,9 +228,11 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
 {
     ngx_uint_t                          i, j, n, all;
     ngx_http_claude_relay_model_t      *m;
+    ngx_http_claude_relay_ctx_t        *ctx;
     ngx_http_claude_relay_account_t   **a;
     ngx_http_claude_relay_loc_conf_t   *rlcf;
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
     if (rlcf->models) {
