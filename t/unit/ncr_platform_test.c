@@ -588,8 +588,8 @@ ncr_test_platforms(void)
     s = ncr_test_s("claude-oauth");
     p = ncr_platform_find(&s);
 
-    ncr_test(p == &ncr_platform_oauth && p->token
-             && p->profile && ncr_str_eq(p->beta, "oauth-2025-04-20"), "claude-oauth");
+    ncr_test(p == &ncr_platform_oauth && p->token && p->profile
+             && ncr_str_eq(p->beta, "oauth-2025-04-20"), "claude-oauth");
     ncr_test((p->ops & 1 << NCR_OP_MESSAGES)
              && (p->ops & 1 << NCR_OP_COUNT_TOKENS)
              && !(p->ops & 1 << NCR_OP_BATCHES)
