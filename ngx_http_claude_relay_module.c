@@ -44,6 +44,13 @@ static ngx_conf_enum_t  ngx_http_claude_relay_keys[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_claude_relay_profiles[] = {
+    { ngx_string("off"), 0 },
+    { ngx_string("claude-code"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_bitmask_t  ngx_http_claude_relay_ssl_protocols[] = {
     { ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2 },
     { ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3 },
@@ -311,6 +318,34 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_client_profile"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, profile.on),
+      &ngx_http_claude_relay_profiles },
+
+    { ngx_string("claude_relay_profile_header"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE23,
+      ngx_http_claude_relay_set_profile_header,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_profile_betas"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_2MORE,
+      ngx_http_claude_relay_set_profile_betas,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_profile_system"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_profile_system,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -465,6 +500,8 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
     conf->cors = NGX_CONF_UNSET_PTR;
+    conf->profile.on = NGX_CONF_UNSET_UINT;
+    conf->profile.headers = NGX_CONF_UNSET_PTR;
 
     conf->upstream.buffer_size = NGX_CONF_UNSET_SIZE;
     conf->upstream.hide_headers = NGX_CONF_UNSET_PTR;
@@ -511,7 +548,9 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
 
-    if (ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK) {
+    if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
+        || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 

@@ -4,19 +4,31 @@
  */
 
 
-/* The reader of request bodies: in random chunks as in one. */
+/*
+ * The reader of request bodies: in random chunks as in one.  And what a block
+ * in front of system makes of a body: read by cJSON it has the block where it
+ * belongs, and is what it was in everything else.
+ */
 
 
 #include "../src/codec/ncr_anthropic_request.c"
+#include "../src/codec/ncr_anthropic_system.c"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 
 
 #define NCR_FUZZ_INPUT  (64 * 1024)
 
+#define NCR_FUZZ_LEAD   "You are \"it\"."
+#define NCR_FUZZ_BLOCK  "{\"type\":\"text\",\"text\":\"You are \\\"it\\\".\"}"
+
 
 static ncr_sha256_t             ncr_fuzz_plain, ncr_fuzz_cached;
 static ncr_anthropic_request_t  ncr_fuzz_whole, ncr_fuzz_parts;
+
+static ncr_str_t  ncr_fuzz_lead = ncr_string(NCR_FUZZ_LEAD);
+static ncr_str_t  ncr_fuzz_block = ncr_string(NCR_FUZZ_BLOCK);
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -43,6 +55,7 @@ ncr_fuzz_run(ncr_anthropic_request_t *req, const uint8_t *data, size_t size,
 
     ncr_anthropic_request_init(req, &ncr_fuzz_plain, &ncr_fuzz_cached,
                                seed & 1);
+    req->leading = &ncr_fuzz_lead;
     rc = NCR_OK;
 
     while (size && rc == NCR_OK) {
@@ -63,6 +76,196 @@ ncr_fuzz_run(ncr_anthropic_request_t *req, const uint8_t *data, size_t size,
     }
 
     return (rc == NCR_OK) ? ncr_anthropic_request_final(req) : rc;
+}
+
+
+static size_t
+ncr_fuzz_edit(char *text, const uint8_t *data, size_t size, ncr_edit_t *edits,
+    ncr_uint_t n)
+{
+    char        *p;
+    size_t       pos;
+    ncr_uint_t   i;
+
+    p = text;
+    pos = 0;
+
+    for (i = 0; i < n; i++) {
+
+        ncr_fuzz_check(edits[i].offset >= pos
+                       && edits[i].offset + edits[i].remove <= size);
+
+        memcpy(p, data + pos, edits[i].offset - pos);
+        p += edits[i].offset - pos;
+        memcpy(p, edits[i].insert.data, edits[i].insert.len);
+        p += edits[i].insert.len;
+        pos = edits[i].offset + edits[i].remove;
+    }
+
+    memcpy(p, data + pos, size - pos);
+
+    return (size_t) (p - text) + size - pos;
+}
+
+
+/* has this block a text that begins so? */
+
+static ncr_uint_t
+ncr_fuzz_begins(cJSON *block, const char *text)
+{
+    cJSON  *item;
+
+    if (cJSON_IsString(block)) {
+        return strncmp(block->valuestring, text, strlen(text)) == 0;
+    }
+
+    if (!cJSON_IsObject(block)) {
+        return 0;
+    }
+
+    cJSON_ArrayForEach(item, block) {
+        if (strcmp(item->string, "text") == 0 && cJSON_IsString(item)
+            && strncmp(item->valuestring, text, strlen(text)) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+ncr_fuzz_same(cJSON *a, cJSON *b)
+{
+    char  *s, *t;
+
+    s = cJSON_PrintUnformatted(a);
+    t = cJSON_PrintUnformatted(b);
+
+    ncr_fuzz_check(s && t && strcmp(s, t) == 0);
+
+    free(s);
+    free(t);
+}
+
+
+/* was is the body's system, is that of the body with a block */
+
+static void
+ncr_fuzz_system(cJSON *was, cJSON *is)
+{
+    int     at;
+    cJSON  *block;
+
+    ncr_fuzz_check(cJSON_IsArray(is));
+
+    at = cJSON_IsArray(was) && cJSON_IsObject(was->child)
+         && ncr_fuzz_begins(was->child, NCR_ANTHROPIC_BILLING);
+    block = cJSON_DetachItemFromArray(is, at);
+
+    ncr_fuzz_check(block && cJSON_GetArraySize(block) == 2
+                   && ncr_fuzz_begins(block, NCR_FUZZ_LEAD));
+    cJSON_Delete(block);
+
+    if (cJSON_IsArray(was)) {
+        ncr_fuzz_same(was, is);
+
+        was = was->child;
+
+        ncr_fuzz_check(was == NULL || cJSON_IsString(was)
+                       || !ncr_fuzz_begins(was, NCR_FUZZ_LEAD));
+        ncr_fuzz_check(was == NULL || was->next == NULL
+                       || cJSON_IsString(was->next)
+                       || !ncr_fuzz_begins(was->next, NCR_FUZZ_LEAD));
+        return;
+    }
+
+    if (cJSON_IsString(was) && cJSON_GetArraySize(is)) {
+        ncr_fuzz_check(!ncr_fuzz_begins(was, NCR_FUZZ_LEAD));
+        ncr_fuzz_check(cJSON_GetArraySize(is) == 1);
+        ncr_fuzz_same(was, cJSON_GetObjectItemCaseSensitive(is->child,
+                                                            "text"));
+        return;
+    }
+
+    ncr_fuzz_check(cJSON_GetArraySize(is) == 0);
+    ncr_fuzz_check(was == NULL || cJSON_IsNull(was)
+                   || (cJSON_IsString(was) && was->valuestring[0] == '\0'));
+}
+
+
+/* nothing was to be done */
+
+static void
+ncr_fuzz_left(cJSON *was)
+{
+    ncr_fuzz_check(was != NULL && !cJSON_IsNull(was));
+
+    if (cJSON_IsString(was)) {
+        ncr_fuzz_check(ncr_fuzz_begins(was, NCR_FUZZ_LEAD));
+
+    } else if (cJSON_IsArray(was)) {
+        was = was->child;
+
+        ncr_fuzz_check(was != NULL
+                       && ((cJSON_IsObject(was)
+                            && ncr_fuzz_begins(was, NCR_FUZZ_LEAD))
+                           || (was->next && cJSON_IsObject(was->next)
+                               && ncr_fuzz_begins(was->next,
+                                                  NCR_FUZZ_LEAD))));
+    }
+}
+
+
+static void
+ncr_fuzz_splice(ncr_anthropic_system_t *system, const uint8_t *data,
+    size_t size)
+{
+    char        *text;
+    cJSON       *a, *b, *was, *is;
+    size_t       i, len;
+    ncr_edit_t   edits[NCR_ANTHROPIC_LEAD_EDITS];
+    ncr_uint_t   n;
+
+    n = ncr_anthropic_lead(system, &ncr_fuzz_block, edits);
+
+    text = malloc(size + 256);
+    len = ncr_fuzz_edit(text, data, size, edits, n);
+
+    /* cJSON's strings end with the first NUL */
+
+    for (i = 0; i + 4 < size && memcmp(data + i, "u0000", 5) != 0; i++) {
+        /* void */
+    }
+
+    a = (i + 4 < size) ? NULL
+                       : cJSON_ParseWithLength((const char *) data, size);
+
+    if (a != NULL) {
+
+        b = cJSON_ParseWithLength(text, len);
+        ncr_fuzz_check(cJSON_IsObject(b));
+
+        was = cJSON_DetachItemFromObjectCaseSensitive(a, "system");
+        is = cJSON_DetachItemFromObjectCaseSensitive(b, "system");
+
+        ncr_fuzz_same(a, b);
+
+        if (n) {
+            ncr_fuzz_system(was, is);
+
+        } else {
+            ncr_fuzz_left(was);
+        }
+
+        cJSON_Delete(was);
+        cJSON_Delete(is);
+        cJSON_Delete(a);
+        cJSON_Delete(b);
+    }
+
+    free(text);
 }
 
 
@@ -124,6 +327,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    && (!w->hashed
                        || memcmp(w->digest, p->digest, NCR_SHA256_LEN) == 0));
     ncr_fuzz_check(!w->hashed || w->session.len == 0);
+    ncr_fuzz_check(w->system.kind == p->system.kind
+                   && w->system.open == p->system.open
+                   && w->system.start == p->system.start
+                   && w->system.end == p->system.end
+                   && w->system.after == p->system.after
+                   && w->system.alone == p->system.alone
+                   && w->system.empty == p->system.empty
+                   && w->system.leads == p->system.leads
+                   && w->system.attributed == p->system.attributed);
+
+    ncr_fuzz_splice(&w->system, data, size);
 
     return 0;
 }

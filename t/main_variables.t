@@ -130,7 +130,7 @@ is_deeply($log, {
     model => "claude-sonnet-4-6", upstream_model => "claude-sonnet-4-6",
     sticky => "miss", input_tokens => "12", output_tokens => "5",
     cache_read_tokens => "2048", cache_write_tokens => "300",
-    stop_reason => "end_turn", error_class => "ok",
+    stop_reason => "end_turn", error_class => "ok", profile => "off",
 }, "F183: all the others") || diag explain $log;
 
 ask("/v1/messages", headers => ["X-Claude-Code-Session-Id: s-1"]);

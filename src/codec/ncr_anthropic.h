@@ -20,6 +20,7 @@
 #include "ncr_sse.h"
 #include "ncr_out.h"
 #include "ncr_hash.h"
+#include "ncr_edit.h"
 
 
 /* the request body, fed as it arrives */
@@ -28,6 +29,34 @@
 #define NCR_ANTHROPIC_ID         64
 #define NCR_ANTHROPIC_KEYS       64     /* top-level keys remembered */
 #define NCR_ANTHROPIC_HASHED     (64 * 1024)
+#define NCR_ANTHROPIC_LEADING    160    /* bytes, however they are escaped */
+
+
+/* where "system" is, for those who put a block in front of it (B.7) */
+
+typedef enum {
+    NCR_ANTHROPIC_SYSTEM_NONE = 0,
+    NCR_ANTHROPIC_SYSTEM_STRING,
+    NCR_ANTHROPIC_SYSTEM_ARRAY,
+    NCR_ANTHROPIC_SYSTEM_NULL,
+    NCR_ANTHROPIC_SYSTEM_OTHER
+} ncr_anthropic_system_e;
+
+
+typedef struct {
+    ncr_anthropic_system_e  kind;
+    uint64_t        open;               /* after the body's "{" */
+    uint64_t        start;              /* span of the value */
+    uint64_t        end;
+    unsigned        alone:1;            /* the body has no member at all */
+
+    /* told only if a text to look for was set */
+
+    uint64_t        after;              /* the end of its first block */
+    unsigned        empty:1;            /* "" or [] */
+    unsigned        leads:1;            /* block 1 or 2 begins with it */
+    unsigned        attributed:1;       /* block 1 is an attribution (B.3) */
+} ncr_anthropic_system_t;
 
 
 typedef struct {
@@ -62,6 +91,14 @@ typedef struct {
     unsigned        hashed:1;
     ncr_char_t      digest[NCR_SHA256_LEN];
 
+    ncr_anthropic_system_t  system;
+
+    /*
+     * to be set after init, or NULL: what the first or second block of system
+     * may begin with; at most NCR_ANTHROPIC_LEADING bytes
+     */
+    ncr_str_t      *leading;
+
     /* after NCR_BAD: NULL for syntax (see json); for ..._request_error() */
     const char     *error;
 
@@ -80,6 +117,7 @@ typedef struct {
     ncr_uint_t      inner;
     ncr_uint_t      part;               /* which part is being hashed */
     ncr_uint_t      hash_depth;
+    ncr_uint_t      nblocks;            /* of system */
     ncr_uint_t      session_rank;
     unsigned        hashing:1;          /* inside a value */
     unsigned        lead:1;             /* before its first byte */
@@ -122,6 +160,16 @@ ncr_int_t ncr_anthropic_request_final(ncr_anthropic_request_t *req);
 /* the message for NCR_BAD, into buf; returns it as a slice */
 ncr_str_t ncr_anthropic_request_error(ncr_anthropic_request_t *req,
     char *buf, size_t size);
+
+
+/*
+ * The edits that put a block (JSON of an object) in front of system, of which
+ * all other bytes stay: their number, 0 if nothing is to be done.  A string
+ * becomes a block of its own; behind an attribution it is the second one.
+ */
+#define NCR_ANTHROPIC_LEAD_EDITS  4
+ncr_uint_t ncr_anthropic_lead(ncr_anthropic_system_t *system,
+    ncr_str_t *block, ncr_edit_t *edits);
 
 
 /* an answer: stream or JSON, fed as it passes; E.4 */

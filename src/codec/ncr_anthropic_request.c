@@ -22,6 +22,9 @@
 
 #define NCR_ANTHROPIC_OLD        "_session_"
 
+/* what Claude Code's first block of system begins with (B.3, B.7) */
+#define NCR_ANTHROPIC_BILLING    "x-anthropic-billing-header:"
+
 
 typedef enum {
     NCR_ANTHROPIC_OTHER = 0,
@@ -75,6 +78,11 @@ static ncr_int_t ncr_anthropic_request_model(ncr_anthropic_request_t *req,
 static ncr_int_t ncr_anthropic_request_number(ncr_anthropic_request_t *req);
 static void ncr_anthropic_request_member(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
+static void ncr_anthropic_request_system(ncr_anthropic_request_t *req,
+    ncr_json_token_e token);
+static void ncr_anthropic_request_block(ncr_anthropic_request_t *req,
+    ncr_json_token_e token);
+static void ncr_anthropic_request_leads(ncr_anthropic_request_t *req);
 static void ncr_anthropic_request_user_id(ncr_anthropic_request_t *req);
 static ncr_int_t ncr_anthropic_request_inner(ncr_json_t *json,
     ncr_json_token_e token);
@@ -218,7 +226,13 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
 
     if (json->depth == 0) {
 
-        if (token != NCR_JSON_OBJECT && token != NCR_JSON_OBJECT_END) {
+        if (token == NCR_JSON_OBJECT) {
+            req->system.open = json->end;
+
+        } else if (token == NCR_JSON_OBJECT_END) {
+            req->system.alone = (req->nkeys == 0);
+
+        } else {
             return ncr_anthropic_request_bad(req,
                                              "request body must be an object");
         }
@@ -235,7 +249,10 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
         return ncr_anthropic_request_value(req, token);
     }
 
-    if (json->depth == 2) {
+    if (req->top == NCR_ANTHROPIC_SYSTEM) {
+        ncr_anthropic_request_block(req, token);
+
+    } else if (json->depth == 2) {
         ncr_anthropic_request_member(req, token);
     }
 
@@ -358,6 +375,11 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
     ncr_char_t  buf[NCR_JSON_TEXT];
 
     if (token == NCR_JSON_OBJECT_END || token == NCR_JSON_ARRAY_END) {
+
+        if (req->top == NCR_ANTHROPIC_SYSTEM) {
+            req->system.end = req->json.end;
+        }
+
         req->json.report = 1;
         return NCR_OK;
     }
@@ -411,10 +433,7 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
         break;
 
     case NCR_ANTHROPIC_SYSTEM:
-        if (token == NCR_JSON_ARRAY && req->part) {
-            req->json.report = 3;
-        }
-
+        ncr_anthropic_request_system(req, token);
         break;
 
     case NCR_ANTHROPIC_MESSAGES:
@@ -585,6 +604,121 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
 
     default:
         break;
+    }
+}
+
+
+static void
+ncr_anthropic_request_system(ncr_anthropic_request_t *req,
+    ncr_json_token_e token)
+{
+    req->system.start = req->json.start;
+    req->system.end = req->json.end;
+
+    switch (token) {
+
+    case NCR_JSON_STRING:
+        req->system.kind = NCR_ANTHROPIC_SYSTEM_STRING;
+        req->system.empty = (req->json.end - req->json.start == 2);
+
+        if (req->leading != NULL) {
+            ncr_anthropic_request_leads(req);
+        }
+
+        break;
+
+    case NCR_JSON_ARRAY:
+        req->system.kind = NCR_ANTHROPIC_SYSTEM_ARRAY;
+        req->system.empty = 1;
+
+        if (req->part || req->leading) {
+            req->json.report = 3;
+        }
+
+        break;
+
+    case NCR_JSON_NULL:
+        req->system.kind = NCR_ANTHROPIC_SYSTEM_NULL;
+        break;
+
+    default:
+        req->system.kind = NCR_ANTHROPIC_SYSTEM_OTHER;
+    }
+}
+
+
+/* an element of system, or a member of one */
+
+static void
+ncr_anthropic_request_block(ncr_anthropic_request_t *req,
+    ncr_json_token_e token)
+{
+    ncr_str_t   s;
+    ncr_char_t  buf[NCR_JSON_TEXT];
+
+    if (req->json.depth == 2) {
+
+        if (token != NCR_JSON_OBJECT_END && token != NCR_JSON_ARRAY_END) {
+            req->system.empty = 0;
+            req->inner = 0;
+            req->nblocks++;
+        }
+
+        if (token == NCR_JSON_OBJECT || token == NCR_JSON_ARRAY) {
+            return;
+        }
+
+        if (req->nblocks == 1) {
+            req->system.after = req->json.end;
+        }
+
+        /* nothing that comes later is of interest */
+
+        if (req->nblocks == 2 && req->part == NCR_ANTHROPIC_PART_NONE) {
+            req->json.report = 1;
+        }
+
+        return;
+    }
+
+    if (req->leading == NULL || req->nblocks > 2) {
+        return;
+    }
+
+    if (token == NCR_JSON_KEY) {
+        s.data = buf;
+
+        req->inner = (ncr_anthropic_text(&req->json, &s) == NCR_OK
+                      && ncr_str_eq(&s, "text"));
+
+    } else if (token == NCR_JSON_STRING && req->inner) {
+        ncr_anthropic_request_leads(req);
+    }
+}
+
+
+/* the text of one of the first two blocks, or the string that is system */
+
+static void
+ncr_anthropic_request_leads(ncr_anthropic_request_t *req)
+{
+    ncr_str_t   s;
+    ncr_char_t  buf[NCR_JSON_TEXT];
+
+    s.data = buf;
+
+    if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+        return;
+    }
+
+    if (s.len >= req->leading->len
+        && memcmp(s.data, req->leading->data, req->leading->len) == 0)
+    {
+        req->system.leads = 1;
+    }
+
+    if (req->nblocks == 1 && ncr_str_prefix(&s, NCR_ANTHROPIC_BILLING)) {
+        req->system.attributed = 1;
     }
 }
 

@@ -263,6 +263,31 @@ typedef struct {
 } ngx_http_claude_relay_srv_conf_t;
 
 
+typedef struct {
+    ngx_str_t                          name;
+    ngx_str_t                          value;   /* "" if it is not to be sent */
+    u_char                            *lowcase;
+    ngx_uint_t                         ops;     /* bits by ncr_op_e */
+} ngx_http_claude_relay_profile_header_t;
+
+
+#define NGX_HTTP_CLAUDE_RELAY_BETAS_MESSAGES      0
+#define NGX_HTTP_CLAUDE_RELAY_BETAS_COUNT_TOKENS  1
+#define NGX_HTTP_CLAUDE_RELAY_BETAS_HAIKU         2
+#define NGX_HTTP_CLAUDE_RELAY_BETAS               3
+
+
+/* what requests of other clients are given; see profile.c */
+
+typedef struct {
+    ngx_uint_t                         on;
+    ngx_array_t                       *headers; /* of ..._profile_header_t */
+    ngx_str_t                          betas[NGX_HTTP_CLAUDE_RELAY_BETAS];
+    ngx_str_t                          system;  /* text of the block */
+    ngx_str_t                          block;   /* made of it, JSON */
+} ngx_http_claude_relay_profile_t;
+
+
 #define NGX_HTTP_CLAUDE_RELAY_KEYS_OFF       0
 #define NGX_HTTP_CLAUDE_RELAY_KEYS_ON        1
 #define NGX_HTTP_CLAUDE_RELAY_KEYS_OPTIONAL  2
@@ -294,6 +319,7 @@ typedef struct {
     off_t                              max_body;
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *cors;        /* of ngx_str_t */
+    ngx_http_claude_relay_profile_t    profile;
 
     /* the same but for their read timeout: before and after the commit */
 
@@ -372,6 +398,15 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_STICKY_HIT,
     NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED
 } ngx_http_claude_relay_sticky_e;
+
+
+/* what has become of an attempt by the client profile */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_PROFILE_OFF = 0,
+    NGX_HTTP_CLAUDE_RELAY_PROFILE_GENUINE,
+    NGX_HTTP_CLAUDE_RELAY_PROFILE_APPLIED
+} ngx_http_claude_relay_profile_e;
 
 
 typedef void (*ngx_http_claude_relay_dial_pt)(void *data, ngx_int_t rc);
@@ -478,6 +513,15 @@ struct ngx_http_claude_relay_ctx_s {
     ncr_msec_t                         attempt_wall;
     ngx_http_claude_relay_saved_t      saved;
 
+    /* what the profile does to this attempt's request */
+
+    ngx_http_claude_relay_profile_e    profile;
+    size_t                             profile_size;    /* of header bytes */
+    ngx_str_t                          betas;   /* all there are */
+    ncr_anthropic_system_t             system;  /* where it is in the body */
+    ncr_edit_t                         edits[NCR_ANTHROPIC_LEAD_EDITS];
+    ngx_uint_t                         nedits;
+
     /* the upstream's answer */
 
     ngx_http_status_t                  status;
@@ -571,6 +615,7 @@ ngx_int_t ngx_http_claude_relay_headers(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 ngx_uint_t ngx_http_claude_relay_names_hop(ngx_str_t *connection);
 ngx_uint_t ngx_http_claude_relay_named(ngx_str_t *list, ngx_str_t *name);
+ngx_uint_t ngx_http_claude_relay_profilable(ngx_str_t *lowcase);
 
 /* route.c */
 
@@ -651,6 +696,32 @@ ngx_int_t ngx_http_claude_relay_parse_chunked(ngx_http_request_t *r,
 /* request.c: what is sent upstream */
 
 ngx_int_t ngx_http_claude_relay_create_request(ngx_http_request_t *r);
+
+/* splice.c: edits of a chain of buffers */
+
+ngx_int_t ngx_http_claude_relay_splice(ngx_pool_t *pool, ngx_chain_t *in,
+    ncr_edit_t *edit, ngx_uint_t n, ngx_chain_t ***ll);
+off_t ngx_http_claude_relay_splice_growth(ncr_edit_t *edit, ngx_uint_t n);
+
+/* profile.c: the client profile */
+
+ngx_int_t ngx_http_claude_relay_profile(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_uint_t ngx_http_claude_relay_profile_has(ngx_http_request_t *r,
+    ngx_table_elt_t *header);
+u_char *ngx_http_claude_relay_profile_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_uint_t *version);
+u_char *ngx_http_claude_relay_profile_args(ngx_http_claude_relay_ctx_t *ctx,
+    u_char *p);
+char *ngx_http_claude_relay_set_profile_header(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_profile_betas(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_profile_system(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_profile_merge(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev);
 
 /* stream.c: the committed answer passes by */
 

@@ -292,6 +292,10 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
                                hash ? &ctx->reader->plain : NULL,
                                hash ? &ctx->reader->cached : NULL, 1);
 
+    if (rlcf->profile.block.len) {
+        ctx->scan->leading = ncr(&rlcf->profile.system);
+    }
+
     return NGX_OK;
 }
 
@@ -462,6 +466,7 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     }
 
     ctx->family = ncr_model_family(ncr(&ctx->model));
+    ctx->system = ctx->scan->system;
 
     ngx_http_claude_relay_session(r, ctx);
 

@@ -22,7 +22,7 @@ typedef struct {
 
 
 static ngx_http_claude_relay_fate_e ngx_http_claude_relay_fate(
-    ngx_table_elt_t *h);
+    ngx_str_t *name);
 static void ngx_http_claude_relay_hop(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
@@ -159,6 +159,7 @@ ngx_http_claude_relay_headers(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
     u_char                             *fate;
+    ngx_str_t                           name;
     ngx_uint_t                          i, n, hop;
     ngx_list_part_t                    *part;
     ngx_table_elt_t                    *h;
@@ -191,7 +192,10 @@ ngx_http_claude_relay_headers(ngx_http_request_t *r,
                                   h[i].key.len);
 
             if (known == NULL) {
-                *fate++ = ngx_http_claude_relay_fate(&h[i]);
+                name.data = h[i].lowcase_key;
+                name.len = h[i].key.len;
+
+                *fate++ = ngx_http_claude_relay_fate(&name);
                 continue;
             }
 
@@ -267,19 +271,39 @@ ngx_http_claude_relay_hop(ngx_http_request_t *r,
 }
 
 
+/* may a client profile have this header, or is it the relay's? */
+
+ngx_uint_t
+ngx_http_claude_relay_profilable(ngx_str_t *lowcase)
+{
+    ngx_http_claude_relay_header_t  *h;
+
+    for (h = ngx_http_claude_relay_headers_in; h->name.len; h++) {
+
+        if (h->name.len != lowcase->len
+            || ngx_memcmp(h->name.data, lowcase->data, lowcase->len) != 0)
+        {
+            continue;
+        }
+
+        /* those that are read mean a session, but for x-app */
+
+        return h->fate == NGX_HTTP_CLAUDE_RELAY_API_VERSION
+               || h->meaning == NGX_HTTP_CLAUDE_RELAY_APP;
+    }
+
+    return ngx_http_claude_relay_fate(lowcase) == NGX_HTTP_CLAUDE_RELAY_PASS;
+}
+
+
 /* names that are not in the table */
 
 static ngx_http_claude_relay_fate_e
-ngx_http_claude_relay_fate(ngx_table_elt_t *h)
+ngx_http_claude_relay_fate(ngx_str_t *name)
 {
-    ngx_str_t  name;
-
-    name.data = h->lowcase_key;
-    name.len = h->key.len;
-
-    if (ncr_str_prefix(ncr(&name), "x-forwarded-")
-        || ncr_str_prefix(ncr(&name), "cf-")
-        || ncr_str_prefix(ncr(&name), "x-accel-"))
+    if (ncr_str_prefix(ncr(name), "x-forwarded-")
+        || ncr_str_prefix(ncr(name), "cf-")
+        || ncr_str_prefix(ncr(name), "x-accel-"))
     {
         return NGX_HTTP_CLAUDE_RELAY_DROP;
     }

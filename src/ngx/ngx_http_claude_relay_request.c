@@ -6,7 +6,7 @@
 
 /*
  * What is sent upstream: the client's headers in their order, each by its
- * fate, and the body as it came.
+ * fate, and the body as it came, unless the client profile says otherwise.
  */
 
 
@@ -40,6 +40,8 @@ static u_char *ngx_http_claude_relay_request_beta(
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
     ngx_http_claude_relay_written_t *w);
 static ngx_uint_t ngx_http_claude_relay_has_length(ngx_http_request_t *r);
+static u_char *ngx_http_claude_relay_request_length(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p);
 static ngx_table_elt_t *ngx_http_claude_relay_beta_target(
     ngx_http_claude_relay_ctx_t *ctx, ncr_str_t *beta);
 
@@ -55,7 +57,7 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
 {
     u_char                       *p;
     ngx_buf_t                    *b;
-    ngx_chain_t                  *cl, *body, **ll;
+    ngx_chain_t                  *cl, **ll;
     ngx_http_upstream_t          *u;
     ngx_http_claude_relay_ctx_t  *ctx;
 
@@ -67,6 +69,10 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
         /* parked: there is nobody to send anything to */
 
         return NGX_OK;
+    }
+
+    if (ngx_http_claude_relay_profile(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     b = ngx_create_temp_buf(r->pool,
@@ -88,30 +94,25 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
     b->last = p;
 
     cl->buf = b;
+    cl->next = NULL;
     ll = &cl->next;
 
     /* an attempt moves the positions of what it sends, so each has copies */
 
-    for (body = u->request_bufs; body; body = body->next) {
-
-        b = ngx_alloc_buf(r->pool);
-        *ll = ngx_alloc_chain_link(r->pool);
-
-        if (b == NULL || *ll == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memcpy(b, body->buf, sizeof(ngx_buf_t));
-
-        (*ll)->buf = b;
-        ll = &(*ll)->next;
+    if (ngx_http_claude_relay_splice(r->pool, u->request_bufs, ctx->edits,
+                                     ctx->nedits, &ll)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
-
-    *ll = NULL;
 
     u->request_bufs = cl;
 
-    b->flush = 1;
+    while (cl->next) {
+        cl = cl->next;
+    }
+
+    cl->buf->flush = 1;
 
     return NGX_OK;
 }
@@ -140,6 +141,7 @@ ngx_http_claude_relay_request_size(ngx_http_request_t *r,
            + ngx_http_claude_relay_version_line.len
            + ngx_http_claude_relay_beta_name.len + 2
            + (a->platform->beta ? 2 * a->platform->beta->len + 4 : 0)
+           + ctx->profile_size
            + sizeof(CRLF) - 1;
 
     part = &r->headers_in.headers.part;
@@ -185,6 +187,10 @@ ngx_http_claude_relay_request_line(ngx_http_request_t *r,
     if (ctx->args.len) {
         *p++ = '?';
         p = ngx_cpymem(p, ctx->args.data, ctx->args.len);
+    }
+
+    if (ctx->profile == NGX_HTTP_CLAUDE_RELAY_PROFILE_APPLIED) {
+        p = ngx_http_claude_relay_profile_args(ctx, p);
     }
 
     return ngx_cpymem(p, " HTTP/1.1" CRLF, sizeof(" HTTP/1.1" CRLF) - 1);
@@ -233,9 +239,11 @@ ngx_http_claude_relay_request_header(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
     ngx_http_claude_relay_fate_e fate, ngx_http_claude_relay_written_t *w)
 {
-    ngx_str_t  value;
+    ngx_str_t   value;
+    ngx_uint_t  applied;
 
     value = h->value;
+    applied = (ctx->profile == NGX_HTTP_CLAUDE_RELAY_PROFILE_APPLIED);
 
     switch (fate) {
 
@@ -269,8 +277,7 @@ ngx_http_claude_relay_request_header(ngx_http_request_t *r,
         }
 
         w->length = 1;
-        return ngx_sprintf(p, "Content-Length: %O" CRLF,
-                           r->headers_in.content_length_n);
+        return ngx_http_claude_relay_request_length(r, ctx, p);
 
     case NGX_HTTP_CLAUDE_RELAY_ENCODING:
 
@@ -280,13 +287,30 @@ ngx_http_claude_relay_request_header(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_BETA:
-        return ngx_http_claude_relay_request_beta(ctx, p, h, w);
 
-    case NGX_HTTP_CLAUDE_RELAY_API_VERSION:
-        w->version = 1;
+        if (!applied) {
+            return ngx_http_claude_relay_request_beta(ctx, p, h, w);
+        }
+
+        if (w->beta) {
+            return p;
+        }
+
+        w->beta = 1;
+        value = ctx->betas;
         break;
 
+    case NGX_HTTP_CLAUDE_RELAY_API_VERSION:
     case NGX_HTTP_CLAUDE_RELAY_PASS:
+
+        if (applied && ngx_http_claude_relay_profile_has(r, h)) {
+            return p;
+        }
+
+        if (fate == NGX_HTTP_CLAUDE_RELAY_API_VERSION) {
+            w->version = 1;
+        }
+
         break;
     }
 
@@ -306,9 +330,22 @@ ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p,
     ngx_http_claude_relay_written_t *w)
 {
+    ngx_str_t                         beta;
+    ngx_uint_t                        version;
     ngx_http_claude_relay_account_t  *a;
 
     a = ctx->account;
+    ngx_str_null(&beta);
+
+    if (ctx->profile == NGX_HTTP_CLAUDE_RELAY_PROFILE_APPLIED) {
+        p = ngx_http_claude_relay_profile_headers(r, ctx, p, &version);
+
+        w->version |= version;
+        beta = ctx->betas;
+
+    } else if (a->platform->beta) {
+        beta = ngx_http_claude_relay_str(a->platform->beta);
+    }
 
     if (!w->host) {
         p = ngx_cpymem(p, "Host: ", sizeof("Host: ") - 1);
@@ -325,16 +362,15 @@ ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
                        ngx_http_claude_relay_version_line.len);
     }
 
-    if (a->platform->beta && !w->beta) {
+    if (beta.len && !w->beta) {
         p = ngx_cpymem(p, ngx_http_claude_relay_beta_name.data,
                        ngx_http_claude_relay_beta_name.len);
-        p = ngx_cpymem(p, a->platform->beta->data, a->platform->beta->len);
+        p = ngx_cpymem(p, beta.data, beta.len);
         *p++ = CR; *p++ = LF;
     }
 
     if (!w->length && ngx_http_claude_relay_has_length(r)) {
-        p = ngx_sprintf(p, "Content-Length: %O" CRLF,
-                        r->headers_in.content_length_n);
+        p = ngx_http_claude_relay_request_length(r, ctx, p);
     }
 
     return p;
@@ -437,4 +473,17 @@ ngx_http_claude_relay_has_length(ngx_http_request_t *r)
     return r->headers_in.content_length_n > 0
            || (r->method == NGX_HTTP_POST
                && r->headers_in.content_length_n == 0);
+}
+
+
+static u_char *
+ngx_http_claude_relay_request_length(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p)
+{
+    off_t  length;
+
+    length = r->headers_in.content_length_n
+             + ngx_http_claude_relay_splice_growth(ctx->edits, ctx->nedits);
+
+    return ngx_sprintf(p, "Content-Length: %O" CRLF, length);
 }

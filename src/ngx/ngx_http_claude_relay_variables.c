@@ -30,7 +30,8 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_VAR_STOP_REASON,
     NGX_HTTP_CLAUDE_RELAY_VAR_ERROR_CLASS,
     NGX_HTTP_CLAUDE_RELAY_VAR_REQUEST_ID,
-    NGX_HTTP_CLAUDE_RELAY_VAR_STREAM
+    NGX_HTTP_CLAUDE_RELAY_VAR_STREAM,
+    NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE
 } ngx_http_claude_relay_var_e;
 
 
@@ -75,7 +76,15 @@ static ngx_http_variable_t  ngx_http_claude_relay_vars[] = {
     ngx_http_claude_relay_var("error_class", ERROR_CLASS),
     ngx_http_claude_relay_var("request_id", REQUEST_ID),
     ngx_http_claude_relay_var("stream", STREAM),
+    ngx_http_claude_relay_var("profile", PROFILE),
       ngx_http_null_variable
+};
+
+
+static ngx_str_t  ngx_http_claude_relay_profile_names[] = {
+    ngx_string("off"),
+    ngx_string("genuine"),
+    ngx_string("applied")
 };
 
 
@@ -230,6 +239,10 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
             s.data = (u_char *) (ctx->stream ? "1" : "0");
             s.len = 1;
         }
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE:
+        s = ngx_http_claude_relay_profile_names[ctx->profile];
         break;
     }
 

@@ -72,6 +72,56 @@ ncr_beta_merge(ncr_str_t *value, ncr_str_t *beta, ncr_char_t *buf)
 }
 
 
+ncr_str_t
+ncr_beta_union(ncr_str_t *value, ncr_str_t *list, ncr_char_t *buf)
+{
+    ncr_str_t    element, merged;
+    ncr_out_t    out;
+    ncr_char_t  *p, *last;
+    ncr_uint_t   any;
+
+    ncr_out_init(&out, buf, value->len + list->len + 2);
+    ncr_out_str(&out, value);
+
+    p = value->data;
+    last = (value->len != 0) ? p + value->len : p;
+
+    for (any = 0; !any && ncr_beta_next(&p, last, &element); /* void */ ) {
+        any = (element.len != 0);
+    }
+
+    /* a list without elements is none */
+
+    if (!any) {
+        out.last = out.start;
+    }
+
+    p = list->data;
+    last = (list->len != 0) ? p + list->len : p;
+
+    while (ncr_beta_next(&p, last, &element)) {
+
+        merged.data = out.start;
+        merged.len = (size_t) (out.last - out.start);
+
+        if (element.len == 0 || ncr_beta_has(&merged, &element)) {
+            continue;
+        }
+
+        if (merged.len) {
+            ncr_out_bytes(&out, ",", 1);
+        }
+
+        ncr_out_str(&out, &element);
+    }
+
+    merged.data = out.start;
+    merged.len = (size_t) (out.last - out.start);
+
+    return merged;
+}
+
+
 ncr_uint_t
 ncr_beta_has(ncr_str_t *value, ncr_str_t *beta)
 {

@@ -29,6 +29,7 @@ typedef struct ncr_platform_s {
     ncr_str_t          base_url;        /* default; "" if it must be told */
     ncr_uint_t         ops;             /* bit mask of ncr_op_e served */
     unsigned           token:1;         /* access_token, not api_key */
+    unsigned           profile:1;       /* has a client of its own (B.2) */
 
     /* auto: which header shows this secret (anthropic.md K.2) */
     ncr_credential_e (*credential)(ncr_str_t *secret);
@@ -74,6 +75,12 @@ ncr_str_t ncr_model_family(ncr_str_t *model);
  */
 #define NCR_BETA_CLAUDE_CODE  "claude-code-20250219"
 ncr_str_t ncr_beta_merge(ncr_str_t *value, ncr_str_t *beta, ncr_char_t *buf);
+
+/*
+ * The list as it is, and the elements of another that it lacks behind it.
+ * Into buf (value->len + list->len + 2 bytes at least).
+ */
+ncr_str_t ncr_beta_union(ncr_str_t *value, ncr_str_t *list, ncr_char_t *buf);
 
 /* 1 if the list has the element */
 ncr_uint_t ncr_beta_has(ncr_str_t *value, ncr_str_t *beta);

@@ -19,6 +19,7 @@ ncr_platform_t  ncr_platform_anthropic = {
     | 1 << NCR_OP_BATCHES
     | 1 << NCR_OP_FILES,
     0,
+    0,
     ncr_platform_key_credential,
     NULL,
     ncr_verdict_default

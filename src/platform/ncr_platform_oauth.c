@@ -27,6 +27,7 @@ ncr_platform_t  ncr_platform_oauth = {
     | 1 << NCR_OP_COUNT_TOKENS
     | 1 << NCR_OP_MODELS,
     1,
+    1,
     ncr_platform_oauth_credential,
     &ncr_platform_oauth_beta,
     ncr_platform_oauth_classify

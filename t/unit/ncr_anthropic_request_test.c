@@ -5,6 +5,7 @@
 
 
 #include "../../src/codec/ncr_anthropic_request.c"
+#include "../../src/codec/ncr_anthropic_system.c"
 #include "ncr_test.h"
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ typedef struct {
 
 static ncr_sha256_t             ncr_test_plain, ncr_test_cached;
 static ncr_anthropic_request_t  ncr_test_req;
+static ncr_str_t                ncr_test_leading;
 
 
 #define ID    "00000000-0000-4000-8000-000000000001"
@@ -206,6 +208,10 @@ ncr_test_parts(const char *body, size_t len, size_t cut, size_t step,
 
     ncr_anthropic_request_init(&ncr_test_req, &ncr_test_plain,
                                &ncr_test_cached, require);
+
+    if (ncr_test_leading.len) {
+        ncr_test_req.leading = &ncr_test_leading;
+    }
 
     rc = ncr_test_feed(body, cut);
 
@@ -504,6 +510,238 @@ ncr_test_ceilings(void)
 }
 
 
+/* a block in front of system: the body, and with it; NULL if it stays */
+
+#define LEAD   "You are \"it\"."
+#define LEADJ  "You are \\\"it\\\"."
+#define BLOCK  "{\"type\":\"text\",\"text\":\"" LEADJ "\"}"
+#define LONG   "a long text of another kind, and more of it "
+#define BILL   "x-anthropic-billing-header: cc_version=2; cch=0;"
+
+
+static const char  *ncr_test_leads[][3] = {
+
+    { "no system", "{\"model\":\"m\"}",
+      "{\"system\":[" BLOCK "],\"model\":\"m\"}" },
+    { "no system, blanks", " \n{ \"model\" : \"m\" } ",
+      " \n{\"system\":[" BLOCK "], \"model\" : \"m\" } " },
+    { "no member at all", "{}", "{\"system\":[" BLOCK "]}" },
+    { "system elsewhere is another's",
+      "{\"x\":{\"system\":\"a\"},\"messages\":[{\"system\":[]}]}",
+      "{\"system\":[" BLOCK "],\"x\":{\"system\":\"a\"},"
+      "\"messages\":[{\"system\":[]}]}" },
+    { "null", "{\"model\":\"m\",\"system\": null ,\"x\":1}",
+      "{\"model\":\"m\",\"system\": [" BLOCK "] ,\"x\":1}" },
+    { "an empty string", "{\"system\":\"\",\"model\":\"m\"}",
+      "{\"system\":[" BLOCK "],\"model\":\"m\"}" },
+    { "a string", "{\"model\":\"m\",\"system\":\"be \\u0062rief\"}",
+      "{\"model\":\"m\",\"system\":[" BLOCK ",{\"type\":\"text\",\"text\":"
+      "\"be \\u0062rief\"}]}" },
+    { "a long string", "{\"system\": \"" LONG LONG LONG LONG "\" }",
+      "{\"system\": [" BLOCK ",{\"type\":\"text\",\"text\":\"" LONG LONG
+      LONG LONG "\"}] }" },
+    { "a string that begins with it",
+      "{\"system\":\"" LEADJ " And more.\"}", NULL },
+    { "a string that begins with most of it",
+      "{\"system\":\"You are \\\"it\\\"\"}",
+      "{\"system\":[" BLOCK ",{\"type\":\"text\",\"text\":"
+      "\"You are \\\"it\\\"\"}]}" },
+    { "it is not in the beginning", "{\"system\":\" " LEADJ "\"}",
+      "{\"system\":[" BLOCK ",{\"type\":\"text\",\"text\":\" " LEADJ
+      "\"}]}" },
+    { "an escaped name", "{\"syst\\u0065m\":\"a\"}",
+      "{\"syst\\u0065m\":[" BLOCK ",{\"type\":\"text\",\"text\":\"a\"}]}" },
+    { "an empty array", "{\"system\":[],\"model\":\"m\"}",
+      "{\"system\":[" BLOCK "],\"model\":\"m\"}" },
+    { "an empty array with blanks", "{\"system\" : [ \n ] }",
+      "{\"system\" : [" BLOCK " \n ] }" },
+    { "an array", "{\"system\":[ {\"type\":\"text\",\"text\":\"a\"}]}",
+      "{\"system\":[" BLOCK ", {\"type\":\"text\",\"text\":\"a\"}]}" },
+    { "an array of three",
+      "{\"system\":[{\"text\":\"a\"},{\"text\":\"b\"},{\"text\":\"" LEADJ
+      "\"}],\"model\":\"m\"}",
+      "{\"system\":[" BLOCK ",{\"text\":\"a\"},{\"text\":\"b\"},{\"text\":\""
+      LEADJ "\"}],\"model\":\"m\"}" },
+    { "the first block begins with it",
+      "{\"system\":[{\"text\":\"" LEADJ LONG "\",\"cache_control\":{}},1]}",
+      NULL },
+    { "the second block does",
+      "{\"system\":[{\"text\":\"a\"},{\"type\":\"text\",\"text\":\"\\u0059ou "
+      "are \\u0022it\\u0022.\"}]}", NULL },
+    { "text of something inside of a block is not its own",
+      "{\"system\":[{\"x\":{\"text\":\"" LEADJ "\"},\"y\":[\"text\",\"" LEADJ
+      "\"],\"text\":{\"text\":\"" LEADJ "\"}}]}",
+      "{\"system\":[" BLOCK ",{\"x\":{\"text\":\"" LEADJ
+      "\"},\"y\":[\"text\",\"" LEADJ "\"],\"text\":{\"text\":\"" LEADJ
+      "\"}}]}" },
+    { "no blocks", "{\"system\":[\"" LEADJ "\",[\"text\",\"" LEADJ "\"]]}",
+      "{\"system\":[" BLOCK ",\"" LEADJ "\",[\"text\",\"" LEADJ "\"]]}" },
+    { "an attribution stays the first",
+      "{\"system\":[{\"text\":\"" BILL "\"} , {\"text\":\"a\"}]}",
+      "{\"system\":[{\"text\":\"" BILL "\"}," BLOCK " , {\"text\":\"a\"}]}" },
+    { "an attribution alone", "{\"system\":[{\"text\":\"" BILL "\"}]}",
+      "{\"system\":[{\"text\":\"" BILL "\"}," BLOCK "]}" },
+    { "an attribution, then it",
+      "{\"system\":[{\"text\":\"" BILL "\"},{\"text\":\"" LEADJ "\"}]}",
+      NULL },
+    { "an attribution that is the second is none",
+      "{\"system\":[{\"text\":\"a\"},{\"text\":\"" BILL "\"}]}",
+      "{\"system\":[" BLOCK ",{\"text\":\"a\"},{\"text\":\"" BILL "\"}]}" },
+    { "an object", "{\"system\":{\"text\":\"a\"},\"model\":\"m\"}", NULL },
+    { "a number", "{\"system\":17,\"model\":\"m\"}", NULL },
+    { "true", "{\"model\":\"m\",\"system\":true}", NULL }
+};
+
+
+/* the body with its edits, NULL if they are out of order or out of it */
+
+static char *
+ncr_test_edited(const char *body, size_t len)
+{
+    char        *text, *p;
+    size_t       pos;
+    ncr_str_t    block;
+    ncr_edit_t   edits[NCR_ANTHROPIC_LEAD_EDITS];
+    ncr_uint_t   i, n;
+
+    block.data = (ncr_char_t *) BLOCK;
+    block.len = strlen(BLOCK);
+
+    n = ncr_anthropic_lead(&ncr_test_req.system, &block, edits);
+
+    text = malloc(len + 1024);
+    p = text;
+    pos = 0;
+
+    for (i = 0; i < n; i++) {
+
+        if (edits[i].offset < pos
+            || edits[i].offset + edits[i].remove > len)
+        {
+            free(text);
+            return NULL;
+        }
+
+        memcpy(p, body + pos, edits[i].offset - pos);
+        p += edits[i].offset - pos;
+        memcpy(p, edits[i].insert.data, edits[i].insert.len);
+        p += edits[i].insert.len;
+        pos = edits[i].offset + edits[i].remove;
+    }
+
+    memcpy(p, body + pos, len - pos);
+    p[len - pos] = '\0';
+
+    return text;
+}
+
+
+static void
+ncr_test_systems(void)
+{
+    char        *text, name[128];
+    size_t       i, cut, len;
+    ncr_uint_t   good, hash;
+    const char  *body, *wanted;
+
+    ncr_test_leading.data = (ncr_char_t *) LEAD;
+    ncr_test_leading.len = strlen(LEAD);
+
+    for (i = 0; i < sizeof(ncr_test_leads) / sizeof(ncr_test_leads[0]); i++) {
+
+        body = ncr_test_leads[i][1];
+        wanted = ncr_test_leads[i][2] ? ncr_test_leads[i][2] : body;
+        len = strlen(body);
+        good = 1;
+
+        /* cut at each byte, the rest whole or byte by byte */
+
+        for (cut = 0; cut <= 2 * len; cut++) {
+
+            good &= (ncr_test_parts(body, len, cut % (len + 1),
+                                    (cut > len) ? 1 : len, 0) == NCR_OK);
+            text = ncr_test_edited(body, len);
+            good &= (text != NULL && strcmp(text, wanted) == 0);
+            free(text);
+        }
+
+        /* also where nothing else asks for system */
+
+        for (hash = 0; hash < 2; hash++) {
+            ncr_anthropic_request_init(&ncr_test_req,
+                                       hash ? &ncr_test_plain : NULL,
+                                       hash ? &ncr_test_cached : NULL, 0);
+            ncr_test_req.leading = &ncr_test_leading;
+
+            good &= (ncr_test_feed(body, len) == NCR_OK
+                     && ncr_anthropic_request_final(&ncr_test_req) == NCR_OK);
+            text = ncr_test_edited(body, len);
+            good &= (text != NULL && strcmp(text, wanted) == 0);
+            free(text);
+        }
+
+        snprintf(name, sizeof(name), "system: %s", ncr_test_leads[i][0]);
+        ncr_test(good, name);
+    }
+}
+
+
+/* the longest text, each byte of it escaped, in front of a longer one */
+
+static void
+ncr_test_long_system(void)
+{
+    char        body[8192], lead[NCR_ANTHROPIC_LEADING];
+    size_t      i, n, cut;
+    ncr_uint_t  good;
+
+    memset(lead, 'L', sizeof(lead));
+
+    ncr_test_leading.data = (ncr_char_t *) lead;
+    ncr_test_leading.len = sizeof(lead);
+
+    n = (size_t) sprintf(body, "{\"system\":[{\"text\":\"");
+
+    for (i = 0; i < NCR_ANTHROPIC_LEADING; i++) {
+        n += (size_t) sprintf(body + n, "\\u004c");
+    }
+
+    memset(body + n, 'x', 4000);
+    strcpy(body + n + 4000, "\"}]}");
+    n = strlen(body);
+
+    good = 1;
+
+    for (cut = 0; cut < n; cut += 7) {
+        good &= (ncr_test_parts(body, n, cut, n, 0) == NCR_OK
+                 && ncr_test_req.system.leads);
+    }
+
+    ncr_test(good, "the longest text is found in its longest form");
+
+    body[19 + 1 + 5] = 'd';
+
+    good = 1;
+
+    for (cut = 0; cut < n; cut += 7) {
+        good &= (ncr_test_parts(body, n, cut, n, 0) == NCR_OK
+                 && !ncr_test_req.system.leads);
+    }
+
+    ncr_test(good, "and another is not");
+
+    ncr_str_null(&ncr_test_leading);
+
+    (void) ncr_test_parts(body, n, n, 1, 0);
+
+    ncr_test(ncr_test_req.system.kind == NCR_ANTHROPIC_SYSTEM_ARRAY
+             && ncr_test_req.system.start == 10
+             && ncr_test_req.system.end == n - 1
+             && ncr_test_req.system.open == 1
+             && !ncr_test_req.system.leads, "where it is, without a text");
+}
+
+
 int
 main(void)
 {
@@ -517,6 +755,8 @@ main(void)
     ncr_test_hashes();
     ncr_test_long();
     ncr_test_ceilings();
+    ncr_test_systems();
+    ncr_test_long_system();
 
     ncr_sha256_free(&ncr_test_plain);
     ncr_sha256_free(&ncr_test_cached);

@@ -588,7 +588,7 @@ ncr_test_platforms(void)
     s = ncr_test_s("claude-oauth");
     p = ncr_platform_find(&s);
 
-    ncr_test(p == &ncr_platform_oauth && p->token
+    ncr_test(p == &ncr_platform_oauth && p->token && p->profile
              && ncr_str_eq(p->beta, "oauth-2025-04-20"), "claude-oauth");
     ncr_test((p->ops & 1 << NCR_OP_MESSAGES)
              && (p->ops & 1 << NCR_OP_COUNT_TOKENS)
@@ -603,13 +603,15 @@ ncr_test_platforms(void)
     s = ncr_test_s("console");
     p = ncr_platform_find(&s);
 
-    ncr_test(p == &ncr_platform_console && p->base_url.len == 0 && !p->token,
+    ncr_test(p == &ncr_platform_console && p->base_url.len == 0 && !p->token
+             && !p->profile,
              "console has no base URL of its own");
 
     s = ncr_test_s("anthropic");
     p = ncr_platform_find(&s);
 
-    ncr_test(p == &ncr_platform_anthropic && p->beta == NULL, "anthropic");
+    ncr_test(p == &ncr_platform_anthropic && p->beta == NULL
+             && !p->profile, "anthropic");
 
     s = ncr_test_s("sk-ant-api03-x");
     ncr_test(p->credential(&s) == NCR_CREDENTIAL_X_API_KEY,
@@ -777,6 +779,38 @@ ncr_test_betas(void)
 }
 
 
+static void
+ncr_test_unions(void)
+{
+    size_t       i;
+    ncr_str_t    value, list, merged;
+    ncr_char_t  *buf;
+
+    static const char  *rows[][3] = {
+        { "", "", "" },
+        { "", "a,b", "a,b" },
+        { "a,b", "", "a,b" },
+        { "c, a", "a,b", "c, a,b" },
+        { "b,a,b", "a,b", "b,a,b" },
+        { "z,y", "a, b ,a", "z,y,a,b" },
+        { " , ", "a,,b", "a,b" },
+        { "ab", "a,b", "ab,a,b" }
+    };
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        value = ncr_test_s(rows[i][0]);
+        list = ncr_test_s(rows[i][1]);
+
+        buf = malloc(value.len + list.len + 2);
+        merged = ncr_beta_union(&value, &list, buf);
+
+        ncr_test(ncr_test_str(merged, rows[i][2]), rows[i][2]);
+
+        free(buf);
+    }
+}
+
+
 typedef struct {
     const char  *text;
     const char  *host;                  /* NULL: refused */
@@ -898,6 +932,7 @@ main(void)
     ncr_test_limits();
     ncr_test_families();
     ncr_test_betas();
+    ncr_test_unions();
     ncr_test_urls();
 
     return ncr_test_done();
