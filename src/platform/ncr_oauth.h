@@ -37,6 +37,8 @@ typedef struct {
 /* RFC 7636: verifier and challenge, 43 characters each and a NUL */
 #define NCR_OAUTH_VERIFIER  44
 void ncr_oauth_verifier(const ncr_char_t *random32, char *verifier);
+
+/* "" if libcrypto has no SHA-256: then there can be no login */
 void ncr_oauth_challenge(const char *verifier, char *challenge);
 
 /* A.2: what the operator opens in a browser */
@@ -45,9 +47,10 @@ void ncr_oauth_authorize_url(ncr_out_t *out, ncr_oauth_t *oauth,
     ncr_str_t *challenge);
 
 /*
- * A.3: "code#state", "code", or a callback's URL; slices of text, or of buf
- * where something had to be decoded; state.len 0 if there is none.  NULL, or
- * what is wrong with it; an answer "error=..." of the server is told.
+ * A.3: "code#state", "code", or a callback's URL (or its target, or query);
+ * slices of text, or of buf where something had to be decoded; state.len 0 if
+ * there is none.  NULL, or what is wrong with it; an answer "error=..." of the
+ * server is told, in buf.  text->len + 1024 bytes of buf are enough.
  */
 const char *ncr_oauth_paste(ncr_str_t *text, ncr_char_t *buf, size_t size,
     ncr_str_t *code, ncr_str_t *state);
@@ -76,7 +79,8 @@ typedef enum {
 
 typedef struct {
     ncr_oauth_e  result;
-    ncr_msec_t   retry_after;           /* ms, -1 if not told */
+    ncr_msec_t   retry_after;           /* of TRANSIENT: ms, 5 s to 5 min
+                                           (A.5), -1 if not told */
     char         error[256];            /* "invalid_grant: Refresh token ..." */
 
     char         access[NCR_OAUTH_TOKEN];
@@ -93,6 +97,15 @@ typedef struct {
  * taken out of it, and whatever looks like a token.  Tokens that are no HTTP
  * header values, too long, or swapped (an "ort" where an "oat" belongs) make
  * it NCR_OAUTH_REFUSED.
+ *
+ *   2xx with tokens                                      OK
+ *   2xx without, 3xx, 403 that is no JSON object, 408,
+ *   425, 429, 5xx, an HTML page of 400 or 401            TRANSIENT
+ *   400 and 401 with the error invalid_grant             INVALID_GRANT
+ *   any other 4xx                                        REFUSED
+ *
+ * expires_in that is over (0, negative) makes expires now, one of more than
+ * ten years is taken for ten years, and one that is no number is not told.
  */
 void ncr_oauth_answer(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
     ncr_str_t *content_type, ncr_str_t *retry_after, ncr_str_t *body,
@@ -108,9 +121,17 @@ ncr_int_t ncr_oauth_profile(ncr_str_t *body, ncr_str_t *old, char *meta,
     size_t size);
 
 /*
+ * The meta of a refresh's answer (may be "") with that of before under it,
+ * which knows the plan, where an answer of the token endpoint does not.
+ */
+void ncr_oauth_meta(const char *fresh, ncr_str_t *old, char *meta,
+    size_t size);
+
+/*
  * GET usage_path (A.7): the windows into limits, by the names that response
  * headers have ("5h", "7d", "7d_opus"), utilization in 1/10000; "limits"
- * first, then the flat members.  NCR_BAD: not such an answer.
+ * first, then the flat members.  A weekly window of a model is that of its
+ * family, "7d_fable".  limits is reset first.  NCR_BAD: not such an answer.
  */
 ncr_int_t ncr_oauth_usage(ncr_str_t *body, ncr_limits_t *limits,
     ncr_msec_t now);
@@ -134,7 +155,11 @@ typedef struct {
  * The contents of ~/.claude/.credentials.json, of an official SDK's
  * credential file, of a Pluribus providers/<name>.toml, or a bare token.
  * Seconds and milliseconds are told apart by A.4's rule.  NULL, or what is
- * wrong with it, without any of the text.
+ * wrong with it, without any of the text; import then has nothing of it.
+ *
+ * access is never "".  refresh is "" of setup tokens and keys, expires 0 if
+ * the text does not tell.  Tokens that are over at now and have no refresh
+ * token beside them are refused.
  */
 const char *ncr_oauth_import(ncr_str_t *text, ncr_oauth_import_t *import,
     ncr_msec_t now);

@@ -15,6 +15,7 @@
 
 
 #include "ncr_model.h"
+#include "ncr_oauth.h"
 
 
 typedef enum {
@@ -40,6 +41,9 @@ typedef struct ncr_platform_s {
     /* C.3, D.3, K.3, with the lengths of rests as configured */
     void             (*classify)(ncr_reply_t *reply, ncr_rests_t *rests,
                                  ncr_verdict_t *verdict);
+
+    /* logins and refreshes; NULL for platforms without them */
+    ncr_oauth_t       *oauth;
 } ncr_platform_t;
 
 

@@ -22,5 +22,6 @@ ncr_platform_t  ncr_platform_anthropic = {
     0,
     ncr_platform_key_credential,
     NULL,
-    ncr_verdict_default
+    ncr_verdict_default,
+    NULL
 };

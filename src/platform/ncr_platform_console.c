@@ -32,7 +32,8 @@ ncr_platform_t  ncr_platform_console = {
     0,
     ncr_platform_key_credential,
     NULL,
-    ncr_platform_console_classify
+    ncr_platform_console_classify,
+    NULL
 };
 
 

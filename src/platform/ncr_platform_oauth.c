@@ -18,6 +18,22 @@ static void ncr_platform_oauth_classify(ncr_reply_t *reply,
 static ncr_str_t  ncr_platform_oauth_beta = ncr_string("oauth-2025-04-20");
 
 
+/* anthropic.md A.1; the scopes are those of A.2, "current native" */
+
+static ncr_oauth_t  ncr_platform_oauth_login = {
+    ncr_string("https://claude.ai/oauth/authorize"),
+    ncr_string("https://platform.claude.com/v1/oauth/token"),
+    ncr_string("9d1c250a-e61b-44d9-88ed-5944d1962f5e"),
+    ncr_string("https://platform.claude.com/oauth/code/callback"),
+    ncr_string("http://localhost:54545/callback"),
+    ncr_string("user:profile user:inference user:sessions:claude_code "
+               "user:mcp_servers user:file_upload"),
+    ncr_string("user:inference"),
+    ncr_string("/api/oauth/profile"),
+    ncr_string("/api/oauth/usage")
+};
+
+
 /* batches and files are for API keys only (anthropic.md F.4) */
 
 ncr_platform_t  ncr_platform_oauth = {
@@ -30,7 +46,8 @@ ncr_platform_t  ncr_platform_oauth = {
     1,
     ncr_platform_oauth_credential,
     &ncr_platform_oauth_beta,
-    ncr_platform_oauth_classify
+    ncr_platform_oauth_classify,
+    &ncr_platform_oauth_login
 };
 
 

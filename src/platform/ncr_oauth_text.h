@@ -1,0 +1,97 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * What the readers of OAuth's answers and files share; private to them.
+ */
+
+
+#ifndef _NCR_OAUTH_TEXT_H_INCLUDED_
+#define _NCR_OAUTH_TEXT_H_INCLUDED_
+
+
+#include "ncr_oauth.h"
+
+#include <cjson/cJSON.h>
+
+
+/* more than any answer or file has; a tree of it takes some 16 MB at worst */
+#define NCR_OAUTH_BODY   (256 * 1024)
+#define NCR_OAUTH_DEPTH  32
+
+
+/* what is known of an account, in the order of the members of meta */
+
+typedef enum {
+    NCR_OAUTH_ACCOUNT_UUID = 0,
+    NCR_OAUTH_EMAIL,
+    NCR_OAUTH_ORGANIZATION_UUID,
+    NCR_OAUTH_ORGANIZATION,
+    NCR_OAUTH_PLAN,
+    NCR_OAUTH_TIER,
+    NCR_OAUTH_NAME,
+    NCR_OAUTH_FACTS
+} ncr_oauth_fact_e;
+
+
+/*
+ * A whole JSON object, to be released with cJSON_Delete(), or NULL.  Stricter
+ * than cJSON: the grammar is that of ncr_json, nothing follows, and no string
+ * has a NUL, so that valuestring is all of it.
+ */
+cJSON *ncr_oauth_json(ncr_str_t *text);
+
+/* a member: NULL if it is missing or null, or object is none */
+cJSON *ncr_oauth_member(cJSON *object, const char *name);
+
+/* a member that is a string; else data is NULL */
+ncr_str_t ncr_oauth_string(cJSON *object, const char *name);
+
+/* the first of two names that is a string with something in it */
+ncr_str_t ncr_oauth_either(cJSON *object, const char *name,
+    const char *other);
+
+/* 1 if it is not empty and all of it is visible ASCII */
+ncr_uint_t ncr_oauth_visible(ncr_str_t *s);
+
+/*
+ * NULL, or what is wrong with these tokens: whether they can be header values,
+ * are of the right kind and fit.  refresh->len 0: there is none.
+ */
+const char *ncr_oauth_tokens_check(ncr_str_t *access, ncr_str_t *refresh);
+
+/* "a b", or ["a", "b"]; "" if it is neither or does not fit */
+void ncr_oauth_scope(cJSON *item, char *dst, size_t size);
+
+/*
+ * Others' words for a log: without control characters, "?" for what is not
+ * ASCII, "***" for what looks like a token.  Cut to size - 1 bytes.
+ */
+void ncr_oauth_words(char *dst, size_t size, ncr_str_t *text);
+
+/*
+ * An instant: seconds or milliseconds since the epoch as a number or digits,
+ * told apart by A.4's rule, or RFC 3339.  NCR_BAD: it is something else.
+ */
+ncr_int_t ncr_oauth_instant(cJSON *item, ncr_msec_t *value);
+ncr_int_t ncr_oauth_instant_text(ncr_str_t *text, ncr_msec_t *value);
+
+/* "claude_max" is the plan "max" */
+ncr_str_t ncr_oauth_plan(ncr_str_t name);
+
+/* the facts in a JSON object that was written by the next function */
+void ncr_oauth_meta_read(cJSON *meta, ncr_str_t *facts);
+
+/*
+ * A JSON object of facts (those with len 0 are not known) and of the members
+ * of old (may be NULL) that are not among them.  A member that does not fit
+ * is left out.  "" if there are none.
+ */
+void ncr_oauth_meta_write(ncr_str_t *facts, cJSON *old, char *meta,
+    size_t size);
+
+
+#endif /* _NCR_OAUTH_TEXT_H_INCLUDED_ */
