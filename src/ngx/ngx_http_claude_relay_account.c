@@ -39,11 +39,15 @@ static char *ngx_http_claude_relay_set_credential(ngx_conf_t *cf, void *field,
     void *arg);
 static char *ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field,
     void *arg);
+static char *ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf,
+    void *field, void *arg);
 static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a);
 static char *ngx_http_claude_relay_account_proof(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a);
 static char *ngx_http_claude_relay_account_target(ngx_conf_t *cf,
+    ngx_http_claude_relay_account_t *a);
+static void ngx_http_claude_relay_account_addrs(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a);
 static ngx_http_claude_relay_pool_t *ngx_http_claude_relay_pool(
     ngx_conf_t *cf, ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name);
@@ -97,6 +101,9 @@ static ngx_http_claude_relay_field_t  ngx_http_claude_relay_fields[] = {
 
     { ngx_string("models"), ngx_http_claude_relay_set_globs,
       ngx_http_claude_relay_offset(models), NULL, 1 },
+
+    { ngx_string("proxy"), ngx_http_claude_relay_account_set_proxy,
+      ngx_http_claude_relay_offset(proxy), NULL, 0 },
 
     { ngx_string("enabled"), ngx_http_claude_relay_set_switch,
       ngx_http_claude_relay_offset(enabled), NULL, 0 },
@@ -164,6 +171,7 @@ ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     a->max_concurrency = NGX_CONF_UNSET;
     a->enabled = NGX_CONF_UNSET;
     a->sanitize = NGX_CONF_UNSET;
+    a->proxy = NGX_CONF_UNSET_PTR;
     a->file = cf->conf_file->file.name.data;
     a->line = cf->conf_file->line;
 
@@ -451,6 +459,28 @@ ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field, void *arg)
 }
 
 
+static char *
+ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf, void *field,
+    void *arg)
+{
+    ngx_http_claude_relay_proxy_t  **proxy = field;
+
+    ngx_str_t                        *value;
+    ngx_http_claude_relay_account_t  *a;
+
+    if (*proxy != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    a = (ngx_http_claude_relay_account_t *)
+            ((u_char *) field - ngx_http_claude_relay_offset(proxy));
+
+    return ngx_http_claude_relay_proxy_value(cf, &value[1], proxy, &a->name);
+}
+
+
 /* env:NAME, file:PATH or the secret itself; never shown in a message */
 
 char *
@@ -629,7 +659,6 @@ static char *
 ngx_http_claude_relay_account_target(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a)
 {
-    ngx_url_t                        u;
     const char                      *error;
     ngx_http_claude_relay_target_t  *t;
 
@@ -654,6 +683,7 @@ ngx_http_claude_relay_account_target(ngx_conf_t *cf,
 
     t = &a->target;
 
+    t->name = a->name;
     t->tls = a->url.tls;
     t->port = (in_port_t) a->url.port;
     t->host = ngx_http_claude_relay_str(&a->url.host);
@@ -684,6 +714,51 @@ ngx_http_claude_relay_account_target(ngx_conf_t *cf,
                                           a->url.port)
                               - a->host.data);
 
+    if (ngx_inet_addr(t->host.data, t->host.len) != INADDR_NONE) {
+        t->literal = 1;
+    }
+
+    return (ngx_http_claude_relay_target_init(cf, t) == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/*
+ * The addresses to connect to, as they are known now: the proxy's if there
+ * is one, which then looks up the target's name.  One that is not known is a
+ * warning: a resolver, if there is one, may know it later.
+ */
+
+static void
+ngx_http_claude_relay_account_addrs(ngx_conf_t *cf,
+    ngx_http_claude_relay_account_t *a)
+{
+    ngx_url_t                        u;
+    const char                      *error;
+    ngx_http_claude_relay_proxy_t   *p;
+    ngx_http_claude_relay_target_t  *t;
+
+    t = &a->target;
+    p = a->proxy;
+
+    t->proxy = p;
+
+    if (p) {
+
+        if (!p->asked
+            && ngx_http_claude_relay_proxy_resolve(cf->pool, p, &error)
+               != NGX_OK)
+        {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "%s in proxy \"%V\" of account \"%V\" in %s:%ui",
+                          error, &p->name, &a->name, a->file, a->line);
+        }
+
+        p->asked = 1;
+
+        return;
+    }
+
     ngx_memzero(&u, sizeof(ngx_url_t));
 
     u.url = ngx_http_claude_relay_str(&a->url.host);
@@ -691,24 +766,15 @@ ngx_http_claude_relay_account_target(ngx_conf_t *cf,
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
 
-        /* a resolver, if there is one, may know the name later */
-
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "%s in base_url \"%V\" of account \"%V\"",
-                           u.err ? u.err : "could not parse the host",
-                           &a->base_url, &a->name);
-        u.naddrs = 0;
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "%s in base_url \"%V\" of account \"%V\" in %s:%ui",
+                      u.err ? u.err : "could not parse the host",
+                      &a->base_url, &a->name, a->file, a->line);
+        return;
     }
 
     t->addrs = u.addrs;
     t->naddrs = u.naddrs;
-
-    if (ngx_inet_addr(t->host.data, t->host.len) != INADDR_NONE) {
-        t->literal = 1;
-    }
-
-    return (ngx_http_claude_relay_target_init(cf, t) == NGX_OK)
-           ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -772,6 +838,9 @@ ngx_http_claude_relay_accounts_init(ngx_conf_t *cf,
         }
 
         *slot = a[i];
+
+        ngx_conf_init_ptr_value(a[i]->proxy, rmcf->proxy);
+        ngx_http_claude_relay_account_addrs(cf, a[i]);
     }
 
     return NGX_CONF_OK;
