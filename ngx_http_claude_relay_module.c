@@ -51,6 +51,14 @@ static ngx_conf_enum_t  ngx_http_claude_relay_profiles[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_claude_relay_families[] = {
+    { ngx_string("any"), AF_UNSPEC },
+    { ngx_string("ipv4"), AF_INET },
+    { ngx_string("ipv6"), AF_INET6 },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_conf_bitmask_t  ngx_http_claude_relay_ssl_protocols[] = {
     { ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2 },
     { ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3 },
@@ -156,6 +164,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("claude_relay_proxy"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_proxy,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_address_family"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, address_family),
+      &ngx_http_claude_relay_families },
 
     { ngx_string("claude_relay_ssl_trusted_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -426,6 +448,8 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->ssl_verify_depth = NGX_CONF_UNSET_UINT;
     rmcf->keepalive = NGX_CONF_UNSET_UINT;
     rmcf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
+    rmcf->proxy = NGX_CONF_UNSET_PTR;
+    rmcf->address_family = NGX_CONF_UNSET_UINT;
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
 
@@ -453,6 +477,8 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(rmcf->ssl_verify_depth, 4);
     ngx_conf_init_uint_value(rmcf->keepalive, 64);
     ngx_conf_init_msec_value(rmcf->keepalive_timeout, 60000);
+    ngx_conf_init_ptr_value(rmcf->proxy, NULL);
+    ngx_conf_init_uint_value(rmcf->address_family, AF_UNSPEC);
 
     if (rmcf->ssl_protocols == 0) {
         rmcf->ssl_protocols = NGX_CONF_BITMASK_SET

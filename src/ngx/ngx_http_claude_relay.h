@@ -26,6 +26,7 @@
 #include "ncr_platform.h"
 #include "ncr_health.h"
 #include "ncr_policy.h"
+#include "ncr_proxy.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_VERSION   "0.1.0"
@@ -63,9 +64,25 @@ typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
 
+/* an egress proxy, which accounts may share; their connections they do not */
+
+typedef struct {
+    ncr_proxy_url_t                    url;
+    ngx_str_t                          host;    /* no brackets */
+    ngx_str_t                          name;    /* "host:port", for logs */
+    ngx_addr_t                        *addrs;
+    ngx_uint_t                         naddrs;
+    ngx_uint_t                         turn;    /* the address to try first */
+    unsigned                           literal:1;
+    unsigned                           asked:1; /* the system, at start */
+} ngx_http_claude_relay_proxy_t;
+
+
 /* where connections go: one for each host, port, SNI and account */
 
 typedef struct {
+    ngx_str_t                          name;    /* whose it is, for logs */
+    ngx_http_claude_relay_proxy_t     *proxy;   /* or NULL */
     ngx_str_t                          host;    /* no brackets */
     ngx_str_t                          sni;     /* NUL terminated */
     in_port_t                          port;
@@ -113,6 +130,7 @@ struct ngx_http_claude_relay_account_s {
     ngx_flag_t                         sanitize;
     ncr_msec_t                         expires; /* of secret, if a token */
     ncr_msec_t                         valid_until; /* 0 = for ever */
+    ngx_http_claude_relay_proxy_t     *proxy;   /* NULL: off */
 
     /* made of these */
 
@@ -123,7 +141,6 @@ struct ngx_http_claude_relay_account_s {
     ngx_uint_t                         index;
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
-    ngx_str_t                          warning;
 
     /* of an account of the store */
 
@@ -247,6 +264,9 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_uint_t                         keepalive;
     ngx_msec_t                         keepalive_timeout;
+
+    ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
+    ngx_uint_t                         address_family; /* AF_UNSPEC: any */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -433,6 +453,9 @@ struct ngx_http_claude_relay_dial_s {
 
     /* private */
 
+    ngx_str_t                          host;    /* the proxy's, if any */
+    in_port_t                          port;
+    ngx_uint_t                        *turn;
     ngx_resolver_ctx_t                *resolving;
     ngx_addr_t                        *addrs;
     ngx_uint_t                         naddrs;
@@ -440,10 +463,14 @@ struct ngx_http_claude_relay_dial_s {
     ngx_uint_t                         left;
     ngx_peer_connection_t              peer;
     ngx_event_t                        deadline;
-    ngx_pool_t                        *pool;    /* of resolved addresses */
+    ngx_pool_t                        *pool;    /* addresses, tunnel */
+    ncr_proxy_t                       *tunnel;
+    const char                        *step;    /* "while ...", for logs */
     ngx_int_t                          rc;
     unsigned                           active:1;
     unsigned                           starting:1;
+    unsigned                           literal:1;
+    unsigned                           tried:1; /* an address, at least */
 };
 
 
@@ -767,12 +794,32 @@ void ngx_http_claude_relay_target_close(
 ngx_int_t ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
     ngx_uint_t fresh);
 void ngx_http_claude_relay_dial_cancel(ngx_http_claude_relay_dial_t *dial);
+void ngx_http_claude_relay_dial_opened(ngx_http_claude_relay_dial_t *dial);
+void ngx_http_claude_relay_dial_done(ngx_http_claude_relay_dial_t *dial,
+    ngx_int_t rc);
+void ngx_http_claude_relay_dial_log(ngx_http_claude_relay_dial_t *dial,
+    ngx_err_t err, const char *what);
 ngx_int_t ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_target_t *target, ngx_connection_t *c);
 void ngx_http_claude_relay_idle_close_all(
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* tunnel.c: ends in dial_opened() or dial_done() */
+
+void ngx_http_claude_relay_tunnel(ngx_http_claude_relay_dial_t *dial);
+
+/* proxy.c */
+
+ngx_int_t ngx_http_claude_relay_proxy_make(ngx_pool_t *pool, ngx_str_t *url,
+    ngx_http_claude_relay_proxy_t **proxy, const char **error);
+ngx_int_t ngx_http_claude_relay_proxy_resolve(ngx_pool_t *pool,
+    ngx_http_claude_relay_proxy_t *proxy, const char **error);
+char *ngx_http_claude_relay_proxy_value(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_claude_relay_proxy_t **proxy, ngx_str_t *account);
+char *ngx_http_claude_relay_set_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* zone.c */
 
@@ -803,8 +850,8 @@ ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
 
 /*
  * account.c: checks an account and makes what follows from its fields, in
- * pool.  resolve: names are looked up, which blocks.  NGX_ERROR: error has a
- * message without secrets.
+ * pool.  NGX_ERROR: error has a message without secrets.  resolve: names are
+ * looked up, which blocks.
  */
 
 #define NGX_HTTP_CLAUDE_RELAY_ERROR  512
@@ -814,11 +861,14 @@ ngx_int_t ngx_http_claude_relay_account_json(ngx_pool_t *pool,
 ngx_int_t ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t);
 ngx_int_t ngx_http_claude_relay_account_finish(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
-    ngx_http_claude_relay_account_t *a, ngx_uint_t resolve, u_char *error);
+    ngx_http_claude_relay_account_t *a, u_char *error);
 void ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a);
-ngx_int_t ngx_http_claude_relay_target_make(
+ngx_int_t ngx_http_claude_relay_target_make(ngx_pool_t *pool,
+    ngx_http_claude_relay_target_t *t, ncr_url_t *url);
+ngx_int_t ngx_http_claude_relay_target_way(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
-    ngx_http_claude_relay_target_t *t, ncr_url_t *url, ngx_uint_t resolve,
+    ngx_http_claude_relay_target_t *t, ncr_url_t *url,
+    ngx_http_claude_relay_proxy_t *proxy, ngx_uint_t resolve,
     ngx_str_t *warning);
 
 /* account_conf.c, key.c: the blocks of nginx.conf */

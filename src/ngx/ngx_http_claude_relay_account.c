@@ -15,9 +15,8 @@
 
 static ngx_int_t ngx_http_claude_relay_account_kind(
     ngx_http_claude_relay_account_t *a, u_char *error);
-static ngx_int_t ngx_http_claude_relay_account_target(
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
-    ngx_http_claude_relay_account_t *a, ngx_uint_t resolve, u_char *error);
+static ngx_int_t ngx_http_claude_relay_account_target(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, u_char *error);
 static ngx_int_t ngx_http_claude_relay_account_proof(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a);
 static ngx_int_t ngx_http_claude_relay_addresses(
@@ -37,13 +36,13 @@ ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a)
     a->enabled = NGX_CONF_UNSET;
     a->schedulable = NGX_CONF_UNSET;
     a->sanitize = NGX_CONF_UNSET;
+    a->proxy = NGX_CONF_UNSET_PTR;
 }
 
 
 ngx_int_t
 ngx_http_claude_relay_account_finish(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_pool_t *pool, ngx_http_claude_relay_account_t *a, ngx_uint_t resolve,
-    u_char *error)
+    ngx_pool_t *pool, ngx_http_claude_relay_account_t *a, u_char *error)
 {
     if (ngx_http_claude_relay_account_kind(a, error) != NGX_OK) {
         return NGX_ERROR;
@@ -60,8 +59,7 @@ ngx_http_claude_relay_account_finish(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_conf_init_value(a->schedulable, 1);
     ngx_conf_init_value(a->sanitize, 0);
 
-    if (ngx_http_claude_relay_account_target(rmcf, pool, a, resolve, error)
-        != NGX_OK)
+    if (ngx_http_claude_relay_account_target(pool, a, error) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -153,11 +151,9 @@ ngx_http_claude_relay_account_proof(ngx_pool_t *pool,
 
 
 static ngx_int_t
-ngx_http_claude_relay_account_target(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_pool_t *pool, ngx_http_claude_relay_account_t *a, ngx_uint_t resolve,
-    u_char *error)
+ngx_http_claude_relay_account_target(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, u_char *error)
 {
-    ngx_str_t    warning;
     const char  *wrong;
 
     if (a->base_url.data == NULL) {
@@ -182,8 +178,7 @@ ngx_http_claude_relay_account_target(ngx_http_claude_relay_main_conf_t *rmcf,
     a->host.data = ngx_pnalloc(pool, a->url.host.len + 1 + NGX_INT_T_LEN);
 
     if (a->host.data == NULL
-        || ngx_http_claude_relay_target_make(rmcf, pool, &a->target, &a->url,
-                                             resolve, &warning)
+        || ngx_http_claude_relay_target_make(pool, &a->target, &a->url)
            != NGX_OK)
     {
         (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
@@ -191,7 +186,7 @@ ngx_http_claude_relay_account_target(ngx_http_claude_relay_main_conf_t *rmcf,
         return NGX_ERROR;
     }
 
-    a->warning = warning;
+    a->target.name = a->name;
 
     a->host.len = a->url.default_port
                   ? (size_t) (ngx_sprintf(a->host.data, "%V",
@@ -206,18 +201,12 @@ ngx_http_claude_relay_account_target(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-/*
- * Where a URL leads.  warning: why no address is known, which is no failure:
- * a resolver may know one later.
- */
+/* where a URL leads; its addresses are another matter */
 
 ngx_int_t
-ngx_http_claude_relay_target_make(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_pool_t *pool, ngx_http_claude_relay_target_t *t, ncr_url_t *url,
-    ngx_uint_t resolve, ngx_str_t *warning)
+ngx_http_claude_relay_target_make(ngx_pool_t *pool,
+    ngx_http_claude_relay_target_t *t, ncr_url_t *url)
 {
-    ngx_str_null(warning);
-
     t->tls = url->tls;
     t->port = (in_port_t) url->port;
     t->host = ngx_http_claude_relay_str(&url->host);
@@ -242,13 +231,47 @@ ngx_http_claude_relay_target_make(ngx_http_claude_relay_main_conf_t *rmcf,
         t->literal = 1;
     }
 
-    if (ngx_http_claude_relay_target_init(pool, t) != NGX_OK) {
-        return NGX_ERROR;
+    return ngx_http_claude_relay_target_init(pool, t);
+}
+
+
+/*
+ * The way to a target, when all of the configuration is known: through a
+ * proxy, which then looks up its name, or to addresses.  warning: why none is
+ * known, which is no failure: they are looked up when they are needed.
+ */
+
+ngx_int_t
+ngx_http_claude_relay_target_way(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_pool_t *pool, ngx_http_claude_relay_target_t *t, ncr_url_t *url,
+    ngx_http_claude_relay_proxy_t *proxy, ngx_uint_t resolve,
+    ngx_str_t *warning)
+{
+    const char  *error;
+
+    ngx_str_null(warning);
+
+    t->proxy = proxy;
+
+    if (proxy == NULL) {
+        return ngx_http_claude_relay_addresses(rmcf, pool, t,
+                                               (ngx_str_t *) &url->host,
+                                               resolve, warning);
     }
 
-    return ngx_http_claude_relay_addresses(rmcf, pool, t,
-                                           (ngx_str_t *) &url->host, resolve,
-                                           warning);
+    if (resolve && !proxy->asked) {
+
+        proxy->asked = 1;
+
+        if (ngx_http_claude_relay_proxy_resolve(pool, proxy, &error)
+            != NGX_OK)
+        {
+            warning->data = (u_char *) error;
+            warning->len = ngx_strlen(error);
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -42,6 +42,8 @@ static char *ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field,
 static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a);
+static char *ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf,
+    void *field, void *arg);
 static char *ngx_http_claude_relay_set_token(ngx_conf_t *cf, void *field,
     void *arg);
 static char *ngx_http_claude_relay_set_time(ngx_conf_t *cf, void *field,
@@ -108,6 +110,9 @@ static ngx_http_claude_relay_field_t  ngx_http_claude_relay_fields[] = {
 
     { ngx_string("models"), ngx_http_claude_relay_set_globs,
       ngx_http_claude_relay_offset(models), NULL, 1 },
+
+    { ngx_string("proxy"), ngx_http_claude_relay_account_set_proxy,
+      ngx_http_claude_relay_offset(proxy), NULL, 0 },
 
     { ngx_string("enabled"), ngx_http_claude_relay_set_switch,
       ngx_http_claude_relay_offset(enabled), NULL, 0 },
@@ -503,6 +508,28 @@ ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field, void *arg)
 }
 
 
+static char *
+ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf, void *field,
+    void *arg)
+{
+    ngx_http_claude_relay_proxy_t  **proxy = field;
+
+    ngx_str_t                        *value;
+    ngx_http_claude_relay_account_t  *a;
+
+    if (*proxy != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    a = (ngx_http_claude_relay_account_t *)
+            ((u_char *) field - ngx_http_claude_relay_offset(proxy));
+
+    return ngx_http_claude_relay_proxy_value(cf, &value[1], proxy, &a->name);
+}
+
+
 /* env:NAME, file:PATH or the secret itself, NUL terminated; never shown */
 
 char *
@@ -623,17 +650,11 @@ ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     a->token = (a->platform && a->platform->token
                 && (a->secret.len == 0 || a->refresh_token.len || a->expires));
 
-    if (ngx_http_claude_relay_account_finish(rmcf, cf->pool, a, 1, error)
+    if (ngx_http_claude_relay_account_finish(rmcf, cf->pool, a, error)
         != NGX_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error);
         return NGX_CONF_ERROR;
-    }
-
-    if (a->warning.len) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "%V in base_url \"%V\" of account \"%V\"",
-                           &a->warning, &a->base_url, &a->name);
     }
 
     return NGX_CONF_OK;

@@ -6,9 +6,10 @@
 
 /*
  * The connector: a target's name to a connection that is ready to be written
- * to, TCP and TLS, under one deadline; and the connections that are kept
- * between requests.  A target belongs to one account, so two accounts never
- * share a connection or a TLS session.
+ * to, TCP, a tunnel through the account's proxy if it has one, and TLS, under
+ * one deadline; and the connections that are kept between requests.  A target
+ * belongs to one account, so two accounts never share a connection or a TLS
+ * session.
  *
  * The stock keepalive module matches connections by address only, which
  * mixes up names that share an address; hence this one.
@@ -34,9 +35,8 @@ static void ngx_http_claude_relay_idle_handler(ngx_event_t *rev);
 static void ngx_http_claude_relay_idle_close(
     ngx_http_claude_relay_idle_t *idle);
 static void ngx_http_claude_relay_close(ngx_connection_t *c);
-static void ngx_http_claude_relay_dial_done(
-    ngx_http_claude_relay_dial_t *dial, ngx_int_t rc);
 static void ngx_http_claude_relay_dial_deadline(ngx_event_t *ev);
+static void ngx_http_claude_relay_dial_hop(ngx_http_claude_relay_dial_t *dial);
 static ngx_int_t ngx_http_claude_relay_dial_resolve(
     ngx_http_claude_relay_dial_t *dial);
 static void ngx_http_claude_relay_dial_resolved(ngx_resolver_ctx_t *ctx);
@@ -127,12 +127,12 @@ ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
 
     dial->active = 1;
     dial->starting = 1;
+    dial->tried = 0;
     dial->rc = NGX_AGAIN;
     dial->pool = NULL;
     dial->resolving = NULL;
 
-    dial->addrs = dial->target->addrs;
-    dial->naddrs = dial->target->naddrs;
+    ngx_http_claude_relay_dial_hop(dial);
 
     ngx_memzero(&dial->deadline, sizeof(ngx_event_t));
     dial->deadline.handler = ngx_http_claude_relay_dial_deadline;
@@ -142,7 +142,7 @@ ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
     ngx_add_timer(&dial->deadline, dial->timeout);
 
     if (ngx_http_claude_relay_dial_resolve(dial) == NGX_DECLINED) {
-        dial->next = dial->naddrs ? dial->target->turn++ % dial->naddrs : 0;
+        dial->next = dial->naddrs ? (*dial->turn)++ % dial->naddrs : 0;
         dial->left = dial->naddrs;
 
         ngx_http_claude_relay_dial_next(dial);
@@ -151,6 +151,40 @@ ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
     dial->starting = 0;
 
     return dial->rc;
+}
+
+
+/* whom to connect to: the target is never looked up if there is a proxy */
+
+static void
+ngx_http_claude_relay_dial_hop(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_http_claude_relay_proxy_t   *p;
+    ngx_http_claude_relay_target_t  *t;
+
+    t = dial->target;
+    p = t->proxy;
+
+    dial->tunnel = NULL;
+    dial->step = "while connecting to the proxy";
+
+    if (p) {
+        dial->host = p->host;
+        dial->port = (in_port_t) p->url.port;
+        dial->addrs = p->addrs;
+        dial->naddrs = p->naddrs;
+        dial->turn = &p->turn;
+        dial->literal = p->literal;
+
+        return;
+    }
+
+    dial->host = t->host;
+    dial->port = t->port;
+    dial->addrs = t->addrs;
+    dial->naddrs = t->naddrs;
+    dial->turn = &t->turn;
+    dial->literal = t->literal;
 }
 
 
@@ -180,11 +214,12 @@ ngx_http_claude_relay_dial_cancel(ngx_http_claude_relay_dial_t *dial)
     if (dial->pool) {
         ngx_destroy_pool(dial->pool);
         dial->pool = NULL;
+        dial->tunnel = NULL;
     }
 }
 
 
-static void
+void
 ngx_http_claude_relay_dial_done(ngx_http_claude_relay_dial_t *dial,
     ngx_int_t rc)
 {
@@ -215,11 +250,33 @@ ngx_http_claude_relay_dial_deadline(ngx_event_t *ev)
 {
     ngx_http_claude_relay_dial_t  *dial = ev->data;
 
-    ngx_log_error(NGX_LOG_ERR, dial->log, NGX_ETIMEDOUT,
-                  "connecting to \"%V:%d\" timed out",
-                  &dial->target->host, (int) dial->target->port);
-
+    ngx_http_claude_relay_dial_log(dial, NGX_ETIMEDOUT, "timed out");
     ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
+}
+
+
+/* what is never shown: the proxy's user and password */
+
+void
+ngx_http_claude_relay_dial_log(ngx_http_claude_relay_dial_t *dial,
+    ngx_err_t err, const char *what)
+{
+    ngx_http_claude_relay_target_t  *t;
+
+    t = dial->target;
+
+    if (t->proxy == NULL) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, err,
+                      "connecting to \"%V:%d\" %s",
+                      &t->host, (int) t->port, what);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, dial->log, err,
+                  "account \"%V\": connecting to \"%V:%d\" through proxy "
+                  "\"%V\": %s %s",
+                  &t->name, &t->host, (int) t->port, &t->proxy->name, what,
+                  dial->step);
 }
 
 
@@ -230,7 +287,7 @@ ngx_http_claude_relay_dial_resolve(ngx_http_claude_relay_dial_t *dial)
 {
     ngx_resolver_ctx_t  *ctx;
 
-    if (dial->target->literal || dial->resolver == NULL) {
+    if (dial->literal || dial->resolver == NULL) {
         return NGX_DECLINED;
     }
 
@@ -240,7 +297,7 @@ ngx_http_claude_relay_dial_resolve(ngx_http_claude_relay_dial_t *dial)
         return NGX_DECLINED;
     }
 
-    ctx->name = dial->target->host;
+    ctx->name = dial->host;
     ctx->handler = ngx_http_claude_relay_dial_resolved;
     ctx->data = dial;
     ctx->timeout = dial->resolver_timeout;
@@ -275,7 +332,7 @@ ngx_http_claude_relay_dial_resolved(ngx_resolver_ctx_t *ctx)
     ngx_resolve_name_done(ctx);
     dial->resolving = NULL;
 
-    dial->next = dial->naddrs ? dial->target->turn++ % dial->naddrs : 0;
+    dial->next = dial->naddrs ? (*dial->turn)++ % dial->naddrs : 0;
     dial->left = dial->naddrs;
 
     ngx_http_claude_relay_dial_next(dial);
@@ -312,7 +369,7 @@ ngx_http_claude_relay_dial_addrs(ngx_http_claude_relay_dial_t *dial,
 
         ngx_memcpy(addrs[i].sockaddr, ctx->addrs[i].sockaddr,
                    addrs[i].socklen);
-        ngx_inet_set_port(addrs[i].sockaddr, dial->target->port);
+        ngx_inet_set_port(addrs[i].sockaddr, dial->port);
 
         addrs[i].name.data = p;
         addrs[i].name.len = ngx_sock_ntop(addrs[i].sockaddr, addrs[i].socklen,
@@ -326,23 +383,33 @@ ngx_http_claude_relay_dial_addrs(ngx_http_claude_relay_dial_t *dial,
 }
 
 
-/* each address has its try, all within the one deadline */
+/* each address of a family in use has its try, within the one deadline */
 
 static void
 ngx_http_claude_relay_dial_next(ngx_http_claude_relay_dial_t *dial)
 {
     ngx_int_t               rc;
     ngx_addr_t             *addr;
+    ngx_uint_t              family;
     ngx_connection_t       *c;
     ngx_peer_connection_t  *pc;
 
     pc = &dial->peer;
+    family = dial->rmcf->address_family;
 
     while (dial->left) {
 
         addr = &dial->addrs[dial->next];
         dial->next = (dial->next + 1) % dial->naddrs;
         dial->left--;
+
+        if (family != AF_UNSPEC
+            && family != (ngx_uint_t) addr->sockaddr->sa_family)
+        {
+            continue;
+        }
+
+        dial->tried = 1;
 
         ngx_memzero(pc, sizeof(ngx_peer_connection_t));
 
@@ -386,9 +453,15 @@ ngx_http_claude_relay_dial_next(ngx_http_claude_relay_dial_t *dial)
         return;
     }
 
-    if (dial->naddrs == 0) {
-        ngx_log_error(NGX_LOG_ERR, dial->log, 0, "no address of \"%V\" known",
-                      &dial->target->host);
+    if (!dial->tried) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, 0, "no %saddress of \"%V\" known",
+                      (family == AF_INET) ? "IPv4 "
+                          : (family == AF_INET6) ? "IPv6 " : "",
+                      &dial->host);
+    }
+
+    if (dial->target->proxy) {
+        ngx_http_claude_relay_dial_log(dial, 0, "failed");
     }
 
     ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
@@ -426,15 +499,34 @@ ngx_http_claude_relay_dial_connected(ngx_http_claude_relay_dial_t *dial)
 
     c = dial->peer.connection;
 
-    c->read->handler = ngx_http_claude_relay_dummy_handler;
-    c->write->handler = ngx_http_claude_relay_dummy_handler;
-
     if (ngx_tcp_nodelay(c) != NGX_OK) {
         ngx_http_claude_relay_dial_done(dial, NGX_ERROR);
         return;
     }
 
+    if (dial->target->proxy) {
+        ngx_http_claude_relay_tunnel(dial);
+        return;
+    }
+
+    ngx_http_claude_relay_dial_opened(dial);
+}
+
+
+/* the target itself is at the other end now */
+
+void
+ngx_http_claude_relay_dial_opened(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_connection_t  *c;
+
+    c = dial->peer.connection;
+
+    c->read->handler = ngx_http_claude_relay_dummy_handler;
+    c->write->handler = ngx_http_claude_relay_dummy_handler;
+
     if (dial->target->tls) {
+        dial->step = "during the TLS handshake";
         ngx_http_claude_relay_dial_tls(dial);
         return;
     }

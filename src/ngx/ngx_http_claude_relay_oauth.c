@@ -214,13 +214,15 @@ ngx_http_claude_relay_token_target(ngx_http_claude_relay_main_conf_t *rmcf,
         || ngx_http_claude_relay_url((ngx_str_t *) &oauth->token_url, &url,
                                      &path)
            != NULL
-        || ngx_http_claude_relay_target_make(rmcf, pool, t, &url, 0, &warning)
+        || ngx_http_claude_relay_target_make(pool, t, &url) != NGX_OK
+        || ngx_http_claude_relay_target_way(rmcf, pool, t, &url,
+                                            a->target.proxy, 0, &warning)
            != NGX_OK)
     {
         return NULL;
     }
 
-    t->proxy = a->target.proxy;
+    t->name = a->name;
 
     a->token_target = t;
 

@@ -732,6 +732,15 @@ ngx_http_claude_relay_refresh_fail(ngx_http_claude_relay_refresh_t *f,
 }
 
 
+/* a worker that leaves stays for it: while a timer is set, it does */
+
+static void
+ngx_http_claude_relay_refresh_hold(ngx_event_t *ev)
+{
+    ngx_log_error(NGX_LOG_WARN, ev->log, 0, "a token refresh takes very long");
+}
+
+
 static void
 ngx_http_claude_relay_refresh_end(ngx_http_claude_relay_refresh_t *f)
 {

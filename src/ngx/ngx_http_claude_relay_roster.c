@@ -38,6 +38,11 @@ static ngx_int_t ngx_http_claude_relay_roster_row(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_roster_t *old, ncr_store_account_t *row,
     ngx_array_t *changed, ngx_log_t *log);
+static ngx_http_claude_relay_account_t *ngx_http_claude_relay_account_row(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_account_t *row,
+    ngx_log_t *log);
+static ngx_int_t ngx_http_claude_relay_copy(ngx_pool_t *pool, ngx_str_t *to,
+    const char *text);
 static ngx_uint_t ngx_http_claude_relay_replaced(ngx_array_t *changed,
     ngx_str_t *name);
 
@@ -56,6 +61,7 @@ char *
 ngx_http_claude_relay_roster_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
+    ngx_str_t                          warning;
     ngx_uint_t                         i;
     ngx_pool_cleanup_t                *cln;
     ngx_http_claude_relay_roster_t    *roster;
@@ -87,10 +93,25 @@ ngx_http_claude_relay_roster_init(ngx_conf_t *cf,
     a = rmcf->accounts.elts;
 
     for (i = 0; i < rmcf->accounts.nelts; i++) {
+
+        ngx_conf_init_ptr_value(a[i]->proxy, rmcf->proxy);
+
         if (ngx_http_claude_relay_roster_add(rmcf, roster, cf->pool, a[i])
-            != NGX_OK)
+            != NGX_OK
+            || ngx_http_claude_relay_target_way(rmcf, cf->pool, &a[i]->target,
+                                                &a[i]->url, a[i]->proxy, 1,
+                                                &warning)
+               != NGX_OK)
         {
             return NGX_CONF_ERROR;
+        }
+
+        if (warning.len) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "%V in %s \"%V\" of account \"%V\" in %s:%ui",
+                          &warning, a[i]->proxy ? "proxy" : "base_url",
+                          a[i]->proxy ? &a[i]->proxy->name : &a[i]->base_url,
+                          &a[i]->name, a[i]->file, a[i]->line);
         }
     }
 
@@ -369,33 +390,7 @@ ngx_http_claude_relay_account_free(ngx_http_claude_relay_main_conf_t *rmcf,
         *n = a->index;
     }
 
-    if (a->proof_buf) {
-        ngx_explicit_memzero(a->proof_buf, a->proof.len);
-        ngx_free(a->proof_buf);
-        a->proof_buf = NULL;
-    }
-
-    if (a->info) {
-        ngx_free(a->info);
-        a->info = NULL;
-    }
-
-    if (a->own == NULL) {
-        return;
-    }
-
-    ngx_http_claude_relay_target_close(&a->target);
-
-    if (a->token_target) {
-        ngx_http_claude_relay_target_close(a->token_target);
-    }
-
-    if (a->secret.len) {
-        ngx_explicit_memzero(a->secret.data, a->secret.len);
-        ngx_explicit_memzero(a->proof.data, a->proof.len);
-    }
-
-    ngx_destroy_pool(a->own);
+    ngx_http_claude_relay_account_destroy(a);
 }
 
 
@@ -655,16 +650,90 @@ ngx_http_claude_relay_replaced(ngx_array_t *changed, ngx_str_t *name)
 
 /* an account of the store; NULL if it is of no use, which is logged */
 
-ngx_http_claude_relay_account_t *
+static ngx_http_claude_relay_account_t *
 ngx_http_claude_relay_account_row(ngx_http_claude_relay_main_conf_t *rmcf,
     ncr_store_account_t *row, ngx_log_t *log)
 {
     u_char                            error[NGX_HTTP_CLAUDE_RELAY_ERROR];
-    ngx_str_t                         text;
-    ngx_pool_t                       *pool;
     ngx_http_claude_relay_account_t  *a;
 
-    pool = ngx_create_pool(1024, log);
+    a = ngx_http_claude_relay_account_make(rmcf, row, error);
+
+    if (a == NULL) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "%s; it is not used", error);
+        return NULL;
+    }
+
+    if (rmcf->zone == NULL) {
+        return a;
+    }
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    a->node = ngx_http_claude_relay_node_locked(rmcf, &a->name);
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (a->node == NULL) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "no room for account \"%V\" in zone \"%V\"; it is not "
+                      "used", &a->name, &rmcf->shm_zone->shm.name);
+        ngx_http_claude_relay_account_destroy(a);
+        return NULL;
+    }
+
+    return a;
+}
+
+
+/* one that is in no roster */
+
+void
+ngx_http_claude_relay_account_destroy(ngx_http_claude_relay_account_t *a)
+{
+    if (a->proof_buf) {
+        ngx_explicit_memzero(a->proof_buf, a->proof.len);
+        ngx_free(a->proof_buf);
+        a->proof_buf = NULL;
+    }
+
+    if (a->info) {
+        ngx_free(a->info);
+        a->info = NULL;
+    }
+
+    if (a->own == NULL) {
+        return;
+    }
+
+    ngx_http_claude_relay_target_close(&a->target);
+
+    if (a->token_target) {
+        ngx_http_claude_relay_target_close(a->token_target);
+    }
+
+    if (a->secret.len) {
+        ngx_explicit_memzero(a->secret.data, a->secret.len);
+        ngx_explicit_memzero(a->proof.data, a->token ? 0 : a->proof.len);
+    }
+
+    ngx_destroy_pool(a->own);
+}
+
+
+/* of a row, in a pool of its own, without a node; NULL: see error */
+
+ngx_http_claude_relay_account_t *
+ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
+    ncr_store_account_t *row, u_char *error)
+{
+    ngx_str_t                         warning;
+    ngx_pool_t                       *pool;
+    const char                       *wrong;
+    ngx_http_claude_relay_account_t  *a;
+
+    (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                        "no memory for account \"%s\"%Z", row->name);
+
+    pool = ngx_create_pool(1024, ngx_cycle->log);
     if (pool == NULL) {
         return NULL;
     }
@@ -680,70 +749,72 @@ ngx_http_claude_relay_account_row(ngx_http_claude_relay_main_conf_t *rmcf,
     a->id = row->id;
     a->version = row->version;
 
-    text.data = (u_char *) row->name;
-    text.len = ngx_strlen(row->name);
-    a->name.len = text.len;
-    a->name.data = ngx_pstrdup(pool, &text);
-
-    text.data = (u_char *) row->settings;
-    text.len = ngx_strlen(row->settings);
-    a->settings.len = text.len;
-    a->settings.data = ngx_pstrdup(pool, &text);
-
-    text.data = (u_char *) row->secret;
-    text.len = ngx_strlen(row->secret);
-    a->secret.len = text.len;
-    a->secret.data = ngx_pstrdup(pool, &text);
-
-    if (a->name.data == NULL || a->settings.data == NULL
-        || a->secret.data == NULL)
+    if (ngx_http_claude_relay_copy(pool, &a->name, row->name) != NGX_OK
+        || ngx_http_claude_relay_copy(pool, &a->settings, row->settings)
+           != NGX_OK
+        || ngx_http_claude_relay_copy(pool, &a->secret, row->secret) != NGX_OK
+        || ngx_http_claude_relay_copy(pool, &a->proxy_url, row->proxy)
+           != NGX_OK)
     {
         goto failed;
     }
 
-    error[0] = '\0';
-
     if (ngx_http_claude_relay_account_json(pool, a, &a->settings, error)
         != NGX_OK)
     {
-        goto wrong;
+        goto failed;
     }
 
     a->token = (a->platform && a->platform->token);
 
-    if (ngx_http_claude_relay_account_finish(rmcf, pool, a, 0, error)
+    if (ngx_http_claude_relay_account_finish(rmcf, pool, a, error) != NGX_OK) {
+        goto failed;
+    }
+
+    a->proxy = rmcf->proxy;
+
+    if (a->proxy_url.len
+        && ngx_http_claude_relay_proxy_make(pool, &a->proxy_url, &a->proxy,
+                                            &wrong)
+           != NGX_OK)
+    {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "invalid proxy of account \"%V\": %s%Z", &a->name,
+                            wrong);
+        goto failed;
+    }
+
+    if (ngx_http_claude_relay_target_way(rmcf, pool, &a->target, &a->url,
+                                         a->proxy, 0, &warning)
         != NGX_OK
         || ngx_http_claude_relay_account_info(a, row) != NGX_OK)
     {
-        goto wrong;
-    }
-
-    if (rmcf->zone == NULL) {
-        return a;
-    }
-
-    ngx_shmtx_lock(&rmcf->shpool->mutex);
-    a->node = ngx_http_claude_relay_node_locked(rmcf, &a->name);
-    ngx_shmtx_unlock(&rmcf->shpool->mutex);
-
-    if (a->node == NULL) {
-        (void) ngx_snprintf(error, sizeof(error),
-                            "no room for account \"%V\" in zone \"%V\"%Z",
-                            &a->name, &rmcf->shm_zone->shm.name);
-        goto wrong;
+        goto failed;
     }
 
     return a;
-
-wrong:
-
-    ngx_log_error(NGX_LOG_ERR, log, 0, "%s; it is not used", error);
 
 failed:
 
     ngx_destroy_pool(pool);
 
     return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_copy(ngx_pool_t *pool, ngx_str_t *to, const char *text)
+{
+    to->len = ngx_strlen(text);
+    to->data = ngx_pnalloc(pool, to->len + 1);
+
+    if (to->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_cpystrn(to->data, (u_char *) text, to->len + 1);
+
+    return NGX_OK;
 }
 
 

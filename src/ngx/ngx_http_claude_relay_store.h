@@ -76,9 +76,11 @@ void ngx_http_claude_relay_stored_free(
 ngx_int_t ngx_http_claude_relay_roster_apply(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *rows, uint64_t seq,
     ngx_conf_t *cf);
-ngx_http_claude_relay_account_t *ngx_http_claude_relay_account_row(
+ngx_http_claude_relay_account_t *ngx_http_claude_relay_account_make(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_account_t *row,
-    ngx_log_t *log);
+    u_char *error);
+void ngx_http_claude_relay_account_destroy(
+    ngx_http_claude_relay_account_t *a);
 ngx_int_t ngx_http_claude_relay_account_info(
     ngx_http_claude_relay_account_t *a, ncr_store_account_t *row);
 

@@ -103,5 +103,8 @@ typedef struct {
 /* NULL, or what is wrong with it; slices point into text */
 const char *ncr_url_parse(ncr_str_t *text, ncr_url_t *url);
 
+/* "host[:port]" alone; url->port is what the scheme means by none */
+const char *ncr_url_authority(ncr_str_t *s, ncr_url_t *url);
+
 
 #endif /* _NCR_PLATFORM_H_INCLUDED_ */

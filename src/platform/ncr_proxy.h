@@ -35,8 +35,9 @@ typedef struct {
 
 /*
  * "http://[user[:password]@]host[:port]", "socks5://..." and "socks5h://...";
- * user and password are %-decoded into buf (text->len bytes do).  NULL, or
- * what is wrong with it, which never holds a part of the text.
+ * without a port it is 80 or 1080.  User and password are %-decoded into buf
+ * (text->len bytes do).  NULL, or what is wrong with it, which never holds a
+ * part of the text.
  */
 const char *ncr_proxy_url_parse(ncr_str_t *text, ncr_char_t *buf,
     ncr_proxy_url_t *url);
@@ -44,16 +45,24 @@ const char *ncr_proxy_url_parse(ncr_str_t *text, ncr_char_t *buf,
 
 /* one handshake */
 
+#define NCR_PROXY_BUF  2048
+
 typedef struct {
     ncr_proxy_url_t  *proxy;
     ncr_str_t         host;             /* the target, no brackets */
     ncr_uint_t        port;
 
-    /* what is to be sent next; the caller moves out.data on */
+    /*
+     * What is to be sent, all of it, before more is fed; the caller moves
+     * out.data on.  It lies in buf.
+     */
     ncr_str_t         out;
 
-    /* how many bytes may be read at most, now: never more than that */
+    /* how many bytes may be shown at most, now */
     size_t            want;
+
+    /* of the bytes that were shown last, how many belong to the handshake */
+    size_t            used;
 
     const char       *error;            /* after NCR_BAD: for a log */
     ncr_uint_t        status;           /* of CONNECT, or SOCKS5's reply */
@@ -62,7 +71,8 @@ typedef struct {
 
     ncr_uint_t        state;
     size_t            len;
-    ncr_char_t        buf[1024];
+    size_t            start;            /* of the head being read */
+    ncr_char_t        buf[NCR_PROXY_BUF];
 } ncr_proxy_t;
 
 
@@ -71,9 +81,11 @@ ncr_int_t ncr_proxy_start(ncr_proxy_t *px, ncr_proxy_url_t *proxy,
     ncr_str_t *host, ncr_uint_t port);
 
 /*
- * n bytes that came, no more than want.  NCR_AGAIN: send what is in out, if
- * anything, and read on; NCR_OK: the tunnel is open; NCR_BAD: it is not, see
- * error.
+ * Shows n bytes that came, no more than want; none means that the proxy has
+ * closed the connection.  They must have been peeked at only: used of them
+ * are to be read now, the rest belongs to what follows.  NCR_AGAIN: send
+ * what is in out, if anything, and go on; NCR_OK: the tunnel is open;
+ * NCR_BAD: it is not, see error.
  */
 ncr_int_t ncr_proxy_feed(ncr_proxy_t *px, ncr_char_t *p, size_t n);
 

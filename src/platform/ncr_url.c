@@ -17,7 +17,6 @@
 #define NCR_URL_HOST_LEN  255
 
 
-static const char *ncr_url_authority(ncr_str_t *s, ncr_url_t *url);
 static const char *ncr_url_host(ncr_str_t *host);
 static const char *ncr_url_port(ncr_str_t *text, ncr_url_t *url);
 static void ncr_url_path(ncr_str_t *path);
@@ -111,7 +110,7 @@ ncr_url_parse(ncr_str_t *text, ncr_url_t *url)
 }
 
 
-static const char *
+const char *
 ncr_url_authority(ncr_str_t *s, ncr_url_t *url)
 {
     ncr_str_t    port;
