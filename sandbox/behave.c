@@ -153,7 +153,7 @@ const sbx_act_t  sbx_act_default = {
 static sbx_once_t  sbx_once[SBX_ONCE_SLOTS];
 
 
-static int
+int
 sbx_number(const char *value, long max, long *n)
 {
     char  *end;
