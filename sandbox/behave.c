@@ -459,6 +459,10 @@ sbx_marker(sbx_str_t *body)
     m.data = NULL;
     m.len = 0;
 
+    if (body->len == 0) {
+        return m;
+    }
+
     p = body->data;
     end = p + (body->len < SBX_MARKER_MAX ? body->len : SBX_MARKER_MAX);
 

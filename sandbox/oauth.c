@@ -43,8 +43,10 @@ sbx_authorize_arg(sbx_str_t *args, const char *name, sbx_buf_t *value)
 
     n = strlen(name);
     value->len = 0;
+    p = args->data;
+    end = args->len ? p + args->len : p;
 
-    for (p = args->data, end = p + args->len; p < end; p = amp + 1) {
+    for ( /* void */ ; p < end; p = amp + 1) {
         amp = memchr(p, '&', (size_t) (end - p));
         if (amp == NULL) {
             amp = end;
