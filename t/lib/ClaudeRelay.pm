@@ -666,6 +666,8 @@ sub behave {
 sub query {
     my (%arg) = @_;
 
+    delete @arg{grep { !defined $arg{$_} } keys %arg};
+
     for (values %arg) {
         utf8::encode($_) if utf8::is_utf8($_);
         s/([^A-Za-z0-9_.-])/sprintf "%%%02X", ord $1/ge;
