@@ -358,7 +358,7 @@ sbx_anthropic_credential(sbx_conn_t *c)
         return SBX_ERROR;
     }
 
-    return SBX_OK;
+    return sbx_oauth_access(c);
 }
 
 

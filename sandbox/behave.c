@@ -153,7 +153,7 @@ const sbx_act_t  sbx_act_default = {
 static sbx_once_t  sbx_once[SBX_ONCE_SLOTS];
 
 
-static int
+int
 sbx_number(const char *value, long max, long *n)
 {
     char  *end;
@@ -458,6 +458,10 @@ sbx_marker(sbx_str_t *body)
 
     m.data = NULL;
     m.len = 0;
+
+    if (body->len == 0) {
+        return m;
+    }
 
     p = body->data;
     end = p + (body->len < SBX_MARKER_MAX ? body->len : SBX_MARKER_MAX);

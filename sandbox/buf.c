@@ -279,6 +279,10 @@ sbx_arg(sbx_str_t *args, const char *name, sbx_buf_t *value)
     size_t       n, start;
     const char  *p, *end, *amp;
 
+    if (args->len == 0) {
+        return SBX_DECLINED;
+    }
+
     n = strlen(name);
     p = args->data;
     end = p + args->len;

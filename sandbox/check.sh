@@ -401,6 +401,448 @@ is 'delete' 'file_deleted' "$(one -X DELETE "$V/$ID")"
 is 'deleted' 'not_found_error' "$(one "$V/$ID")"
 
 
+echo "# OAuth: login"
+
+# control COMMANDS [ARGUMENTS [curl options]]
+
+control() {
+    do=$1
+    args=$2
+    shift
+    [ $# -gt 0 ] && shift
+    curl -sS "$@" -X POST "$U/sandbox/oauth?do=$do${args:+&$args}"
+}
+
+report() {
+    curl -sS "$U/sandbox/oauth?$1"
+}
+
+# member NAME TEXT: the first string of this name in JSON
+
+member() {
+    printf '%s\n' "$2" | tr ',{' '\n\n' | sed -n "s/^\"$1\":\"\(.*\)\"}*\$/\1/p" \
+        | head -n 1
+}
+
+# token JSON [curl options]: what the token endpoint says
+
+token() {
+    json=$1
+    shift
+    curl -sS -i -m 5 -H 'Content-Type: application/json' -d "$json" "$@" \
+        "${AUTH:-$U}/v1/oauth/token" 2>&1
+    echo "rc=$?"
+}
+
+ID=9d1c250a-e61b-44d9-88ed-5944d1962f5e
+
+refresh() {
+    text=$1
+    shift
+    token "{\"grant_type\":\"refresh_token\",\"refresh_token\":\"$text\",
+\"client_id\":\"$ID\"}" "$@"
+}
+
+# RFC 7636, appendix B
+
+VERIFIER=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk
+CHALLENGE=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM
+MANUAL=https://platform.claude.com/oauth/code/callback
+LOCAL=http://localhost:54545/callback
+
+# authorize REDIRECT [SCOPE [STATE [CHALLENGE]]]
+
+authorize() {
+    curl -sS -i -G "$U/oauth/authorize" -d code=true -d "client_id=$ID" \
+        -d response_type=code --data-urlencode "redirect_uri=$1" \
+        --data-urlencode "scope=${2:-user:profile user:inference}" \
+        -d "code_challenge=${4:-$CHALLENGE}" -d code_challenge_method=S256 \
+        --data-urlencode "state=${3-st/1}"
+}
+
+# the code of a page
+
+code() {
+    authorize "$MANUAL" "$@" | tr -d '\r' | sed -n 's/^\([^ ]*\)#.*/\1/p'
+}
+
+# exchange CODE [REDIRECT [VERIFIER [STATE [MORE]]]]
+
+exchange() {
+    token "{\"grant_type\":\"authorization_code\",\"code\":\"$1\",
+\"redirect_uri\":\"${2:-$MANUAL}\",\"client_id\":\"$ID\",
+\"code_verifier\":\"${3:-$VERIFIER}\",\"state\":\"${4:-st/1}\"$5}"
+}
+
+r=$(authorize "$MANUAL")
+is 'a page shows code and state' '^[A-Za-z0-9_-]{43}#st/1$' "$r"
+r=$(authorize "$LOCAL")
+is 'a loopback redirect' '^HTTP/1.1 302' "$r"
+is 'with code and state' \
+    "^location: $LOCAL\?code=[A-Za-z0-9_-]{43}&state=st%2[fF]1\$" "$r"
+is 'a redirect with a query' '\?a=1&code=' \
+    "$(authorize 'http://127.0.0.1:1/x?a=1')"
+is 'no challenge' '^HTTP/1.1 400' "$(authorize "$LOCAL" '' '' short)"
+is 'no state' 'missing state' "$(authorize "$LOCAL" user:profile '')"
+is 'a strange scope' 'missing scope' "$(authorize "$LOCAL" user:evil)"
+is 'a strange redirect' 'missing redirect_uri' \
+    "$(authorize http://example.com/x)"
+is 'a header in a redirect' 'missing redirect_uri' \
+    "$(authorize "$LOCAL
+x: y")"
+is 'no client_id' 'missing client_id' "$(curl -sS "$U/oauth/authorize")"
+control consent=off >/dev/null
+is 'no consent' '^location: .*\?error=access_denied&state=' \
+    "$(authorize "$LOCAL")"
+control clear >/dev/null
+
+C=$(code)
+is 'a wrong verifier' 'invalid_grant.*verifier' \
+    "$(exchange "$C" '' wrong-verifier-which-is-long-enough-for-RFC-7636)"
+is 'a short verifier' 'invalid_grant.*verifier' "$(exchange "$C" '' short)"
+is 'a wrong redirect' 'invalid_grant.*Redirect' "$(exchange "$C" "$LOCAL")"
+is 'a wrong state' 'invalid_grant.*State' "$(exchange "$C" '' '' other)"
+is 'a wrong code' 'invalid_grant.*code not found' "$(exchange nonsense)"
+control user=a@b.example >/dev/null
+C2=$(code)
+r=$(exchange "$C2")
+is 'exchange' '^HTTP/1.1 200' "$r"
+is 'access token' '"access_token":"sk-ant-oat01-[A-Za-z0-9_-]{95}"' "$r"
+is 'refresh token' '"refresh_token":"sk-ant-ort01-[A-Za-z0-9_-]{95}"' "$r"
+is 'type, life and scope' '"token_type":"Bearer".*"expires_in":28800,.*"scope":"user:profile user:inference"' "$r"
+is 'organization' '"organization":\{"uuid":"[0-9a-f-]{36}","name":"' "$r"
+is 'account' '"account":\{"uuid":"[0-9a-f-]{36}","email_address":"a@b.ex' "$r"
+is 'not to be stored' '^cache-control: no-store$' "$r"
+is 'a code is good once' 'invalid_grant.*code not found' "$(exchange "$C2")"
+is 'a failure does not use it up' '^HTTP/1.1 200' "$(exchange "$C")"
+control code-life=0 >/dev/null
+is 'an expired code' 'invalid_grant.*code expired' "$(exchange "$(code)")"
+control clear >/dev/null
+
+is 'expires_in of a full scope' 'invalid_request.*expires_in' \
+    "$(exchange "$(code)" '' '' '' ',"expires_in":31536000')"
+r=$(exchange "$(code user:inference)" '' '' '' ',"expires_in":31536000')
+is 'setup token' '"expires_in":31536000,"scope":"user:inference"' "$r"
+isnt 'which cannot be refreshed' 'refresh_token' "$r"
+SETUP=$(member access_token "$r")
+
+
+echo "# OAuth: refresh"
+
+seed=$(control seed 'name=work&expires_in=60')
+A1=$(member access "$seed")
+R1=$(member refresh "$seed")
+is 'seed' '^\{"chain":[0-9]+,"name":"work",.*"expires_in":60,' "$seed"
+is 'seed by value' '"access":"sk-ant-oat01-x","refresh":"sk-ant-ort01-x"' \
+    "$(control seed 'access=sk-ant-oat01-x&refresh=sk-ant-ort01-x')"
+is 'seed it again' 'there is such a token' \
+    "$(control seed 'name=y&refresh=sk-ant-ort01-x')"
+
+is 'a form' '^HTTP/1.1 400.*' \
+    "$(curl -sS -i -d 'grant_type=refresh_token' "$U/v1/oauth/token")"
+is 'a form is named' '"message":"Invalid request format"' \
+    "$(curl -sS -d 'grant_type=refresh_token' "$U/v1/oauth/token")"
+is 'JSON as a form' 'Invalid request format' \
+    "$(refresh "$R1" -H 'Content-Type: application/x-www-form-urlencoded')"
+is 'no client_id' 'Invalid request format' \
+    "$(token "{\"grant_type\":\"refresh_token\",\"refresh_token\":\"$R1\"}")"
+is 'a number for a token' 'Invalid request format' \
+    "$(token '{"grant_type":"refresh_token","refresh_token":1,"client_id":"a"}')"
+is 'broken JSON' 'Invalid request format' "$(token '{"grant_type":"refr')"
+is 'another grant' 'unsupported_grant_type' "$(token '{"grant_type":"x"}')"
+
+DEAD='^\{"error":"invalid_grant","error_description":"Refresh token not found or invalid"\}'
+
+r=$(refresh nonsense)
+is 'an unknown token' '^HTTP/1.1 400' "$r"
+is 'an unknown token is named' "$DEAD" "$r"
+r=$(refresh "$R1")
+is 'refresh' '^HTTP/1.1 200' "$r"
+R2=$(member refresh_token "$r")
+A2=$(member access_token "$r")
+is 'another pair' '^other$' \
+    "$([ -n "$R2" ] && [ "$R1" != "$R2" ] && [ "$A1" != "$A2" ] && echo other)"
+is 'the old one is dead' "$DEAD" "$(refresh "$R1")"
+r=$(report 'chain=work')
+is 'a reuse is reported' '"reused":true' "$r"
+is 'and counted' '"rotations":1,"reuses":1,"graces":0,"invalid_grants":1' "$r"
+is 'the newest is known' "\"refresh\":\"$R2\",\"expires_in\"" "$r"
+is 'with any prefix' '^HTTP/1.1 200' \
+    "$(refresh "$R2" --request-target /proxy/v1/oauth/token)"
+R3=$(member refresh "$(report 'chain=work&n=0')")
+is 'tokens are listed' "\"refresh\":\"$R2\",\"consumed\":true" \
+    "$(report 'chain=work&tokens=1')"
+is 'requests since' '^1$' \
+    "$(report "since=$(report n=0 | sed -n 's/.*"last_id":\([0-9]*\).*/\1/p' \
+    | awk '{ print $1 - 1 }')" | grep -c '"presented"')"
+
+control expires-in=7 chain=work >/dev/null
+is 'expires-in' '"expires_in":7,' "$(refresh "$R3")"
+R4=$(member refresh "$(report 'chain=work&n=0')")
+control omit=scope%2Bexpires_in chain=work >/dev/null
+r=$(refresh "$R4")
+is 'omit' '"refresh_token"' "$r"
+isnt 'what was omitted' 'expires_in|"scope"' "$r"
+control clear chain=work >/dev/null
+R5=$(member refresh "$(report 'chain=work&n=0')")
+control keep chain=work >/dev/null
+r=$(refresh "$R5")
+is 'keep' '"access_token"' "$r"
+isnt 'keep has no refresh token' 'refresh_token' "$r"
+is 'the old one lives on' '^HTTP/1.1 200' "$(refresh "$R5")"
+control clear chain=work >/dev/null
+is 'and is used once then' '"refresh_token"' "$(refresh "$R5")"
+is 'really' "$DEAD" "$(refresh "$R5")"
+control need-scope >/dev/null
+is 'need-scope' 'Invalid request format' "$(refresh x)"
+control clear >/dev/null
+
+
+echo "# OAuth: grace"
+
+# oat TOKEN [curl options]
+
+oat() {
+    text=$1
+    shift
+    curl -sS -i -H "Authorization: Bearer $text" \
+        -H 'anthropic-beta: oauth-2025-04-20' "$@"
+}
+
+G1=$(member refresh "$(control seed name=tolerant)")
+control grace chain=tolerant >/dev/null
+r=$(refresh "$G1")
+is 'the same successor' "\"refresh_token\":\"$(member refresh_token "$r")\"" \
+    "$(refresh "$G1")"
+is 'which is a reuse' '"outcome":"grace".*"reused":true' \
+    "$(report chain=tolerant)"
+G2=$(member refresh_token "$r")
+oat "$(member access_token "$r")" -d "$B" "$U/v1/messages" >/dev/null
+is 'not after it was used' "$DEAD" "$(refresh "$G1")"
+is 'the successor lives' '^HTTP/1.1 200' "$(refresh "$G2")"
+
+
+echo "# OAuth: access tokens"
+
+seed=$(control seed 'name=access')
+X1=$(member access "$seed")
+r=$(oat "$X1" -d "$B" "$U/v1/messages")
+is 'an issued token' '^HTTP/1.1 200' "$r"
+is 'has its organization' "^anthropic-organization-id: $(member organization \
+    "$(report chain=access)")" "$r"
+is 'an unknown token' '^HTTP/1.1 200' \
+    "$(oat sk-ant-oat01-unknown -d "$B" "$U/v1/messages")"
+control strict >/dev/null
+is 'an unknown token, strictly' 'authentication_error.*Invalid bearer token' \
+    "$(oat sk-ant-oat01-unknown -d "$B" "$U/v1/messages")"
+is 'an issued token, strictly' '^HTTP/1.1 200' \
+    "$(oat "$X1" -d "$B" "$U/v1/messages")"
+is 'a key, strictly' '^HTTP/1.1 200' "$(ask '' "$B")"
+control clear >/dev/null
+X2=$(member access_token "$(refresh "$(member refresh "$seed")")")
+r=$(oat "$X1" -d "$B" "$U/v1/messages")
+is 'a superseded token' '^HTTP/1.1 401' "$r"
+is 'is named' '"type":"authentication_error","message":"OAuth token has expired' \
+    "$r"
+is 'the new one' '^HTTP/1.1 200' "$(oat "$X2" -d "$B" "$U/v1/messages")"
+control revoke=off chain=access >/dev/null
+is 'revoke=off' '^HTTP/1.1 200' "$(oat "$X1" -d "$B" "$U/v1/messages")"
+is 'uses are counted' '"api":4,"api_refused":1' "$(report chain=access)"
+control expire chain=access >/dev/null
+is 'expired' '^HTTP/1.1 401' \
+    "$(oat "$X2" -d "$B" "$U/v1/messages/count_tokens")"
+X=$(member access "$(control seed 'name=dead&expires_in=0')")
+is 'seeded as expired' 'token has expired' \
+    "$(oat "$X" -d "$B" "$U/v1/messages")"
+seed=$(control seed 'name=dead')
+control revoke-access chain=dead >/dev/null
+is 'revoke-access' 'token has been revoked' \
+    "$(oat "$(member access "$seed")" -d "$B" "$U/v1/messages")"
+is 'but refreshed' '^HTTP/1.1 200' "$(refresh "$(member refresh "$seed")")"
+seed=$(control seed 'name=dead')
+control wall chain=dead >/dev/null
+is 'wall' 'invalid_grant.*Refresh token expired' \
+    "$(refresh "$(member refresh "$seed")")"
+control kill chain=dead >/dev/null
+is 'kill' "$DEAD" "$(refresh "$(member refresh "$seed")")"
+is 'is no reuse' '"life":"killed".*"reuses":0' "$(report chain=dead)"
+
+
+echo "# OAuth: usage and profile"
+
+seed=$(control seed name=quota)
+X=$(member access "$seed")
+V=$U/api/oauth
+r=$(oat "$X" "$V/usage")
+is 'usage' '^HTTP/1.1 200' "$r"
+is 'has limits' '"limits":\[\{"kind":"session","percent":12.0,"resets_at":"20[0-9T:-]+Z","scope":null\}' "$r"
+is 'flat, too' '"five_hour":\{"utilization":12.0,"resets_at":"' "$r"
+isnt 'no limits of messages' '^anthropic-ratelimit' "$r"
+control 'usage=classic,five-hour=99.5,opus=7,seven-day=null' chain=quota \
+    >/dev/null
+r=$(oat "$X" "$V/usage")
+isnt 'classic' '"limits"' "$r"
+is 'classic numbers' '"five_hour":\{"utilization":99.5,.*"seven_day":null,"seven_day_opus":\{"utilization":7,' "$r"
+control 'usage=limits,scoped=Fable%3A19' chain=quota >/dev/null
+r=$(oat "$X" "$V/usage")
+is 'only limits' '"five_hour":null,.*"limits":\[\{"kind":"session","percent":99.5' "$r"
+is 'scoped' '"kind":"weekly_scoped","percent":19,.*"display_name":"Fable"' "$r"
+control usage-body chain=quota -H 'Content-Type: application/json' \
+    -d '{"x":1}' >/dev/null
+is 'usage-body' '^\{"x":1\}$' "$(oat "$X" "$V/usage"; echo)"
+control 'usage-fail=429:2,retry-after=2895' chain=quota >/dev/null
+r=$(oat "$X" "$V/usage")
+is 'usage-fail' '^HTTP/1.1 429' "$r"
+is 'usage-fail retry' '^retry-after: 2895$' "$r"
+is 'profile does not fail' '"organization_type":"claude_max"' \
+    "$(oat "$X" "$V/profile")"
+is 'usage-fail twice' '^HTTP/1.1 429' "$(oat "$X" "$V/usage")"
+is 'usage-fail no more' '^HTTP/1.1 200' "$(oat "$X" "$V/usage")"
+control 'plan=pro,tier=t' chain=quota >/dev/null
+r=$(oat "$X" "$V/profile")
+is 'profile' '"has_claude_max":false,"has_claude_pro":true' "$r"
+is 'profile account' '"email":"quota@sandbox.example"' "$r"
+is 'profile tier' '"rate_limit_tier":"t"' "$r"
+is 'asked how often' '"usage":7,"profile":2' "$(report chain=quota)"
+is 'usage without the beta' 'currently not supported' \
+    "$(curl -sS -H "Authorization: Bearer $X" "$V/usage")"
+is 'profile without the beta' '"account"' \
+    "$(curl -sS -H "Authorization: Bearer $X" "$V/profile")"
+is 'usage of an unknown token' '^HTTP/1.1 401' \
+    "$(oat sk-ant-oat01-unknown "$V/usage")"
+is 'usage of a key' '^HTTP/1.1 401' "$(curl -sS -i -H "$K" "$V/usage")"
+r=$(oat "$SETUP" "$V/usage")
+is 'usage of a setup token' '^HTTP/1.1 403' "$r"
+is 'is named' 'permission_error.*OAuth token does not meet scope requirement: user:profile' "$r"
+is 'profile of a setup token' '^HTTP/1.1 403' "$(oat "$SETUP" "$V/profile")"
+is 'messages of a setup token' '^HTTP/1.1 200' \
+    "$(oat "$SETUP" -d "$B" "$U/v1/messages")"
+is 'seed a setup token' '"refresh":null,"scope":"user:inference","expires_in":31536000' "$(control seed 'name=s&setup=1')"
+
+
+echo "# OAuth: failures"
+
+seed=$(control seed name=fail)
+F=$(member refresh "$seed")
+
+# newest NAME: its refresh token
+
+newest() {
+    member refresh "$(report "chain=$1&n=0")"
+}
+
+# moved NAME OLD
+
+moved() {
+    new=$(newest "$1")
+    [ -n "$new" ] && [ "$new" != "$2" ] && echo moved
+}
+
+control 'fail=503:2,retry-after=3' >/dev/null
+r=$(refresh "$F")
+is 'fail' '^HTTP/1.1 503' "$r"
+is 'fail with retry-after' '^retry-after: 3$' "$r"
+is 'fail twice' '^HTTP/1.1 503' "$(refresh "$F")"
+control fail=html chain=fail >/dev/null
+r=$(refresh "$F")
+is 'html' '^HTTP/1.1 403' "$r"
+is 'html body' '<h1>403' "$r"
+control fail=502-html >/dev/null
+is '502-html' '<h1>502' "$(refresh "$F")"
+control fail=302 >/dev/null
+is '302' '^location: https://claude.ai/' "$(refresh "$F")"
+control fail=garbage >/dev/null
+is 'garbage' '^rc=(1|8|52|56)' "$(refresh "$F")"
+control fail=close-before >/dev/null
+is 'close-before' '^rc=52' "$(refresh "$F")"
+control fail=rst-before >/dev/null
+is 'rst-before' '^rc=56' "$(refresh "$F")"
+control fail=hang-before >/dev/null
+is 'hang-before' '^rc=28' "$(refresh "$F" -m 1)"
+control fail=invalid-grant >/dev/null
+is 'invalid-grant' "$DEAD" "$(refresh "$F")"
+is 'nothing was rotated' "^$F\$" "$(newest fail)"
+is 'failures are reported' '^10$' \
+    "$(report chain=fail | grep -c '"outcome":"failed"')"
+control down=60000 >/dev/null
+is 'down' '^HTTP/1.1 503' "$(refresh "$F")"
+is 'still down' '^HTTP/1.1 503' "$(refresh "$F")"
+control down=0 >/dev/null
+
+for f in close-after:52 rst-after:56 garbage-after:[0-9]* cut:18 hang-after:28; do
+    F=$(newest fail)
+    control "fail=${f%:*}" >/dev/null
+    is "${f%:*}" "rc=${f#*:}\$" "$(refresh "$F" -m 1)"
+    is "${f%:*} has rotated" '^moved$' "$(moved fail "$F")"
+done
+
+sleep 0.2
+r=$(report chain=fail)
+is 'half an answer' '"outcome":"rotated".*"whole":false,.*"fault":"cut"' "$r"
+is 'a hung answer' '"outcome":"rotated".*"whole":false,"aborted":true,.*"fault":"hang-after"' "$r"
+control token-body '' -H 'Content-Type: application/json' -d '{"a":' >/dev/null
+control fail=body >/dev/null
+is 'body' '^\{"a":' "$(refresh "$(newest fail)"; echo)"
+control 'answer=dribble%253D3%252Cchunked' >/dev/null
+r=$(refresh "$(newest fail)")
+is 'answer' '^transfer-encoding: chunked' "$r"
+is 'answer is whole' '"refresh_token":"sk-ant-ort01-' "$r"
+is 'whole is reported' '"outcome":"rotated".*"whole":true,"aborted":false' \
+    "$(report 'chain=fail&n=1')"
+control 'answer=nonsense' >/dev/null
+is 'a bad answer' 'unknown or bad command' "$(refresh "$(newest fail)")"
+control clear >/dev/null
+is 'a bad command' 'bad command: nonsense' "$(control nonsense)"
+is 'a bad failure' 'bad command: fail' "$(control fail=99)"
+is 'an unknown chain' 'no chain nobody' "$(control grace chain=nobody)"
+
+
+echo "# OAuth: death in the gaps"
+
+F=$(member refresh "$(control seed name=gap)")
+control before=1000 chain=gap >/dev/null
+refresh "$F" >"$DIR/one" &
+P1=$!
+refresh "$F" >"$DIR/two" &
+P2=$!
+wait $P1 $P2
+is 'one of two' '^1$' \
+    "$(cat "$DIR/one" "$DIR/two" | grep -c '^HTTP/1.1 200')"
+is 'both were in flight' '"in_flight":2,"max_in_flight":2' "$(report chain=gap)"
+control before=60000 chain=gap >/dev/null
+F=$(newest gap)
+refresh "$F" -m 1 >/dev/null
+sleep 0.2
+is 'gone before the rotation' '^moved$' "$(moved gap "$F")"
+is 'is reported' '"outcome":"rotated".*"whole":false,"aborted":true' \
+    "$(report 'chain=gap&n=1')"
+control drop chain=gap >/dev/null
+F=$(newest gap)
+refresh "$F" -m 1 >/dev/null
+sleep 0.2
+is 'drop' "^$F\$" "$(newest gap)"
+is 'drop is reported' '"outcome":"dropped"' "$(report 'chain=gap&n=1')"
+control before=0,after=60000 chain=gap >/dev/null
+refresh "$F" -m 1 >/dev/null
+is 'gone before the answer' '^moved$' "$(moved gap "$F")"
+sleep 0.2
+is 'nothing is in flight' '"in_flight":0' "$(report n=0)"
+control after=300 chain=gap >/dev/null
+is 'after' '^(0\.[3-9]|[1-9])' "$(refresh "$(newest gap)" \
+    -w '\n%{time_total}\n' | tail -n 2)"
+
+is 'forget' '"ok":true' "$(control forget)"
+is 'forgotten counters' '"requests":0' "$(report)"
+is 'chains are kept' '"name":"gap"' "$(report)"
+is 'reset' '"ok":true' "$(control reset)"
+is 'no chains' '"chains":\[\]' "$(report)"
+
+r=$(curl -sS -k -X POST "$S/sandbox/oauth?do=seed&name=tls")
+r=$(AUTH=$S; refresh "$(member refresh "$r")" -k)
+is 'tls' '"access_token":"sk-ant-oat01-' "$r"
+is 'tls is reported' '"tls":true' "$(curl -sS -k "$S/sandbox/oauth")"
+
+
 echo "# listeners and reports"
 
 r=$(curl -sS -k -H "$K" -d "$B" --resolve "a.test:${S##*:}:127.0.0.1" \

@@ -8,6 +8,7 @@
 
 
 static const sbx_dialect_pt  sbx_dialects[] = {
+    sbx_oauth,
     sbx_anthropic,
     NULL
 };
@@ -116,8 +117,13 @@ sbx_control(sbx_conn_t *c)
         return sbx_control_behave(c, &args);
     }
 
+    if (sbx_is(&p, "oauth")) {
+        return sbx_oauth_control(c);
+    }
+
     sbx_lit(&c->text, "{\"error\":\"GET /sandbox/last, GET /sandbox/stats, "
-                      "POST /sandbox/reset, POST /sandbox/behave\"}\n");
+                      "POST /sandbox/reset, POST /sandbox/behave, "
+                      "GET or POST /sandbox/oauth\"}\n");
 
     return 404;
 }

@@ -604,6 +604,7 @@ sbx_exit(void)
     sbx_record_forget();
     sbx_behave_reset();
     sbx_anthropic_forget();
+    sbx_oauth_forget();
     free(sbx_heap);
 
     if (sbx_ssl) {
@@ -670,6 +671,7 @@ main(int argc, char **argv)
 
     sbx_limits();
     sbx_update_time();
+    sbx_oauth_init();
 
     sbx_epoll = epoll_create1(EPOLL_CLOEXEC);
     if (sbx_epoll == -1) {

@@ -228,6 +228,10 @@ sbx_record_done(sbx_conn_t *c, int aborted)
 
     r = &c->req;
 
+    if (c->grant) {
+        sbx_oauth_done(c, aborted);
+    }
+
     status = c->rep.started ? c->rep.status : 0;
     sbx_stats.status[status >= 0 && status < 600 ? status : 0]++;
 

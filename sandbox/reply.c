@@ -762,6 +762,7 @@ int
 sbx_reply_run(sbx_conn_t *c)
 {
     int           rc, budget;
+    void        (*due)(sbx_conn_t *c);
     sbx_reply_t  *r;
 
     r = &c->rep;
@@ -794,6 +795,13 @@ sbx_reply_run(sbx_conn_t *c)
             break;
 
         case SBX_PH_PRE:
+            if (r->due) {
+                due = r->due;
+                r->due = NULL;
+                due(c);
+                break;
+            }
+
             sbx_reply_prepare(c);
             r->phase = sbx_pre(c);
             break;

@@ -181,6 +181,7 @@ typedef struct {
     int               status;
     int               phase;
     const char       *ctype;
+    void            (*due)(sbx_conn_t *c);     /* starts the real answer */
     void            (*headers)(sbx_conn_t *c, sbx_buf_t *b);
     int             (*next)(sbx_conn_t *c, sbx_buf_t *b);
     sbx_gen_t         gen;
@@ -289,6 +290,8 @@ struct sbx_conn_s {
     sbx_act_t         act;
     sbx_ask_t         ask;
     sbx_reply_t       rep;
+
+    uint64_t          grant;         /* id of a token request, oauth.h */
 
     uint64_t          timer;
     int               heap;          /* index or -1 */
@@ -402,6 +405,7 @@ extern const sbx_act_t  sbx_act_default;
 
 void sbx_behave(sbx_conn_t *c, int peek);
 void sbx_behave_reset(void);
+int sbx_number(const char *value, long max, long *n);
 
 /* record.c */
 
@@ -435,6 +439,18 @@ int sbx_anthropic_batches(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
+
+/* oauth.c */
+
+int sbx_oauth(sbx_conn_t *c);
+int sbx_oauth_access(sbx_conn_t *c);
+void sbx_oauth_done(sbx_conn_t *c, int aborted);
+
+/* oauth_control.c */
+
+int sbx_oauth_control(sbx_conn_t *c);
+void sbx_oauth_init(void);
+void sbx_oauth_forget(void);
 
 
 #endif /* _SANDBOX_H_INCLUDED_ */

@@ -38,8 +38,24 @@ of nginx() and relay():
     $up->stats                       counters
     $up->requests                    stats->{requests}
     $up->behave($credential, $cmds)  misbehave (empty: behave again)
-    $up->reset                       forget everything
+    $up->reset                       forget everything but OAuth
     $up->stop
+
+It is an authorization server, too:
+
+    $up->oauth_seed(name => , ...)   tokens without a login: a hash of access,
+                                     refresh, chain, name, scope, expires_in,
+                                     expires_at (ms); see sandbox/README.md
+                                     for access, refresh, expires_in, scope,
+                                     setup
+    $up->oauth(do => $commands)      "before=100,fail=503:2"; what it says
+    $up->oauth(do => $commands, chain => $name)
+    $up->oauth(do => "usage-body", body => $json)
+    $up->oauth_report                counters, chains, requests; takes
+                                     chain, n, since, tokens
+    $up->oauth_chain($name)          one of chains, the newest of this name
+    $up->oauth_login($url)           consents at an authorize URL (of any
+                                     host): "CODE#STATE"
 
 =item canned(sub { ... })
 
@@ -572,10 +588,10 @@ sub url { "http://" . $_[0]->addr }
 
 
 sub control {
-    my ($self, $method, $uri) = @_;
+    my ($self, $method, $uri, $body) = @_;
 
     my $c = ClaudeRelay::Connection->new($self->{control});
-    my $r = $c->request($method, $uri, key => undef,
+    my $r = $c->request($method, $uri, key => undef, body => $body,
                         headers => ["Connection: close"])->response;
 
     die "sandbox: $uri: " . $r->body if $r->status != 200;
@@ -644,6 +660,72 @@ sub behave {
     $self->control("POST", "/sandbox/behave?credential=$credential&do=$do");
 
     return $self;
+}
+
+
+sub query {
+    my (%arg) = @_;
+
+    delete @arg{grep { !defined $arg{$_} } keys %arg};
+
+    for (values %arg) {
+        utf8::encode($_) if utf8::is_utf8($_);
+        s/([^A-Za-z0-9_.-])/sprintf "%%%02X", ord $1/ge;
+    }
+
+    return join "&", map { "$_=$arg{$_}" } sort keys %arg;
+}
+
+
+sub oauth {
+    my ($self, %arg) = @_;
+
+    my $body = delete $arg{body};
+
+    return $self->control("POST", "/sandbox/oauth?" . query(%arg), $body);
+}
+
+
+sub oauth_seed {
+    my ($self, %arg) = @_;
+
+    return $self->oauth(do => "seed", %arg);
+}
+
+
+sub oauth_report {
+    my ($self, %arg) = @_;
+
+    return $self->control("GET", "/sandbox/oauth?" . query(%arg));
+}
+
+
+sub oauth_chain {
+    my ($self, $name) = @_;
+
+    return $self->oauth_report(chain => $name, n => 0)->{chains}[0];
+}
+
+
+sub oauth_login {
+    my ($self, $url) = @_;
+
+    my ($uri) = $url =~ m{^\w+://[^/]+(/.*)$} or die "not a URL: $url\n";
+
+    my $c = ClaudeRelay::Connection->new($self->{control});
+    my $r = $c->request("GET", $uri, key => undef,
+                        headers => ["Connection: close"])->response;
+
+    return $r->body =~ s/\s+$//r if $r->status == 200;
+
+    my %arg = ($r->header("location") // "") =~ /[?&]([^=&]+)=([^&]*)/g;
+
+    die "sandbox: $uri: " . $r->status . " " . $r->body
+        if !defined $arg{code};
+
+    s/%([0-9a-fA-F]{2})/chr hex $1/ge for values %arg;
+
+    return "$arg{code}#$arg{state}";
 }
 
 
