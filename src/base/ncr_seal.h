@@ -66,7 +66,7 @@ ncr_int_t ncr_seal_key_text(ncr_char_t *key, char *text, size_t size);
 ncr_int_t ncr_seal_key_scrypt(ncr_str_t *passphrase, const ncr_char_t *salt,
     ncr_char_t *key);
 
-/* NCR_SEAL_KEY random bytes */
+/* len random bytes */
 ncr_int_t ncr_seal_random(ncr_char_t *p, size_t len);
 
 /* overwrites, whatever the compiler thinks of it */

@@ -189,6 +189,9 @@ ncr_int_t ncr_store_login_keep(ncr_store_t *store, const char *id,
 ncr_int_t ncr_store_login_take(ncr_store_t *store, const char *id,
     char **data, ncr_msec_t now);
 
+/* releases data of keep() and take(), and overwrites it */
+void ncr_store_login_free(char *data);
+
 /*
  * Another operator's key: a new data key, and every secret sealed anew, in
  * one transaction.  The handle goes on with it; others get NCR_STORE_KEY from
