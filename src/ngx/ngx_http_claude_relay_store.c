@@ -659,7 +659,7 @@ ngx_http_claude_relay_rows(void)
 {
     ngx_http_claude_relay_rows_t  *rows;
 
-    rows = calloc(1, sizeof(ngx_http_claude_relay_rows_t));
+    rows = ngx_calloc(sizeof(ngx_http_claude_relay_rows_t), ngx_cycle->log);
 
     if (rows) {
         ngx_queue_init(&rows->rows);
@@ -682,14 +682,15 @@ ngx_http_claude_relay_rows_free(ngx_http_claude_relay_rows_t *rows)
                      ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue));
     }
 
-    free(rows);
+    ngx_free(rows);
 }
 
 
 static char *
 ngx_http_claude_relay_text(const char *text)
 {
-    return strdup(text ? text : "");
+    return ngx_http_claude_relay_dup(text ? text : "",
+                                     text ? ngx_strlen(text) : 0);
 }
 
 
@@ -699,7 +700,7 @@ ngx_http_claude_relay_stored(ncr_store_account_t *row)
     ncr_store_account_t             *to;
     ngx_http_claude_relay_stored_t  *stored;
 
-    stored = malloc(sizeof(ngx_http_claude_relay_stored_t));
+    stored = ngx_alloc(sizeof(ngx_http_claude_relay_stored_t), ngx_cycle->log);
     if (stored == NULL) {
         return NULL;
     }
@@ -732,7 +733,7 @@ void
 ngx_http_claude_relay_stored_free(ngx_http_claude_relay_stored_t *stored)
 {
     ncr_store_row_free(&stored->row);
-    free(stored);
+    ngx_free(stored);
 }
 
 

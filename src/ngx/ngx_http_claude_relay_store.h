@@ -64,6 +64,9 @@ void ngx_http_claude_relay_store_touched(void);
 ngx_int_t ngx_http_claude_relay_store_lock(uint64_t id);
 void ngx_http_claude_relay_store_unlock(uint64_t id);
 
+/* a C string of its own; what is in a row is given back with that */
+char *ngx_http_claude_relay_dup(const void *data, size_t len);
+
 /* a copy with its own texts, and its end */
 ngx_http_claude_relay_stored_t *ngx_http_claude_relay_stored(
     ncr_store_account_t *row);

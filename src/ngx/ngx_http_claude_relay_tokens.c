@@ -231,12 +231,12 @@ ngx_http_claude_relay_node_anew_locked(
 
 /* a C string of its own, of a slice */
 
-static char *
+char *
 ngx_http_claude_relay_dup(const void *data, size_t len)
 {
     char  *p;
 
-    p = malloc(len + 1);
+    p = ngx_alloc(len + 1, ngx_cycle->log);
 
     if (p) {
         (void) ngx_cpystrn((u_char *) p, (u_char *) data, len + 1);
@@ -260,7 +260,7 @@ ngx_http_claude_relay_remember(ngx_http_claude_relay_main_conf_t *rmcf,
         return NULL;
     }
 
-    stored = calloc(1, sizeof(ngx_http_claude_relay_stored_t));
+    stored = ngx_calloc(sizeof(ngx_http_claude_relay_stored_t), ngx_cycle->log);
     if (stored == NULL) {
         return NULL;
     }
@@ -279,12 +279,12 @@ ngx_http_claude_relay_remember(ngx_http_claude_relay_main_conf_t *rmcf,
                                               a->settings.len);
     row->secret = a->own
                   ? ngx_http_claude_relay_dup(a->secret.data, a->secret.len)
-                  : strdup("");
+                  : ngx_http_claude_relay_dup("", 0);
     row->proxy = ngx_http_claude_relay_dup(a->proxy_url.data,
                                            a->own ? a->proxy_url.len : 0);
     row->meta = a->info ? ngx_http_claude_relay_dup(a->info->meta.data,
                                                     a->info->meta.len)
-                        : strdup("");
+                        : ngx_http_claude_relay_dup("", 0);
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
@@ -302,13 +302,14 @@ ngx_http_claude_relay_remember(ngx_http_claude_relay_main_conf_t *rmcf,
         row->refresh = ngx_http_claude_relay_dup(p, tokens->refresh);
         p += tokens->refresh;
         row->scopes = ngx_http_claude_relay_dup(p, tokens->scopes);
-        row->reason = strdup(node->login ? node->reason : "");
+        row->reason = ngx_http_claude_relay_dup(node->reason,
+                                 node->login ? ngx_strlen(node->reason) : 0);
 
     } else {
-        row->access = strdup("");
-        row->refresh = strdup("");
-        row->scopes = strdup("");
-        row->reason = strdup("");
+        row->access = ngx_http_claude_relay_dup("", 0);
+        row->refresh = ngx_http_claude_relay_dup("", 0);
+        row->scopes = ngx_http_claude_relay_dup("", 0);
+        row->reason = ngx_http_claude_relay_dup("", 0);
     }
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);

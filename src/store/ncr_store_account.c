@@ -143,7 +143,9 @@ ncr_store_put_row(ncr_store_t *store, ncr_store_account_t *row,
 
     if (rc == NCR_OK) {
 
-        if (cur->conf) {
+        /* for one of nginx.conf, what the relay notes down about it */
+
+        if (cur->conf && !row->conf) {
             (void) ncr_store_say(store, "cannot have an account of this name:"
                                  " it is one of nginx.conf");
             return NCR_DECLINED;
