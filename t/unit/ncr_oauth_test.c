@@ -750,8 +750,9 @@ ncr_test_tokens_long(void)
 static void
 ncr_test_errors(void)
 {
-    char                *p, text[8192];
+    char                *p, text[8192], words[256];
     size_t               i;
+    ncr_str_t            s;
     ncr_uint_t           bad;
     ncr_oauth_tokens_t   t;
 
@@ -777,6 +778,22 @@ ncr_test_errors(void)
     }
 
     ncr_test(!bad, "errors of any length");
+
+    /* its end is not looked at, so this one does not look like a token */
+
+    memset(text, 'a', 1014);
+
+    for (i = 1; i < 8; i++) {
+        text[i * 128] = ' ';
+    }
+
+    text[1013] = ' ';
+    memcpy(text + 1014, "verysecret0123456789abcdef", 27);
+
+    s = ncr_test_s(text);
+    ncr_oauth_words(words, sizeof(words), &s);
+    ncr_test(strcmp(words, "*** *** *** *** *** *** *** *** ***") == 0,
+             "a token that is cut in the middle");
 }
 
 

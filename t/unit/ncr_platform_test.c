@@ -600,6 +600,16 @@ ncr_test_platforms(void)
     ncr_test(p->credential(&s) == NCR_CREDENTIAL_BEARER,
              "claude-oauth shows a bearer");
 
+    ncr_test(p->oauth != NULL
+             && ncr_str_eq(&p->oauth->token_url,
+                           "https://platform.claude.com/v1/oauth/token")
+             && ncr_str_eq(&p->oauth->redirect_uri, "https://platform.claude"
+                           ".com/oauth/code/callback")
+             && ncr_str_contains(&p->oauth->scope, "user:profile")
+             && ncr_str_eq(&p->oauth->setup_scope, "user:inference")
+             && ncr_str_eq(&p->oauth->usage_path, "/api/oauth/usage"),
+             "claude-oauth has logins");
+
     s = ncr_test_s("console");
     p = ncr_platform_find(&s);
 
@@ -611,7 +621,7 @@ ncr_test_platforms(void)
     p = ncr_platform_find(&s);
 
     ncr_test(p == &ncr_platform_anthropic && p->beta == NULL
-             && !p->profile, "anthropic");
+             && !p->profile && p->oauth == NULL, "anthropic");
 
     s = ncr_test_s("sk-ant-api03-x");
     ncr_test(p->credential(&s) == NCR_CREDENTIAL_X_API_KEY,
