@@ -128,8 +128,9 @@ void ncr_store_row_free(ncr_store_account_t *row);
  * Makes or changes the operator's part: row's name, settings, secret, proxy
  * (NULL: as it is); row->conf tells that an account of nginx.conf is meant.
  * *version 0: it must be new; UINT64_MAX: whatever is there; else it must
- * still have this version.  NCR_DECLINED if that does not hold.  A name that was removed is made anew with another id.  Sets *version
- * and row->id, row->seq.
+ * still have this version.  NCR_DECLINED if that does not hold.  A name that
+ * was removed is made anew with another id.  Sets *version and row->id,
+ * row->seq.
  */
 ncr_int_t ncr_store_put(ncr_store_t *store, ncr_store_account_t *row,
     uint64_t *version, ncr_msec_t now);
