@@ -161,10 +161,14 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
 
         } else if (a[i]->token) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "account \"%V\" has no \"access_token\", or one "
-                          "that is to be refreshed: it needs "
-                          "\"claude_relay_store\" in %s:%ui",
-                          &a[i]->name, a[i]->file, a[i]->line);
+                          "no \"%s\" %s account \"%V\"%s in %s:%ui",
+                          a[i]->secret.len ? "claude_relay_store"
+                                           : "access_token",
+                          a[i]->secret.len ? "for" : "in", &a[i]->name,
+                          a[i]->secret.len
+                              ? " whose tokens are to be refreshed"
+                              : ", and no \"claude_relay_store\" to keep one",
+                          a[i]->file, a[i]->line);
             return NGX_CONF_ERROR;
         }
     }
