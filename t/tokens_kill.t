@@ -175,7 +175,11 @@ sub restart {
 
     for my $pid (@dead) {
         waitpid $pid, 0;
-        until_true(sub { !kill 0, $pid }, 5);
+
+        # gone, or waiting for an init to notice
+
+        until_true(sub { ClaudeRelay::slurp("/proc/$pid/stat")
+                         !~ /\) [^Z]/ }, 5);
     }
 
     unlink $nginx->dir . "/nginx.pid";
