@@ -686,6 +686,52 @@ ncr_test_gone(void)
 }
 
 
+/* what ".backup" of sqlite3(1) does, while the store is in use */
+
+static void
+ncr_test_backup(void)
+{
+    int              rc;
+    char             copy[160];
+    sqlite3         *from, *to;
+    ncr_store_t     *store;
+    sqlite3_backup  *backup;
+
+    store = ncr_test_open();
+    (void) ncr_test_put(store, "a", "s-a");
+
+    snprintf(copy, sizeof(copy), "%s.copy", ncr_test_path);
+
+    (void) sqlite3_open(ncr_test_path, &from);
+    (void) sqlite3_open(copy, &to);
+
+    backup = sqlite3_backup_init(to, "main", from, "main");
+    rc = sqlite3_backup_step(backup, -1);
+    (void) sqlite3_backup_finish(backup);
+
+    sqlite3_close(from);
+    sqlite3_close(to);
+
+    ncr_test(rc == SQLITE_DONE, "a backup");
+
+    (void) ncr_test_put(store, "a", "s-a2");
+    (void) rename(copy, ncr_test_path);
+
+    ncr_test(ncr_test_put(store, "a", "s-a3") == NCR_STORE_GONE,
+             "put back while the store is open");
+    ncr_store_close(store);
+
+    store = ncr_test_open();
+    ncr_test(ncr_test_has(store, "a", "s-a")
+             && ncr_test_put(store, "a", "s-a4") == NCR_OK
+             && ncr_test_has(store, "a", "s-a4"), "and goes on from there");
+    ncr_store_close(store);
+
+    ncr_test(ncr_test_intact(ncr_test_path), "intact");
+    ncr_test_clean();
+}
+
+
 static void
 ncr_test_copy(ncr_store_account_t *row, const char *name, uint64_t id,
     uint64_t version, uint64_t tokens, const char *text)
@@ -833,6 +879,7 @@ main(void)
     ncr_test_full();
     ncr_test_busy();
     ncr_test_gone();
+    ncr_test_backup();
     ncr_test_restore();
 
     ncr_test_end();
