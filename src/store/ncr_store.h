@@ -109,8 +109,9 @@ const char *ncr_store_error(ncr_store_t *store);
 
 /*
  * NCR_OK: somebody, perhaps this handle, has changed something since the
- * last call, or this is the first one; NCR_DECLINED: nobody; NCR_STORE_GONE: the path leads to another
- * file or to none, open it anew; NCR_ERROR.  Cheap enough for every second.
+ * last call, or this is the first one; NCR_DECLINED: nobody; NCR_STORE_GONE:
+ * the path leads to another file or to none, open it anew; NCR_ERROR.  Cheap
+ * enough for every second.
  */
 ncr_int_t ncr_store_changed(ncr_store_t *store);
 
