@@ -110,6 +110,8 @@ ncr_test_foreign(void)
 
     snprintf(path, sizeof(path), "%s-wal", ncr_test_path);
     ncr_test(access(path, F_OK) == -1, "and no log is made beside it");
+    snprintf(path, sizeof(path), "%s-lock", ncr_test_path);
+    ncr_test(access(path, F_OK) == -1, "nor a lock");
 
     (void) ncr_test_sql(ncr_test_path, "PRAGMA journal_mode = DELETE");
     len = ncr_test_read(ncr_test_path, ncr_test_before,
