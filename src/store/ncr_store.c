@@ -80,7 +80,7 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
 static ncr_int_t ncr_store_open_file(ncr_store_t *store,
     ncr_store_options_t *options);
 static ncr_int_t ncr_store_find_file(ncr_store_t *store,
-    ncr_store_options_t *options);
+    ncr_store_options_t *options, ncr_uint_t make);
 static ncr_int_t ncr_store_connect(ncr_store_t *store);
 static ncr_int_t ncr_store_wal(ncr_store_t *store);
 static ncr_int_t ncr_store_intact(ncr_store_t *store);
@@ -150,11 +150,15 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
         return rc;
     }
 
-    if (!store->readonly) {
+    /* beside a file that is not ours no lock is made */
 
-        if (!store->create && access(store->real, F_OK) == -1) {
-            return ncr_store_say_errno(store, "cannot be opened");
-        }
+    rc = ncr_store_find_file(store, options, 0);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    if (!store->readonly) {
 
         /*
          * Who holds the lock has seen that the file is the one at the path,
@@ -169,7 +173,7 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
         }
     }
 
-    rc = ncr_store_find_file(store, options);
+    rc = ncr_store_find_file(store, options, 1);
 
     if (rc == NCR_OK) {
         rc = ncr_store_connect(store);
@@ -211,7 +215,8 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
 
 
 static ncr_int_t
-ncr_store_find_file(ncr_store_t *store, ncr_store_options_t *options)
+ncr_store_find_file(ncr_store_t *store, ncr_store_options_t *options,
+    ncr_uint_t make)
 {
     ncr_int_t    rc;
     struct stat  st;
@@ -222,19 +227,24 @@ ncr_store_find_file(ncr_store_t *store, ncr_store_options_t *options)
             return ncr_store_say_errno(store, "cannot be opened");
         }
 
-        st.st_size = 0;
-
         /* a link that leads nowhere is not to be replaced by a file */
 
         if (lstat(store->path, &st) == 0) {
             return ncr_store_say(store, "is a symbolic link to nothing");
         }
 
+        st.st_size = 0;
+
     } else if (!S_ISREG(st.st_mode)) {
         return ncr_store_say(store, "is not a regular file");
     }
 
     if (st.st_size == 0 && store->create) {
+
+        if (!make) {
+            return NCR_OK;
+        }
+
         rc = ncr_store_make(store, options);
 
         if (rc != NCR_OK) {
