@@ -879,6 +879,8 @@ char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
+char *ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *secret);
 
 /* roster.c */
 

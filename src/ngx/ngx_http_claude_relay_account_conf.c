@@ -536,6 +536,31 @@ char *
 ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret)
 {
+    char    *rv;
+    size_t   n;
+
+    rv = ngx_http_claude_relay_secret_text(cf, value, secret);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    for (n = 0; n < secret->len; n++) {
+        if (secret->data[n] <= ' ' || secret->data[n] >= 0x7f) {
+            return "has a secret with blanks or unprintable characters";
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* the same, of any characters */
+
+char *
+ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *secret)
+{
     char       *env;
     ssize_t     n;
     ngx_str_t   name;
@@ -600,12 +625,6 @@ ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
 
     if (name.len == 0 || name.len >= sizeof(buf)) {
         return "has no usable secret";
-    }
-
-    for (n = 0; n < (ssize_t) name.len; n++) {
-        if (name.data[n] <= ' ' || name.data[n] >= 0x7f) {
-            return "has a secret with blanks or unprintable characters";
-        }
     }
 
     secret->len = name.len;

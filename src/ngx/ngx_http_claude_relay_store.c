@@ -284,15 +284,27 @@ ngx_http_claude_relay_store_rung(void)
 ngx_int_t
 ngx_http_claude_relay_store_lock(uint64_t id)
 {
-    int  fd;
+    ncr_int_t                        rc;
+    ngx_http_claude_relay_thread_t  *t;
 
-    fd = ngx_http_claude_relay_store_thread.locks;
+    t = &ngx_http_claude_relay_store_thread;
 
-    if (fd == -1 || ncr_store_lock(fd, id) != NCR_OK) {
-        return NGX_DECLINED;
+    rc = (t->locks == -1) ? NCR_ERROR : ncr_store_lock(t->locks, id);
+
+    if (rc == NCR_ERROR) {
+
+        /* the file was deleted, perhaps with the store's, or never there */
+
+        if (t->locks != -1) {
+            (void) close(t->locks);
+        }
+
+        t->locks = ncr_store_lock_open((char *) t->rmcf->store->path.data);
+
+        rc = (t->locks == -1) ? NCR_ERROR : ncr_store_lock(t->locks, id);
     }
 
-    return NGX_OK;
+    return (rc == NCR_OK) ? NGX_OK : NGX_DECLINED;
 }
 
 

@@ -121,7 +121,7 @@ ngx_http_claude_relay_store_param(ngx_conf_t *cf,
             return "takes its passphrase from \"env:NAME\" or \"file:path\"";
         }
 
-        rv = ngx_http_claude_relay_secret(cf, &text, &store->passphrase);
+        rv = ngx_http_claude_relay_secret_text(cf, &text, &store->passphrase);
 
         if (rv != NGX_CONF_OK) {
             return rv;
@@ -527,7 +527,8 @@ ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
     if (wrong) {
         ncr_seal_forget(text, sizeof(text));
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "the store's key \"%V\" %s", path, wrong);
+                      "the store's key \"%V\" cannot be used: %s", path,
+                      wrong);
         return NGX_CONF_ERROR;
     }
 
@@ -580,6 +581,18 @@ ngx_http_claude_relay_store_adopt(ngx_conf_t *cf, ncr_store_t *db,
         if (ngx_http_claude_relay_store_seed(cf, a, seed) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
+
+        /* a store that lost its file must not take them anew, either */
+
+        a->settings.len = ngx_strlen(seed);
+        a->settings.data = ngx_pnalloc(cf->pool, a->settings.len + 1);
+
+        if (a->settings.data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        (void) ngx_cpystrn(a->settings.data, (u_char *) seed,
+                           a->settings.len + 1);
 
         rc = ncr_store_find(db, name, &row);
 
