@@ -253,6 +253,7 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ncr_rests_t                        rests;
     ngx_int_t                          quota_guard; /* 1/10000, 0 = off */
+    ngx_uint_t                         quota_strict;
     ngx_hash_t                         headers; /* see headers.c */
 
     ngx_str_t                          ssl_trusted;
