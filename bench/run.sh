@@ -150,7 +150,7 @@ memory() {
 }
 
 
-measure call "relay proxy unbuffered" -c 32 -n 5000 -s 1400 -x json-size=1024
+measure call "relay token proxy unbuffered" -c 32 -n 5000 -s 1400 -x json-size=1024
 measure burst "relay proxy unbuffered" -c 32 -n 1200 -S -x events=200,burst
 measure events "relay proxy unbuffered" -c 40 -n 80 -S -x events=200,delay=2
 measure body "relay proxy unbuffered spooled" -c 4 -n 80 -s 1048576 \

@@ -32,6 +32,7 @@ close $in;
 # title, name, target; the baseline of a ratio is proxy_pass as it comes
 
 cpu("1 KB call", "call", 1.15);
+token("1 KB call, token of a login", "call");
 cpu("stream of 200 events, one write", "burst", 1.10);
 cpu("stream of 200 events, one by one", "events", 1.10);
 cpu("1 MB request body", "body", 1.25);
@@ -98,6 +99,23 @@ sub cpu {
 }
 
 
+# a login's token that is valid, beside an API key
+
+sub token {
+    my ($title, $name) = @_;
+
+    my $run = $runs{$name} or return;
+    return if !$run->{token};
+
+    my @token = values_of($name, "token", "cpu_us");
+    my @relay = values_of($name, "relay", "cpu_us");
+
+    add(name => "$name/token", title => $title, unit => "x", base => "relay",
+        measured => spread(map { $token[$_] / $relay[$_] } 0 .. $#relay),
+        relay => median(@token), other => median(@relay));
+}
+
+
 # of all rounds: a handshake for each connection, not for each request
 
 sub handshakes {
@@ -154,7 +172,7 @@ sub memory {
 
 sub table {
     my %bases = (proxy => "proxy_pass", unbuffered => "buffering off",
-                 spooled => "body in a file", connections => "connections");
+                 spooled => "body in a file", connections => "connections", relay => "an API key");
 
     my $line = "%-33s %-14s %9s %9s %-9s %9s %-13s  %s\n";
 
