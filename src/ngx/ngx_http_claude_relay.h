@@ -228,6 +228,7 @@ typedef struct {
     ngx_str_t                          key;     /* contents of key_file */
     ngx_str_t                          passphrase;
     ngx_queue_t                        rows;    /* until there is a zone */
+    ngx_uint_t                         older;   /* than what the zone has */
 } ngx_http_claude_relay_store_conf_t;
 
 

@@ -374,7 +374,9 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         if (!ngx_http_claude_relay_allowed(ctx, ch, a[j])) {
 
-            if (!a[j]->enabled && ctx->refusal == NCR_CLASS_OK
+            if ((!a[j]->enabled
+                 || (a[j]->valid_until && a[j]->valid_until <= ch->now))
+                && ctx->refusal == NCR_CLASS_OK
                 && ngx_http_claude_relay_offers(a[j], ctx->route.op,
                                                 &ctx->model))
             {
@@ -452,6 +454,10 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
         if (!a[j]->schedulable) {
 
             /* what lives here may stay, but nothing new is sent here */
+
+            if (ctx->refusal == NCR_CLASS_OK) {
+                ctx->refusal = NCR_CLASS_DISABLED;
+            }
 
             continue;
         }

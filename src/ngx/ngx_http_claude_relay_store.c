@@ -110,6 +110,7 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
     int                              err;
     sigset_t                         all, old;
     pthread_condattr_t               attr;
+    ngx_http_claude_relay_rows_t    *rows;
     ngx_http_claude_relay_thread_t  *t;
 
     if (rmcf->store == NULL) {
@@ -162,6 +163,15 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
     }
 
     t->running = 1;
+
+    if (rmcf->store->older) {
+
+        rows = ngx_http_claude_relay_rows();
+
+        if (rows) {
+            ngx_http_claude_relay_lost_done(&rows->job);
+        }
+    }
 
     return ngx_http_claude_relay_refresh_init(cycle, rmcf);
 }

@@ -691,8 +691,10 @@ ngx_int_t
 ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_log_t *log)
 {
+    uint32_t                          hash;
     ngx_int_t                         rc;
     ngx_str_t                         name;
+    ngx_uint_t                        another;
     ngx_queue_t                      *q;
     ngx_http_claude_relay_stored_t   *stored;
     ngx_http_claude_relay_account_t  *a;
@@ -702,6 +704,12 @@ ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     rc = NGX_OK;
+
+    /* another path is another store: what the zone has is not of it */
+
+    hash = ngx_crc32_long(rmcf->store->path.data, rmcf->store->path.len);
+    another = (rmcf->zone->store && rmcf->zone->store != hash);
+    rmcf->zone->store = hash;
 
     while (!ngx_queue_empty(&rmcf->store->rows)) {
 
@@ -715,14 +723,34 @@ ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
 
         a = ngx_http_claude_relay_roster_find(rmcf->roster, &name);
 
-        if (a && (a->own == NULL) == (stored->row.conf == 1)
-            && ngx_http_claude_relay_publish(rmcf, a->node, &stored->row, 0)
-               == NGX_ERROR)
+        if (a == NULL || (a->own == NULL) != (stored->row.conf == 1)) {
+            ngx_http_claude_relay_stored_free(stored);
+            continue;
+        }
+
+        if (another) {
+            ngx_http_claude_relay_node_anew(rmcf, a->node);
+        }
+
+        switch (ngx_http_claude_relay_publish(rmcf, a->node, &stored->row, 1))
         {
+
+        case NGX_DECLINED:
+
+            /* an old copy of the file; workers will bring it up to date */
+
+            rmcf->store->older = 1;
+            break;
+
+        case NGX_ERROR:
             ngx_log_error(NGX_LOG_EMERG, log, 0,
                           "no room for the tokens of account \"%V\" in zone "
                           "\"%V\"", &name, &rmcf->shm_zone->shm.name);
             rc = NGX_ERROR;
+            break;
+
+        default:
+            break;
         }
 
         ngx_http_claude_relay_stored_free(stored);
