@@ -652,7 +652,10 @@ ngx_http_claude_relay_account_check(ngx_conf_t *cf,
 
     token = (a->proof.data == (u_char *) ngx_http_claude_relay_access_token);
 
-    if (a->platform && a->secret.len && token != a->platform->token) {
+    if (a->platform
+        && ((a->secret.len && token != a->platform->token)
+            || (!a->platform->token && (a->refresh_token.len || a->expires))))
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "platform \"%V\" of account \"%V\" takes \"%s\"",
                            (ngx_str_t *) &a->platform->name, &a->name,
