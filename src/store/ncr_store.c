@@ -84,6 +84,8 @@ static ncr_int_t ncr_store_find_file(ncr_store_t *store,
 static ncr_int_t ncr_store_connect(ncr_store_t *store);
 static ncr_int_t ncr_store_wal(ncr_store_t *store);
 static ncr_int_t ncr_store_intact(ncr_store_t *store);
+static ncr_int_t ncr_store_says(ncr_store_t *store, const char *pragma,
+    const char *word, const char *otherwise);
 static ncr_int_t ncr_store_check(ncr_store_t *store);
 static ncr_int_t ncr_store_gone(ncr_store_t *store);
 static void ncr_store_rollback(ncr_store_t *store);
@@ -322,36 +324,12 @@ ncr_store_connect(ncr_store_t *store)
 static ncr_int_t
 ncr_store_wal(ncr_store_t *store)
 {
-    ncr_int_t      rc;
-    sqlite3_stmt  *stmt;
-
     if (store->readonly) {
         return NCR_OK;
     }
 
-    if (sqlite3_prepare_v2(store->db, "PRAGMA journal_mode = WAL", -1, &stmt,
-                           NULL)
-        != SQLITE_OK)
-    {
-        return ncr_store_fail(store);
-    }
-
-    if (sqlite3_step(stmt) != SQLITE_ROW) {
-        rc = ncr_store_fail(store);
-
-    } else if (sqlite3_stricmp((const char *) sqlite3_column_text(stmt, 0),
-                               "wal")
-               != 0)
-    {
-        rc = ncr_store_say(store, "cannot have a write-ahead log here");
-
-    } else {
-        rc = NCR_OK;
-    }
-
-    sqlite3_finalize(stmt);
-
-    return rc;
+    return ncr_store_says(store, "PRAGMA journal_mode = WAL", "wal",
+                          "cannot have a write-ahead log here");
 }
 
 
@@ -363,13 +341,21 @@ ncr_store_wal(ncr_store_t *store)
 static ncr_int_t
 ncr_store_intact(ncr_store_t *store)
 {
+    return ncr_store_says(store, "PRAGMA quick_check(1)", "ok",
+                          "is corrupt; restore it from a backup");
+}
+
+
+/* a pragma whose answer must be this word */
+
+static ncr_int_t
+ncr_store_says(ncr_store_t *store, const char *pragma, const char *word,
+    const char *otherwise)
+{
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
 
-    if (sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &stmt,
-                           NULL)
-        != SQLITE_OK)
-    {
+    if (sqlite3_prepare_v2(store->db, pragma, -1, &stmt, NULL) != SQLITE_OK) {
         return ncr_store_fail(store);
     }
 
@@ -377,10 +363,10 @@ ncr_store_intact(ncr_store_t *store)
         rc = ncr_store_fail(store);
 
     } else if (sqlite3_stricmp((const char *) sqlite3_column_text(stmt, 0),
-                               "ok")
+                               word)
                != 0)
     {
-        rc = ncr_store_say(store, "is corrupt; restore it from a backup");
+        rc = ncr_store_say(store, otherwise);
 
     } else {
         rc = NCR_OK;

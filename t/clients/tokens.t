@@ -25,23 +25,11 @@ BEGIN {
 
 
 use ClaudeRelay;
-use File::Temp qw/ tempdir /;
+use ClaudeRelayClients;
 use Test::More;
 
 
-my $clients = $ENV{CR_CLIENTS} // root() . "/build/clients";
-my $node = "$clients/node_modules/.bin/node";
-my $claude = "$clients/node_modules/.bin/claude";
-my $sdk = "$clients/node_modules/\@anthropic-ai/sdk";
-
-if (!-x $node || !-x $claude || !-f "$sdk/package.json") {
-    my $why = "no clients: run util/install.sh clients";
-
-    plan(skip_all => $why) if !$ENV{CI};
-    plan(tests => 1);
-    fail($why);
-    exit 1;
-}
+my ($node, $claude, $sdk) = clients();
 
 my $up = sandbox();
 my $seed = $up->oauth_seed(name => "own");
@@ -60,33 +48,8 @@ server {
 }
 END
 
-my $work = tempdir("claude-relay-tokens-XXXXXX", TMPDIR => 1, CLEANUP => 1);
+my $work = client_dir();
 my $url = "http://127.0.0.1:" . $nginx->port;
-
-
-sub run {
-    my ($env, @command) = @_;
-
-    my $pid = fork // die "fork: $!\n";
-
-    if (!$pid) {
-        alarm 60;
-        %ENV = (PATH => "$clients/node_modules/.bin:/usr/bin:/bin",
-                HOME => $work, TMPDIR => $work, TERM => "dumb",
-                LANG => "C.UTF-8", %$env);
-        chdir $work;
-        open STDIN, "<", "/dev/null";
-        open STDOUT, ">", "$work/out";
-        open STDERR, ">", "$work/err";
-
-        { exec { $command[0] } @command; }
-        POSIX::_exit(127);
-    }
-
-    waitpid $pid, 0;
-
-    return $?;
-}
 
 
 # the SDK: 20 calls at once on a token that has just been refused to everybody
