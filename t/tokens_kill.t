@@ -25,16 +25,10 @@ my $up = sandbox();
 my $dir = tempdir("claude-relay-store-XXXXXX", TMPDIR => 1, CLEANUP => 1);
 my $rounds = $ENV{CR_KILLS} // (asan() ? 24 : 200);
 
-my $seed = $up->oauth_seed(name => "one");
-my $expires = int(time + 3600);
-
 my $nginx = nginx(<<"END", workers => 2, allow => [qr/exited on signal 9/]);
 @{[ zone_and_key() ]}
-claude_relay_store $dir/db/relay.db secret=$dir/secret.key;
-claude_relay_oauth claude-oauth token_url=%%UP%%/v1/oauth/token;
-claude_relay_usage_poll off;
-@{[ account("one", "platform claude-oauth; access_token $seed->{access};
-             refresh_token $seed->{refresh}; expires $expires;") ]}
+@{[ store($dir) ]}
+@{[ login_account("one") ]}
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; claude_relay_retry_wait 1s; }

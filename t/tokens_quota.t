@@ -13,18 +13,6 @@ use Time::HiRes qw/ time sleep /;
 
 my $up = sandbox();
 
-sub seeded {
-    my ($name, $more, %arg) = @_;
-
-    my $seed = $up->oauth_seed(name => $name, %arg);
-    my $refresh = $seed->{refresh} ? "refresh_token $seed->{refresh};" : "";
-    my $end = int(time + 3600);
-
-    return account($name, "platform claude-oauth; pool $name; $refresh
-                   access_token $seed->{access}; expires $end; $more");
-}
-
-
 sub account_of {
     my ($nginx, $name) = @_;
 
@@ -35,25 +23,11 @@ sub account_of {
 }
 
 
-sub eventually {
-    my ($what, $seconds) = @_;
-
-    my $end = time + ($seconds // 5);
-    my $value;
-
-    sleep 0.05 until ($value = $what->()) || time > $end;
-    return $value;
-}
-
-
-my $store = "claude_relay_store %%DIR%%/db/relay.db secret=%%DIR%%/k;\n"
-            . "claude_relay_oauth claude-oauth"
-            . " token_url=%%UP%%/v1/oauth/token;\n";
-
 my ($one, $setup, $busy, $classic)
-    = (seeded("one", ""), seeded("setup", "", setup => 1,
-                                 scope => "user:inference"),
-       seeded("busy", ""), seeded("classic", ""));
+    = map { login_account($_->[0], more => "pool $_->[0];",
+                            @$_[1 .. $#$_]) }
+          [ "one" ], [ "setup", setup => 1, scope => "user:inference" ],
+          [ "busy" ], [ "classic" ];
 
 $up->oauth(do => "five-hour=37,seven-day=52,opus=91,scoped=Fable%3A99.6",
            chain => "one");
@@ -63,8 +37,7 @@ $up->oauth(do => "usage-fail=429:9,retry-after=2895", chain => "busy");
 
 my $nginx = nginx(<<"END", workers => 2);
 @{[ zone_and_key() ]}
-claude_relay_usage_poll 10m;
-$store
+@{[ store() =~ s/usage_poll off/usage_poll 10m/r ]}
 $one $setup $busy $classic
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -74,7 +47,7 @@ server {
 }
 END
 
-ok(eventually(sub { account_of($nginx, "one")->{windows}{"7d_opus"} }, 10),
+ok(wait_for(sub { account_of($nginx, "one")->{windows}{"7d_opus"} }, 10),
    "F100: windows without a request");
 
 my $w = account_of($nginx, "one")->{windows};
@@ -84,12 +57,12 @@ is($w->{"7d_opus"}{utilization}, 0.91, "F100: opus");
 is($w->{"7d_fable"}{utilization}, 0.996, "F100: a family of tomorrow");
 like($w->{"5h"}{reset}, qr/^\d{4}-/, "F100: and when they end");
 
-ok(eventually(sub { account_of($nginx, "classic")->{windows}{"5h"} }, 10),
+ok(wait_for(sub { account_of($nginx, "classic")->{windows}{"5h"} }, 10),
    "F100: the classic shape");
 is(account_of($nginx, "classic")->{windows}{"7d_sonnet"}{utilization}, 0.45,
    "F100: sonnet is sonnet");
 
-ok(eventually(sub { $up->oauth_chain("busy")->{usage} }), "429: asked");
+ok(wait_for(sub { $up->oauth_chain("busy")->{usage} }), "429: asked");
 sleep 2.5;
 is($up->oauth_chain("busy")->{usage}, 1, "429: and not again");
 is($up->oauth_chain("one")->{usage}, 1, "by one worker, once");
@@ -103,7 +76,7 @@ is(account_of($nginx, "one")->{windows}{"5h"}{utilization}, 0.5,
 
 # a window that is over is over
 
-ok(eventually(sub { !account_of($nginx, "classic")->{windows}{"5h"} }, 6),
+ok(wait_for(sub { !account_of($nginx, "classic")->{windows}{"5h"} }, 6),
    "windows roll over by their reset");
 is(account_of($nginx, "classic")->{windows}{"7d_sonnet"}{utilization}, 0.45,
    "each by its own");

@@ -16,20 +16,11 @@ use Time::HiRes qw/ time sleep /;
 my $up = sandbox();
 my $now = time;
 
-# an account of nginx.conf that begins with the newest pair of its chain
+# in a pool of its own
 
-sub seeded {
+sub own {
     my ($name, %arg) = @_;
-
-    my $more = delete $arg{more} // "";
-    my $expires = delete $arg{expires} // 3600;
-    my $seed = $up->oauth_seed(name => $name, %arg);
-
-    my $refresh = $seed->{refresh} ? "refresh_token $seed->{refresh};" : "";
-    my $end = int(time + $expires);
-
-    return account($name, "platform claude-oauth; pool $name;
-        access_token $seed->{access}; $refresh expires $end; $more");
+    return login_account($name, more => "pool $name;", %arg);
 }
 
 
@@ -39,25 +30,17 @@ sub place {
 }
 
 
-sub store {
-    return "claude_relay_store %%DIR%%/db/relay.db secret=%%DIR%%/secret.key;\n"
-           . "claude_relay_oauth claude-oauth"
-           . " token_url=%%UP%%/v1/oauth/token;\n"
-           . "claude_relay_usage_poll off;\n";
-}
-
-
 my $nginx = nginx(<<"END", workers => 2);
 @{[ zone_and_key() ]}
 @{[ store() ]}
-@{[ seeded("ahead", expires => 200) ]}
-@{[ seeded("fresh") ]}
-@{[ seeded("refused") ]}
-@{[ seeded("twice") ]}
-@{[ seeded("dead") ]}
-@{[ seeded("edge", expires => 200) ]}
-@{[ seeded("setup", setup => 1, scope => "user:inference") ]}
-@{[ seeded("kept") ]}
+@{[ own("ahead", expires => 200) ]}
+@{[ own("fresh") ]}
+@{[ own("refused") ]}
+@{[ own("twice") ]}
+@{[ own("dead") ]}
+@{[ own("edge", expires => 200) ]}
+@{[ own("setup", setup => 1, scope => "user:inference") ]}
+@{[ own("kept") ]}
 @{[ account("other", "pool dead; priority 1;") ]}
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -76,18 +59,9 @@ sub state_of {
     }
 }
 
-sub eventually {
-    my ($what, $seconds) = @_;
-
-    my $end = time + ($seconds // 5);
-    sleep 0.05 until $what->() || time > $end;
-    return $what->();
-}
-
-
 # F106, F111: ahead of its end, although nobody asks
 
-ok(eventually(sub { $up->oauth_chain("ahead")->{rotations} == 1 }),
+ok(wait_for(sub { $up->oauth_chain("ahead")->{rotations} == 1 }),
    "F106: 200 s before its end a token is refreshed, unasked");
 is($up->oauth_chain("fresh")->{rotations}, 0,
    "F106: one that lasts an hour is not");
@@ -145,7 +119,7 @@ is(scalar @{ $up->oauth_report(chain => "dead")->{requests} }, $n,
 $up->oauth(do => "fail=403-html:2", chain => "edge");
 
 is(ask_for("edge")->status, 200, "F109: while refreshes fail, the token does");
-ok(eventually(sub { $up->oauth_chain("edge")->{rotations} == 1 }, 15),
+ok(wait_for(sub { $up->oauth_chain("edge")->{rotations} == 1 }, 15),
    "edge: tried again until it works");
 is(state_of("edge"), "ok", "edge: the account is in order");
 
@@ -156,7 +130,7 @@ is(ask_for("setup")->status, 200, "F077: a setup token serves");
 $up->oauth(do => "revoke-access", chain => "setup");
 $r = ask_for("setup");
 is($r->status, 401, "F077: refused, there is nothing to refresh");
-ok(eventually(sub { state_of("setup") eq "needs-login" }),
+ok(wait_for(sub { state_of("setup") eq "needs-login" }),
    "F077: it needs a login");
 
 
@@ -179,7 +153,7 @@ $nginx->stop;
 $up->oauth(do => "reset");
 $up->reset;
 
-my $expired = seeded("many", expires => -10, expires_in => 0);
+my $expired = own("many", expires => -10, expires_in => 0);
 $up->oauth(do => "before=150");
 
 $nginx = nginx(<<"END", workers => 8);
@@ -227,7 +201,7 @@ $r = $nginx->post("/many/v1/messages", message());
 cmp_ok($r->status, "==", 401, "down: nobody can serve")
     if $r->status != 200;
 
-ok(eventually(sub { $nginx->post("/many/v1/messages", message())->status
+ok(wait_for(sub { $nginx->post("/many/v1/messages", message())->status
                   == 200 }, 20), "down: served again when it is back");
 is($up->oauth_report->{counters}{reuses}, 0, "down: no token twice");
 is(state_of("many"), "ok", "down: the account is in order");

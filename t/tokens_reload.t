@@ -17,26 +17,13 @@ my $up = sandbox();
 my $dir = tempdir("claude-relay-store-XXXXXX", TMPDIR => 1, CLEANUP => 1);
 
 
-sub seeded {
-    my ($name) = @_;
-
-    my $seed = $up->oauth_seed(name => $name);
-    my $end = int(time + 3600);
-
-    return account($name, "platform claude-oauth; access_token $seed->{access};
-                   refresh_token $seed->{refresh}; expires $end;");
-}
-
-
 sub http {
     my ($db, $account, $more) = @_;
     $more //= "";
 
     return <<"END";
 @{[ zone_and_key() ]}
-claude_relay_store $db/relay.db secret=$dir/secret.key;
-claude_relay_oauth claude-oauth token_url=%%UP%%/v1/oauth/token;
-claude_relay_usage_poll off;
+@{[ store($db) ]}
 $account
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -72,7 +59,7 @@ sub begin {
 }
 
 
-my $account = seeded("one");
+my $account = login_account("one");
 
 $up->oauth(do => "before=300,after=300");
 
@@ -81,7 +68,7 @@ $up->oauth(do => "before=300,after=300");
 
 for my $more ("", "worker_shutdown_timeout 100ms;") {
 
-    my $nginx = nginx(http("$dir/db", $account), workers => 2, main => $more);
+    my $nginx = nginx(http($dir, $account), workers => 2, main => $more);
     my $what = "HUP" . ($more ? ", worker_shutdown_timeout" : "");
     my $before = rotations();
 
@@ -105,7 +92,7 @@ for my $more ("", "worker_shutdown_timeout 100ms;") {
 
 for my $signal (qw/ QUIT TERM /) {
 
-    my $nginx = nginx(http("$dir/db", $account), workers => 2);
+    my $nginx = nginx(http($dir, $account), workers => 2);
     my $before = rotations();
 
     my $w = begin("one");
@@ -116,7 +103,7 @@ for my $signal (qw/ QUIT TERM /) {
     $w->close;
     $nginx->stop;
 
-    $nginx = nginx(http("$dir/db", $account), workers => 2);
+    $nginx = nginx(http($dir, $account), workers => 2);
     is($nginx->post("/v1/messages", message())->status, 200,
        "$signal: the next start serves");
     is(rotations(), $before + 1, "$signal: without another refresh");
@@ -130,7 +117,7 @@ for my $signal (qw/ QUIT TERM /) {
 SKIP: {
     skip "needs a module to load", 5 if !ClaudeRelay::module();
 
-    my $nginx = ClaudeRelay::Nginx->new(http("$dir/db", $account),
+    my $nginx = ClaudeRelay::Nginx->new(http($dir, $account),
                                         workers => 2);
     $nginx->write;
     spew($nginx->file, slurp($nginx->file) =~ s/daemon off/daemon on/r);
@@ -171,8 +158,8 @@ SKIP: {
         if $> != 0 || system("mount -t tmpfs -o size=1m tmpfs $disk"
                              . " 2>/dev/null");
 
-    my $on_disk = seeded("disk");
-    my $nginx = nginx(http("$disk/db", $on_disk), workers => 1,
+    my $on_disk = login_account("disk");
+    my $nginx = nginx(http($disk, $on_disk), workers => 1,
                       allow => [qr/cannot be stored/, qr/No space left/]);
 
     is($nginx->post("/v1/messages", message())->status, 200, "disk: serves");
@@ -212,7 +199,7 @@ SKIP: {
          "read-only: a start is refused");
 
     system("mount -o remount,rw $disk 2>/dev/null");
-    $nginx = nginx(http("$disk/db", $on_disk), workers => 1);
+    $nginx = nginx(http($disk, $on_disk), workers => 1);
     is($nginx->post("/v1/messages", message())->status, 200,
        "writable again: serves");
     none_twice("disk");
@@ -229,10 +216,11 @@ SKIP: {
 
     skip "no libfaketime", 6 if !$lib || asan();
 
+    mkdir "$dir/clocks";
     my $clock = "$dir/clock";
     spew($clock, "+0\n");
 
-    my $steady = seeded("steady");
+    my $steady = login_account("steady");
     my $nginx = nginx(http("$dir/clocks", $steady), workers => 2,
                       main => join("", map { "env $_;\n" }
                                        qw/ FAKETIME_TIMESTAMP_FILE

@@ -20,26 +20,10 @@ my $dir = tempdir("claude-relay-store-XXXXXX", TMPDIR => 1, CLEANUP => 1);
 my $n = 0;
 
 
-sub store {
-    my ($name, %arg) = @_;
-    $arg{more} //= "";
-
-    return "claude_relay_store $dir/$name/relay.db"
-           . " secret=$dir/$name.key;\n"
-           . "claude_relay_oauth claude-oauth"
-           . " token_url=%%UP%%/v1/oauth/token;\n"
-           . "claude_relay_usage_poll off;\n$arg{more}";
-}
-
-
-sub seeded {
+sub stored {
     my ($name) = @_;
-
-    my $seed = $up->oauth_seed(name => $name);
-    my $end = int(time + 3600);
-
-    return account($name, "platform claude-oauth; access_token $seed->{access};
-                   refresh_token $seed->{refresh}; expires $end;");
+    mkdir "$dir/$name" if $name ne "test";
+    return store("$dir/$name");
 }
 
 
@@ -53,20 +37,9 @@ sub http {
 }
 
 
-sub eventually {
-    my ($what, $seconds) = @_;
-
-    my $end = time + ($seconds // 5);
-    my $value;
-
-    sleep 0.05 until ($value = $what->()) || time > $end;
-    return $value;
-}
-
-
 sub sql {
     my ($name, $sql) = @_;
-    my $out = `sqlite3 $dir/$name/relay.db "$sql" 2>&1`;
+    my $out = `sqlite3 $dir/$name/db/relay.db "$sql" 2>&1`;
     chomp $out;
     return $out;
 }
@@ -74,9 +47,9 @@ sub sql {
 
 # a test of the configuration leaves nothing behind
 
-my ($ok, $said) = config(http(store("test"), seeded("one")));
+my ($ok, $said) = config(http(stored("test"), login_account("one")));
 ok($ok, "-t: fine") || diag($said);
-ok(!-e "$dir/test" && !-e "$dir/test.key", "-t: makes neither store nor key");
+ok(!-e "$dir/test/db" && !-e "$dir/test/secret.key", "-t: makes neither store nor key");
 
 for ([ "claude_relay_store a.db;", qr/needs "secret=" or "passphrase="/ ],
      [ "claude_relay_store a.db secret=k passphrase=env:X;",
@@ -93,12 +66,12 @@ for ([ "claude_relay_store a.db;", qr/needs "secret=" or "passphrase="/ ],
 
 # the first start makes a key and a store, nobody else can read them
 
-my $one = seeded("one");
-my $nginx = nginx(http(store("a"), $one), workers => 2);
+my $one = login_account("one");
+my $nginx = nginx(http(stored("a"), $one), workers => 2);
 
 is($nginx->post("/v1/messages", message())->status, 200, "first start: serves");
-is(sprintf("%o", (stat "$dir/a.key")[2] & 07777), "600", "the key is 0600");
-is(sprintf("%o", (stat "$dir/a/relay.db")[2] & 07777), "600",
+is(sprintf("%o", (stat "$dir/a/secret.key")[2] & 07777), "600", "the key is 0600");
+is(sprintf("%o", (stat "$dir/a/db/relay.db")[2] & 07777), "600",
    "the store is 0600");
 
 $up->oauth(do => "revoke-access", chain => "one");
@@ -106,7 +79,7 @@ is($nginx->post("/v1/messages", message())->status, 200, "refreshed");
 
 my $pair = $up->oauth_chain("one");
 
-for my $file (glob("$dir/a/*"), "$dir/a.key") {
+for my $file (glob("$dir/a/db/*"), "$dir/a/secret.key") {
     unlike(ClaudeRelay::slurp($file), qr/\Q$pair->{access}\E|\Q$pair->{refresh}\E
                                         |sk-ant-o[ar]t/x,
            "F105: no token in " . $file =~ s{.*/}{}r);
@@ -117,7 +90,7 @@ $nginx->stop;
 
 # F107: a restart finds the rotated pair, although nginx.conf has the old one
 
-$nginx = nginx(http(store("a"), $one), workers => 1);
+$nginx = nginx(http(stored("a"), $one), workers => 1);
 is($nginx->post("/v1/messages", message())->status, 200, "F107: restarted");
 is($up->header("authorization"), "Bearer $pair->{access}",
    "F107: with the pair of the store");
@@ -130,48 +103,48 @@ $nginx->stop;
 sub refused {
     my ($what, $regex) = @_;
 
-    my ($fine, $words) = config(http(store("a"), $one));
+    my ($fine, $words) = config(http(stored("a"), $one));
     ok(!$fine && $words =~ $regex, "$what: refused") || diag($words);
     unlike($words, qr/[0-9a-f]{64}|sk-ant-o[ar]t/, "$what: without a secret");
 }
 
-my $before = ClaudeRelay::slurp("$dir/a/relay.db");
+my $before = ClaudeRelay::slurp("$dir/a/db/relay.db");
 
-copy("$dir/a.key", "$dir/a.saved");
+copy("$dir/a/secret.key", "$dir/saved");
 
-ClaudeRelay::spew("$dir/a.key", sha256("another") . "\n");
-chmod 0600, "$dir/a.key";
+ClaudeRelay::spew("$dir/a/secret.key", sha256("another") . "\n");
+chmod 0600, "$dir/a/secret.key";
 refused("another key", qr/store: .*relay\.db.*key/);
 
-copy("$dir/a.saved", "$dir/a.key");
-chmod 0644, "$dir/a.key";
+copy("$dir/saved", "$dir/a/secret.key");
+chmod 0644, "$dir/a/secret.key";
 refused("a key for everybody", qr/can be read or changed by others/);
 
-chmod 0600, "$dir/a.key";
-ClaudeRelay::spew("$dir/a.key", "00" x 32 . "\n");
-refused("a default key", qr/the store's key ".*a\.key"/);
+chmod 0600, "$dir/a/secret.key";
+ClaudeRelay::spew("$dir/a/secret.key", "00" x 32 . "\n");
+refused("a default key", qr/the store's key ".*secret\.key"/);
 
-ClaudeRelay::spew("$dir/a.key", "what is this\n");
-refused("no key", qr/the store's key ".*a\.key"/);
+ClaudeRelay::spew("$dir/a/secret.key", "what is this\n");
+refused("no key", qr/the store's key ".*secret\.key"/);
 
-unlink "$dir/a.key";
+unlink "$dir/a/secret.key";
 refused("a key that is gone", qr/there is a store .* but not its key/);
 
-is(ClaudeRelay::slurp("$dir/a/relay.db"), $before, "the store is untouched");
+is(ClaudeRelay::slurp("$dir/a/db/relay.db"), $before, "the store is untouched");
 
-copy("$dir/a.saved", "$dir/a.key");
-chmod 0600, "$dir/a.key";
+copy("$dir/saved", "$dir/a/secret.key");
+chmod 0600, "$dir/a/secret.key";
 
 
 # other files
 
-rename "$dir/a/relay.db", "$dir/a/kept";
-ClaudeRelay::spew("$dir/a/relay.db", "this is a text, not a database\n" x 200);
+rename "$dir/a/db/relay.db", "$dir/a/db/kept";
+ClaudeRelay::spew("$dir/a/db/relay.db", "this is a text, not a database\n" x 200);
 refused("a text", qr/store: .*relay\.db/);
-like(ClaudeRelay::slurp("$dir/a/relay.db"), qr/^this is a text/,
+like(ClaudeRelay::slurp("$dir/a/db/relay.db"), qr/^this is a text/,
      "a text: is left alone");
-unlink "$dir/a/relay.db";
-rename "$dir/a/kept", "$dir/a/relay.db";
+unlink "$dir/a/db/relay.db";
+rename "$dir/a/db/kept", "$dir/a/db/relay.db";
 
 
 # a passphrase
@@ -181,7 +154,7 @@ rename "$dir/a/kept", "$dir/a/relay.db";
     my $line = "claude_relay_store $dir/p/relay.db passphrase=env:CR_TEST_PASS;"
                . "\nclaude_relay_oauth claude-oauth"
                . " token_url=%%UP%%/v1/oauth/token;";
-    my $two = seeded("two");
+    my $two = login_account("two");
 
     $nginx = nginx(http($line, $two), workers => 1);
     is($nginx->post("/v1/messages", message())->status, 200,
@@ -198,28 +171,28 @@ rename "$dir/a/kept", "$dir/a/relay.db";
 
 # deleted while it runs: what was acknowledged is in the new file
 
-$nginx = nginx(http(store("a"), $one), workers => 2,
+$nginx = nginx(http(stored("a"), $one), workers => 2,
                allow => [qr/\[alert\] .* cannot be stored/]);
 
 $up->oauth(do => "revoke-access", chain => "one");
 is($nginx->post("/v1/messages", message())->status, 200, "deleted: before");
 $pair = $up->oauth_chain("one");
 
-unlink glob("$dir/a/*");
+unlink glob("$dir/a/db/*");
 
-ok(eventually(sub { -s "$dir/a/relay.db" }, 10), "deleted: made anew");
-ok(eventually(sub { sql("a", "select count(*) from accounts") eq "1" }, 10),
+ok(wait_for(sub { -s "$dir/a/db/relay.db" }, 10), "deleted: made anew");
+ok(wait_for(sub { sql("a", "select count(*) from accounts") eq "1" }, 10),
    "deleted: with its account") || diag(sql("a", ".tables"));
 is($nginx->post("/v1/messages", message())->status, 200, "deleted: serves");
 is($nginx->health->{status}, "ok", "deleted: health is fine");
 
 $up->oauth(do => "revoke-access", chain => "one");
-ok(eventually(sub { $nginx->post("/v1/messages", message())->status == 200 }),
+ok(wait_for(sub { $nginx->post("/v1/messages", message())->status == 200 }),
    "deleted: a refresh goes on");
 $pair = $up->oauth_chain("one");
 $nginx->stop;
 
-$nginx = nginx(http(store("a"), $one), workers => 1);
+$nginx = nginx(http(stored("a"), $one), workers => 1);
 is($nginx->post("/v1/messages", message())->status, 200,
    "deleted: a restart serves");
 is($up->header("authorization"), "Bearer $pair->{access}",
@@ -229,13 +202,13 @@ is($up->oauth_report->{counters}{reuses}, 0, "deleted: no token twice");
 
 # replaced by an older copy: memory is newer, and wins
 
-copy("$dir/a/relay.db", "$dir/older.db");
+copy("$dir/a/db/relay.db", "$dir/older.db");
 $up->oauth(do => "revoke-access", chain => "one");
 is($nginx->post("/v1/messages", message())->status, 200, "replaced: before");
 $pair = $up->oauth_chain("one");
 
-unlink glob("$dir/a/relay.db-*");
-rename "$dir/older.db", "$dir/a/relay.db";
+unlink glob("$dir/a/db/relay.db-*");
+rename "$dir/older.db", "$dir/a/db/relay.db";
 sleep 2.5;
 
 is($nginx->post("/v1/messages", message())->status, 200, "replaced: serves");
@@ -243,7 +216,7 @@ is($up->header("authorization"), "Bearer $pair->{access}",
    "replaced: with the newest pair");
 $nginx->stop;
 
-$nginx = nginx(http(store("a"), $one), workers => 1);
+$nginx = nginx(http(stored("a"), $one), workers => 1);
 is($nginx->post("/v1/messages", message())->status, 200,
    "replaced: a restart serves");
 is($up->header("authorization"), "Bearer $pair->{access}",
@@ -254,7 +227,7 @@ is($up->oauth_report->{counters}{reuses}, 0, "replaced: no token twice");
 # busy: another process holds it; the valid token serves, nothing is shown
 # to the server that could not be kept
 
-open my $holder, "|-", "sqlite3", "$dir/a/relay.db" or die;
+open my $holder, "|-", "sqlite3", "$dir/a/db/relay.db" or die;
 $holder->autoflush(1);
 print $holder "BEGIN IMMEDIATE;\n";
 sleep 0.3;
@@ -282,8 +255,8 @@ $nginx->stop;
 # two nginx on one store, each with its own zone: one refresh, both serve
 
 my $pair_before = $up->oauth_report->{counters}{rotations};
-my $first = nginx(http(store("a"), $one), workers => 2);
-my $second = nginx(http(store("a"), $one) =~ s/%%PORT%%/%%PORT2%%/r,
+my $first = nginx(http(stored("a"), $one), workers => 2);
+my $second = nginx(http(stored("a"), $one) =~ s/%%PORT%%/%%PORT2%%/r,
                    workers => 2);
 
 $up->oauth(do => "before=100");

@@ -32,15 +32,10 @@ use Test::More;
 my ($node, $claude, $sdk) = clients();
 
 my $up = sandbox();
-my $seed = $up->oauth_seed(name => "own");
-my $end = int(time + 3600);
-
 my $nginx = nginx(<<"END", workers => 2);
 @{[ zone_and_key() ]}
-claude_relay_store %%DIR%%/db/relay.db secret=%%DIR%%/secret.key;
-claude_relay_oauth claude-oauth token_url=%%UP%%/v1/oauth/token;
-@{[ account("own", "platform claude-oauth; access_token $seed->{access};
-             refresh_token $seed->{refresh}; expires $end;") ]}
+@{[ store() ]}
+@{[ login_account("own") ]}
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; }
