@@ -841,6 +841,7 @@ ngx_http_claude_relay_idle_take(ngx_http_claude_relay_dial_t *dial)
     }
 
     c->idle = 0;
+    ngx_reusable_connection(c, 0);
     c->sent = 0;
     c->data = NULL;
     c->log = dial->log;
@@ -907,6 +908,12 @@ ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
 
     c->data = idle;
     c->idle = 1;
+
+    /* thousands of accounts may keep more of them than a worker can have:
+     * the oldest go when it runs out */
+
+    ngx_reusable_connection(c, 1);
+
     c->log = ngx_cycle->log;
     c->read->log = ngx_cycle->log;
     c->write->log = ngx_cycle->log;
