@@ -93,9 +93,11 @@ is(who($nginx, undef, "/gone"), 503, "F093: alone, nobody is there");
 is(who($nginx, undef, "/still"), 503, "F092: one that takes nothing new");
 
 is(who($nginx, "old"), "main", "F092: schedulable");
+my ($old) = $nginx->workers;
 $nginx->reload(http("off"));
+wait_for(sub { !kill 0, $old });
 
-ok(ClaudeRelay::wait_for(sub { who($nginx) eq "next" }),
+ok(wait_for(sub { who($nginx) eq "next" }),
    "F092: not schedulable: nothing new comes");
 is(who($nginx, "old"), "main", "F092: what lives there stays");
 is(who($nginx, "new"), "next", "F092: another session does not");
