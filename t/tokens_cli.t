@@ -8,9 +8,6 @@
 use warnings;
 use strict;
 
-use Cwd qw/ abs_path /;
-use File::Temp qw/ tempdir /;
-use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP ();
 use POSIX qw/ strftime /;
@@ -18,48 +15,18 @@ use Test::More;
 use Time::HiRes qw/ time /;
 
 use ClaudeRelay;
+use ClaudeRelayCommand;
 
 
-my $cli = root() . "/bin/claude-relay";
-my $dir = tempdir("claude-relay-cli-XXXXXX", TMPDIR => 1, CLEANUP => 1);
+my $cli = ClaudeRelayCommand->new;
+my $dir = $cli->dir;
 my $socket = "$dir/control.sock";
 
-chmod 0755, $dir;
+$cli->{socket} = $socket;
 
-my @shells = (["sh"], grep { available($_->[0]) } ["bash", "--posix"],
-                                                   ["busybox", "sh"]);
-my $shell = $shells[0];
-
-
-sub available {
-    my ($program) = @_;
-
-    my ($found) = grep { -x } map { "$_/$program" } split /:/, $ENV{PATH};
-
-    return $found;
-}
-
-
-# jq, curl and perl tell what they are run with, so that nothing is too short
-# for "ps" to see
-
-mkdir "$dir/bin";
-
-for my $program (qw/ jq curl perl /) {
-    my $real = available($program) or die "no $program\n";
-
-    spew("$dir/bin/$program", <<"END");
-#!/bin/sh
-{
-    printf '%s ' "\$0" "\$@"
-    printf '\\n'
-    tr '\\000' ' ' < /proc/\$\$/environ
-    printf '\\n'
-} >> $dir/seen
-exec $real "\$@"
-END
-    chmod 0755, "$dir/bin/$program";
-}
+my @shells = (["sh"],
+              grep { ClaudeRelayCommand::available($_->[0]) }
+                   ["bash", "--posix"], ["busybox", "sh"]);
 
 
 # ---- the mock: answers in turn, and keeps what it was sent
@@ -149,40 +116,12 @@ sub cli {
     my $opt = ref $_[0] eq "HASH" ? shift : {};
     my ($input, $answers, @args) = @_;
 
-    unlink "$dir/requests", "$dir/seen";
+    unlink "$dir/requests";
     spew("$dir/answers", encode($answers));
-    spew("$dir/in", $input // "");
 
-    my $pid = fork // die "fork: $!\n";
-
-    if (!$pid) {
-        alarm 0;
-        $ENV{PATH} = $opt->{path} // "$dir/bin:$ENV{PATH}";
-        $ENV{CLAUDE_RELAY_SOCKET} = $opt->{socket} // $socket;
-        $ENV{HOME} = $dir;
-        delete @ENV{qw/ http_proxy all_proxy /};
-        $ENV{http_proxy} = "http://127.0.0.1:1";
-        @ENV{keys %{ $opt->{env} }} = values %{ $opt->{env} };
-
-        open STDIN, "<", "$dir/in";
-        open STDOUT, ">", "$dir/out";
-        open STDERR, ">", "$dir/err";
-
-        if ($opt->{uid}) {
-            POSIX::setgid($opt->{uid});
-            POSIX::setuid($opt->{uid});
-        }
-
-        chdir $dir;
-        { exec @$shell, $cli, @args; }
-        POSIX::_exit(127);
-    }
-
-    waitpid $pid, 0;
-
-    $rc = $? >> 8;
-    $out = slurp("$dir/out");
-    $err = slurp("$dir/err");
+    $rc = $cli->run({ %$opt, in => $input // "" }, @args);
+    $out = $cli->out;
+    $err = $cli->err;
     @sent = map { json($_) } split /\n/, slurp("$dir/requests");
 
     for my $sent (@sent) {
@@ -200,7 +139,7 @@ sub cli {
 sub leaks {
     my ($command) = @_;
 
-    my $text = join "\n", slurp("$dir/seen"), $out, $err;
+    my $text = join "\n", $cli->seen, $out, $err;
 
     fail("$command shows a secret: $text") if $text =~ $secrets;
 }
@@ -266,14 +205,14 @@ sub one_account {
 
 # ---- each shell does all of it
 
-for (@shells) {
-    $shell = $_;
+for my $shell (@shells) {
+    $cli->shell($shell);
     mock_start();
     subtest(join(" ", @$shell) => \&commands);
     mock_stop();
 }
 
-$shell = $shells[0];
+$cli->shell($shells[0]);
 nothing_there();
 rotation();
 
@@ -672,6 +611,11 @@ sub logins {
     is(@sent, 3, "a login that is over is not tried on");
     like($err, qr/no such login\n$/);
 
+    cli("abc\nabc\n", [login_answer(), error(400, "login", "account \"work\":"
+        . " the code was refused: invalid_grant; begin a new login")], @login);
+    is($rc, 1);
+    is(@sent, 2, "nor one whose code is used up");
+
     cli("", [login_answer()], @login);
     is($rc, 1, "nothing is pasted");
     is(@sent, 1);
@@ -873,7 +817,7 @@ sub nothing_there {
         mkdir $path;
 
         for my $program (qw/ sh cat tr head jq curl perl stat dd od mv rm /) {
-            my $real = available($program);
+            my $real = ClaudeRelayCommand::available($program);
             symlink $real, "$path/$program" if $program ne $missing && $real;
         }
 
@@ -947,7 +891,7 @@ sub rotation {
     is((stat $key)[4], $> == 0 ? 65534 : $>, "and of the same owner");
     ok(!-e "$key.new", "nothing is left");
     ok(wait_for(sub { slurp("$dir/hup") eq $new }), "nginx is told after that");
-    unlike(slurp("$dir/seen") . $out . $err, qr/[0-9a-f]{64}/,
+    unlike($cli->seen . $out . $err, qr/[0-9a-f]{64}/,
            "the key is not shown");
 
     # refused: as it was
