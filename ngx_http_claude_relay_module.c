@@ -23,6 +23,7 @@ static char *ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf);
 static char *ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf);
+static ngx_int_t ngx_http_claude_relay_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_claude_relay_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf);
 
@@ -141,6 +142,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_usage_poll,
       NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_control"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_control,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_control"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_claude_relay_set_control,
+      NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
@@ -393,7 +408,7 @@ ngx_module_t  ngx_http_claude_relay_module = {
     ngx_http_claude_relay_commands,            /* module directives */
     NGX_HTTP_MODULE,                           /* module type */
     NULL,                                      /* init master */
-    ngx_http_claude_relay_zone_init_module,    /* init module */
+    ngx_http_claude_relay_init_module,         /* init module */
     ngx_http_claude_relay_zone_init_process,   /* init process */
     NULL,                                      /* init thread */
     NULL,                                      /* exit thread */
@@ -401,6 +416,17 @@ ngx_module_t  ngx_http_claude_relay_module = {
     NULL,                                      /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+static ngx_int_t
+ngx_http_claude_relay_init_module(ngx_cycle_t *cycle)
+{
+    if (ngx_http_claude_relay_zone_init_module(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_control_init_module(cycle);
+}
 
 
 static ngx_int_t
@@ -431,6 +457,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&rmcf->hosts, cf->pool, 4,
                           sizeof(ngx_http_claude_relay_host_t))
+           != NGX_OK
+        || ngx_array_init(&rmcf->controls, cf->pool, 1,
+                          sizeof(ngx_http_claude_relay_control_t *))
            != NGX_OK
         || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK)
     {
@@ -576,6 +605,12 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
         || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->control
+        && ngx_http_claude_relay_control_merge(cf, conf) != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -763,13 +798,19 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
 
     rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
 
+    /* a store has tokens to be refreshed, whoever uses them */
+
+    if ((rmcf->relays || rmcf->store)
+        && ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (rmcf->relays == 0) {
         return NGX_OK;
     }
 
-    if (ngx_http_claude_relay_headers_init(cf, rmcf) != NGX_CONF_OK
-        || ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK)
-    {
+    if (ngx_http_claude_relay_headers_init(cf, rmcf) != NGX_CONF_OK) {
         return NGX_ERROR;
     }
 

@@ -231,6 +231,14 @@ typedef struct {
 } ngx_http_claude_relay_store_conf_t;
 
 
+/* a socket of the control API; gid -1: no group may use it */
+
+typedef struct {
+    ngx_str_t                          path;    /* NUL terminated */
+    gid_t                              gid;
+} ngx_http_claude_relay_control_t;
+
+
 struct ngx_http_claude_relay_main_conf_s {
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_claude_relay_zone_t      *zone;
@@ -247,6 +255,9 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_http_claude_relay_store_conf_t *store;  /* NULL = none */
     ngx_array_t                        oauths;  /* see oauth.c */
+    ngx_array_t                        controls;
+                                     /* of ngx_http_claude_relay_control_t * */
+    ngx_http_claude_relay_control_t   *control; /* while its server is read */
     ngx_msec_t                         refresh_ahead;
     ngx_msec_t                         token_timeout;
     ngx_msec_t                         usage_poll;  /* 0 = off */
@@ -315,6 +326,7 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                         enable;
+    ngx_http_claude_relay_control_t   *control; /* NULL: not one of these */
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
     ngx_uint_t                         keys;
@@ -690,6 +702,8 @@ ngx_int_t ngx_http_claude_relay_filter_init(ngx_conf_t *cf);
 
 ngx_int_t ngx_http_claude_relay_models(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+ngx_str_t ngx_http_claude_relay_small_model(
+    ngx_http_claude_relay_account_t *a);
 char *ngx_http_claude_relay_set_models(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -858,6 +872,7 @@ ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
 
 ngx_int_t ngx_http_claude_relay_account_json(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error);
+ngx_uint_t ngx_http_claude_relay_is_setting(const char *name);
 ngx_int_t ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t);
 ngx_int_t ngx_http_claude_relay_account_finish(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
@@ -937,6 +952,16 @@ ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* control.c: the control socket */
+
+char *ngx_http_claude_relay_control(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_control(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_control_merge(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf);
+ngx_int_t ngx_http_claude_relay_control_init_module(ngx_cycle_t *cycle);
 
 /* store.c, refresh.c: what runs in a worker */
 

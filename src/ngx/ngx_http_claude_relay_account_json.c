@@ -71,6 +71,21 @@ static ngx_http_claude_relay_member_t  ngx_http_claude_relay_members[] = {
 };
 
 
+ngx_uint_t
+ngx_http_claude_relay_is_setting(const char *name)
+{
+    ngx_http_claude_relay_member_t  *m;
+
+    for (m = ngx_http_claude_relay_members; m->name; m++) {
+        if (ngx_strcmp(m->name, name) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 ngx_int_t
 ngx_http_claude_relay_account_json(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error)

@@ -15,21 +15,23 @@
 
 
 /* what one account takes at most */
-#define NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE  3072
+#define NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE                                     \
+    (1024 + NGX_HTTP_CLAUDE_RELAY_VIEW_SIZE)
 
 
+static void ngx_http_claude_relay_health_store(ncr_out_t *out,
+    ngx_http_claude_relay_main_conf_t *rmcf);
 static void ngx_http_claude_relay_health_account(ncr_out_t *out,
-    ngx_http_claude_relay_account_t *a, ngx_http_claude_relay_node_t *node,
-    ncr_msec_t now);
-static const char *ngx_http_claude_relay_health_state(
-    ngx_http_claude_relay_account_t *a, ncr_health_t *h, ncr_msec_t now,
-    ncr_msec_t *until);
-static void ngx_http_claude_relay_health_windows(ncr_out_t *out,
-    ncr_health_t *h, ncr_msec_t now);
-static void ngx_http_claude_relay_health_families(ncr_out_t *out,
-    ncr_health_t *h, ncr_msec_t now);
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+static void ngx_http_claude_relay_view_state(
+    ngx_http_claude_relay_view_t *view, ngx_http_claude_relay_token_e token,
+    ncr_msec_t later, ncr_msec_t now);
+static const char *ngx_http_claude_relay_view_reason(
+    ngx_http_claude_relay_view_t *view);
 static void ngx_http_claude_relay_health_time(ncr_out_t *out,
     const char *name, ncr_msec_t t);
+static void ngx_http_claude_relay_health_text(ncr_out_t *out,
+    const char *name, const char *text);
 
 
 static ngx_str_t  ngx_http_claude_relay_health_type =
@@ -44,10 +46,10 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
     ngx_int_t                           rc;
     ncr_out_t                           out;
     ngx_str_t                           body;
-    ncr_msec_t                          now, until;
+    ncr_msec_t                          now;
     ngx_uint_t                          i, j, serving;
-    ngx_http_claude_relay_node_t        node;
     ngx_http_claude_relay_pool_t       *pool;
+    ngx_http_claude_relay_view_t        view;
     ngx_http_claude_relay_account_t   **a;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
@@ -85,6 +87,11 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
     ncr_out_int(&out, (int64_t) rmcf->zone->nsessions);
     ncr_out_text(&out, ",\"waiting\":");
     ncr_out_int(&out, (int64_t) rmcf->zone->waiting);
+
+    if (rmcf->store) {
+        ngx_http_claude_relay_health_store(&out, rmcf);
+    }
+
     ncr_out_text(&out, ",\"pools\":[");
 
     pool = rmcf->roster->pools.elts;
@@ -100,17 +107,9 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
 
         for (j = 0; j < pool[i].accounts.nelts; j++) {
 
-            /* a copy, so that the lock is held for no longer than that */
+            ngx_http_claude_relay_view(rmcf, a[j], now, &view);
 
-            ngx_shmtx_lock(&rmcf->shpool->mutex);
-            node = *a[j]->node;
-            ngx_shmtx_unlock(&rmcf->shpool->mutex);
-
-            if (ngx_strcmp(ngx_http_claude_relay_health_state(a[j],
-                                                   &node.health, now, &until),
-                           "ok")
-                == 0)
-            {
+            if (ngx_strcmp(view.state, "ok") == 0) {
                 serving++;
             }
 
@@ -118,7 +117,7 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
                 ncr_out_text(&out, ",");
             }
 
-            ngx_http_claude_relay_health_account(&out, a[j], &node, now);
+            ngx_http_claude_relay_health_account(&out, &view, now);
         }
 
         ncr_out_text(&out, "]}");
@@ -140,41 +139,54 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
 }
 
 
+/* whether there is trouble; which one is for the log and the control API */
+
+static void
+ngx_http_claude_relay_health_store(ncr_out_t *out,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ncr_out_text(out, ",\"store\":{\"state\":");
+    ncr_out_text(out, rmcf->zone->store_failed ? "\"failed\"" : "\"ok\"");
+
+    if (rmcf->zone->store_failed) {
+        ngx_http_claude_relay_health_time(out, ",\"since\":",
+                                          rmcf->zone->store_since);
+    }
+
+    ncr_out_text(out, "}");
+}
+
+
 static void
 ngx_http_claude_relay_health_account(ncr_out_t *out,
-    ngx_http_claude_relay_account_t *a, ngx_http_claude_relay_node_t *node,
-    ncr_msec_t now)
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now)
 {
-    const char    *state;
-    ncr_msec_t     until;
-    ncr_health_t  *h;
+    ncr_health_t                     *h;
+    ngx_http_claude_relay_account_t  *a;
 
-    h = &node->health;
+    a = view->account;
+    h = &view->node.health;
 
     ncr_out_text(out, "{\"name\":");
     ncr_out_json_string(out, ncr(&a->name));
     ncr_out_text(out, ",\"platform\":");
     ncr_out_json_string(out, &a->platform->name);
     ncr_out_text(out, ",\"state\":\"");
-
-    state = ngx_http_claude_relay_health_state(a, h, now, &until);
-    ncr_out_text(out, state);
+    ncr_out_text(out, view->state);
     ncr_out_text(out, "\"");
 
-    if (until) {
-        ncr_out_text(out, ",\"why\":\"");
-        ncr_out_text(out, ncr_class_name(h->why));
-        ncr_out_text(out, "\"");
+    if (view->why) {
+        ngx_http_claude_relay_health_text(out, ",\"why\":", view->why);
+    }
 
-        if (until != NCR_HEALTH_FOREVER) {
-            ngx_http_claude_relay_health_time(out, ",\"until\":", until);
-        }
+    if (view->until) {
+        ngx_http_claude_relay_health_time(out, ",\"until\":", view->until);
     }
 
     ncr_out_text(out, ",\"priority\":");
     ncr_out_int(out, a->priority);
     ncr_out_text(out, ",\"in_flight\":");
-    ncr_out_int(out, (int64_t) node->inflight);
+    ncr_out_int(out, (int64_t) view->node.inflight);
     ncr_out_text(out, ",\"max_concurrency\":");
     ncr_out_int(out, a->max_concurrency);
     ncr_out_text(out, ",\"requests\":");
@@ -191,60 +203,214 @@ ngx_http_claude_relay_health_account(ncr_out_t *out,
         ncr_out_text(out, "}");
     }
 
-    ngx_http_claude_relay_health_windows(out, h, now);
-    ngx_http_claude_relay_health_families(out, h, now);
+    ncr_out_text(out, ",\"windows\":");
+    ngx_http_claude_relay_view_windows(out, view, now);
+    ngx_http_claude_relay_view_families(out, view, now);
+
+    if (a->token) {
+        ncr_out_text(out, ",\"token\":");
+        ngx_http_claude_relay_view_token(out, view, NULL);
+    }
 
     ncr_out_text(out, "}");
 }
 
 
-/* *until is 0 unless it rests */
+/* a copy, so that the lock is held for no longer than that */
 
-static const char *
-ngx_http_claude_relay_health_state(ngx_http_claude_relay_account_t *a,
-    ncr_health_t *h, ncr_msec_t now, ncr_msec_t *until)
+void
+ngx_http_claude_relay_view(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now,
+    ngx_http_claude_relay_view_t *view)
 {
-    ncr_str_t  none;
+    ncr_msec_t                       later;
+    ngx_msec_int_t                   left;
+    ngx_http_claude_relay_node_t    *node;
+    ngx_http_claude_relay_token_e    token;
+    ngx_http_claude_relay_tokens_t  *tokens;
 
-    *until = 0;
+    ngx_memzero(view, sizeof(ngx_http_claude_relay_view_t));
 
-    if (!a->enabled) {
-        return "disabled";
+    view->account = a;
+
+    node = a->node;
+    later = 0;
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    view->node = *node;
+
+    token = ngx_http_claude_relay_token_locked(a, now, &later);
+    tokens = node->tokens;
+
+    if (a->token && tokens) {
+        view->version = tokens->version;
+        view->expires = tokens->expires;
+        view->granted = tokens->granted;
+        view->refreshable = (tokens->refresh != 0);
     }
 
-    ncr_str_null(&none);
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
-    switch (ncr_health_eligible(h, &none, now, until)) {
-
-    case NCR_RESTING:
-    case NCR_RESTING_FAMILY:
-        return (*until == NCR_HEALTH_FOREVER) ? "needs-login" : "resting";
-
-    case NCR_ELIGIBLE:
-    case NCR_ELIGIBLE_PROBE:
-    case NCR_PROBED:
-        break;
+    if (view->node.retry_at) {
+        left = (ngx_msec_int_t) (view->node.retry_at - ngx_current_msec);
+        view->retry_at = (left > 0) ? now + left : 0;
     }
 
-    *until = 0;
-
-    return "ok";
+    ngx_http_claude_relay_view_state(view, token, later, now);
 }
 
 
 static void
-ngx_http_claude_relay_health_windows(ncr_out_t *out, ncr_health_t *h,
-    ncr_msec_t now)
+ngx_http_claude_relay_view_state(ngx_http_claude_relay_view_t *view,
+    ngx_http_claude_relay_token_e token, ncr_msec_t later, ncr_msec_t now)
+{
+    ncr_str_t                         none;
+    ncr_msec_t                        until;
+    ncr_health_t                     *h;
+    ncr_eligible_e                    eligible;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = view->account;
+    h = &view->node.health;
+
+    if (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_NONE) {
+        view->reason = ngx_http_claude_relay_view_reason(view);
+    }
+
+    if (!a->enabled || (a->valid_until && a->valid_until <= now)) {
+        view->state = "disabled";
+        return;
+    }
+
+    if (view->reason) {
+        view->state = "needs-login";
+        view->why = ncr_class_name(NCR_CLASS_AUTH);
+        return;
+    }
+
+    ncr_str_null(&none);
+
+    until = 0;
+    eligible = ncr_health_eligible(h, &none, now, &until);
+
+    if (eligible == NCR_RESTING || eligible == NCR_RESTING_FAMILY) {
+
+        view->why = ncr_class_name(h->why);
+
+        if (until == NCR_HEALTH_FOREVER) {
+            view->state = "needs-login";
+            return;
+        }
+
+        view->state = "resting";
+        view->until = until;
+        return;
+    }
+
+    if (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_LATER) {
+        view->state = "resting";
+        view->why = ncr_class_name(NCR_CLASS_AUTH);
+        view->until = later;
+        return;
+    }
+
+    view->state = "ok";
+}
+
+
+static const char *
+ngx_http_claude_relay_view_reason(ngx_http_claude_relay_view_t *view)
+{
+    if (view->node.login) {
+        return view->node.reason[0] ? view->node.reason
+                                    : "its tokens are refused";
+    }
+
+    if (view->version == 0) {
+        return "it has no tokens yet";
+    }
+
+    return "its token is over, and cannot be refreshed";
+}
+
+
+void
+ngx_http_claude_relay_view_token(ncr_out_t *out,
+    ngx_http_claude_relay_view_t *view, ngx_str_t *scopes)
+{
+    ngx_http_claude_relay_node_t  *node;
+
+    node = &view->node;
+
+    if (view->expires) {
+        ngx_http_claude_relay_health_time(out, "{\"expires\":",
+                                          view->expires);
+
+    } else {
+        ncr_out_text(out, "{\"expires\":null");
+    }
+
+    ncr_out_text(out, ",\"refreshable\":");
+    ncr_out_text(out, view->refreshable ? "true" : "false");
+    ncr_out_text(out, ",\"version\":");
+    ncr_out_int(out, (int64_t) view->version);
+
+    if (view->granted) {
+        ngx_http_claude_relay_health_time(out, ",\"granted\":",
+                                          view->granted);
+    }
+
+    if (node->refreshed && node->refreshes) {
+        ngx_http_claude_relay_health_time(out, ",\"refreshed\":",
+                                          node->refreshed);
+    }
+
+    ncr_out_text(out, ",\"refreshes\":");
+    ncr_out_int(out, (int64_t) node->refreshes);
+
+    if (scopes) {
+        ncr_out_text(out, ",\"scopes\":");
+        ncr_out_json_string(out, ncr(scopes));
+    }
+
+    ncr_out_text(out, ",\"refreshing\":");
+    ncr_out_text(out, node->refresher ? "true" : "false");
+
+    if (node->failure[0]) {
+        ngx_http_claude_relay_health_text(out, ",\"failure\":",
+                                          node->failure);
+    }
+
+    if (view->retry_at) {
+        ngx_http_claude_relay_health_time(out, ",\"retry_at\":",
+                                          view->retry_at);
+    }
+
+    if (view->reason) {
+        ngx_http_claude_relay_health_text(out, ",\"reason\":", view->reason);
+    }
+
+    ncr_out_text(out, "}");
+}
+
+
+void
+ngx_http_claude_relay_view_windows(ncr_out_t *out,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now)
 {
     ncr_str_t      name;
     ncr_uint_t     i, n;
+    ncr_health_t  *h;
     ncr_window_t  *w;
 
     static const char  *statuses[] = {
         "unknown", "allowed", "allowed_warning", "rejected"
     };
 
-    ncr_out_text(out, ",\"windows\":{");
+    h = &view->node.health;
+
+    ncr_out_text(out, "{");
 
     for (i = 0, n = 0; i < h->nwindows; i++) {
 
@@ -287,12 +453,17 @@ ngx_http_claude_relay_health_windows(ncr_out_t *out, ncr_health_t *h,
 }
 
 
-static void
-ngx_http_claude_relay_health_families(ncr_out_t *out, ncr_health_t *h,
-    ncr_msec_t now)
+/* a member, if there are any */
+
+void
+ngx_http_claude_relay_view_families(ncr_out_t *out,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now)
 {
-    ncr_str_t   name;
-    ncr_uint_t  i, n;
+    ncr_str_t      name;
+    ncr_uint_t     i, n;
+    ncr_health_t  *h;
+
+    h = &view->node.health;
 
     for (i = 0, n = 0; i < NCR_HEALTH_FAMILIES; i++) {
 
@@ -326,4 +497,18 @@ ngx_http_claude_relay_health_time(ncr_out_t *out, const char *name,
     ncr_out_text(out, "\"");
     ncr_out_text(out, buf);
     ncr_out_text(out, "\"");
+}
+
+
+static void
+ngx_http_claude_relay_health_text(ncr_out_t *out, const char *name,
+    const char *text)
+{
+    ncr_str_t  s;
+
+    s.data = (u_char *) text;
+    s.len = ngx_strlen(text);
+
+    ncr_out_text(out, name);
+    ncr_out_json_string(out, &s);
 }

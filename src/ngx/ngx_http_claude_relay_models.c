@@ -261,6 +261,54 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
 }
 
 
+/* one that costs little, for a test; "": none of those it serves is known */
+
+ngx_str_t
+ngx_http_claude_relay_small_model(ngx_http_claude_relay_account_t *a)
+{
+    ngx_str_t   *id, *glob, none;
+    ngx_uint_t   i, haiku;
+
+    for (haiku = 1; /* void */ ; haiku--) {
+
+        for (i = 0; i < NGX_HTTP_CLAUDE_RELAY_KNOWN; i++) {
+
+            id = &ngx_http_claude_relay_known_models[i].id;
+
+            if (ngx_http_claude_relay_offers(a, NCR_OP_MESSAGES, id)
+                && (!haiku || ncr_str_contains(ncr(id), "haiku")))
+            {
+                return *id;
+            }
+        }
+
+        if (haiku == 0) {
+            break;
+        }
+    }
+
+    /* a pattern may be a name */
+
+    if (a->models) {
+        glob = a->models->elts;
+
+        for (i = 0; i < a->models->nelts; i++) {
+            if (ngx_strlchr(glob[i].data, glob[i].data + glob[i].len, '*')
+                == NULL
+                && ngx_strlchr(glob[i].data, glob[i].data + glob[i].len, '?')
+                   == NULL)
+            {
+                return glob[i];
+            }
+        }
+    }
+
+    ngx_str_null(&none);
+
+    return none;
+}
+
+
 static void
 ngx_http_claude_relay_model_json(ncr_out_t *out,
     ngx_http_claude_relay_model_t *m)

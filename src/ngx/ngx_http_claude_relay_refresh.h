@@ -16,6 +16,10 @@
 #include "ncr_oauth.h"
 
 
+/* a token this close to its end is refreshed before it is used, ms (A.5) */
+#define NGX_HTTP_CLAUDE_RELAY_MARGIN  10000
+
+
 /* oauth.c: where logins of a platform happen, as configured */
 
 ncr_oauth_t *ngx_http_claude_relay_oauth(

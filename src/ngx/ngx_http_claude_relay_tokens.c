@@ -11,11 +11,8 @@
  */
 
 
-#include "ngx_http_claude_relay_store.h"
+#include "ngx_http_claude_relay_refresh.h"
 
-
-/* a token this close to its end is refreshed before it is used, ms (A.5) */
-#define NGX_HTTP_CLAUDE_RELAY_MARGIN     10000
 
 /* how long a request waits for somebody's refresh, ms */
 #define NGX_HTTP_CLAUDE_RELAY_PATIENCE   60000

@@ -7,7 +7,7 @@
 /* $claude_relay_*: names and numbers for log_format, map and limit_req. */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_zone.h"
 
 
 typedef enum {
@@ -31,7 +31,8 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_VAR_ERROR_CLASS,
     NGX_HTTP_CLAUDE_RELAY_VAR_REQUEST_ID,
     NGX_HTTP_CLAUDE_RELAY_VAR_STREAM,
-    NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE
+    NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE,
+    NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA
 } ngx_http_claude_relay_var_e;
 
 
@@ -44,6 +45,8 @@ static void ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
 static void ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
 static void ngx_http_claude_relay_variable_session(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
+static void ngx_http_claude_relay_variable_quota(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
 static ngx_int_t ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, uintptr_t data, ngx_str_t *s);
@@ -77,6 +80,7 @@ static ngx_http_variable_t  ngx_http_claude_relay_vars[] = {
     ngx_http_claude_relay_var("request_id", REQUEST_ID),
     ngx_http_claude_relay_var("stream", STREAM),
     ngx_http_claude_relay_var("profile", PROFILE),
+    ngx_http_claude_relay_var("quota", QUOTA),
       ngx_http_null_variable
 };
 
@@ -244,6 +248,10 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
     case NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE:
         s = ngx_http_claude_relay_profile_names[ctx->profile];
         break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA:
+        ngx_http_claude_relay_variable_quota(r, ctx, &s);
+        break;
     }
 
     if (s.len == 0) {
@@ -376,4 +384,59 @@ ngx_http_claude_relay_variable_session(ngx_http_request_t *r,
     if (s->data) {
         s->len = ngx_hex_dump(s->data, ctx->session, 8) - s->data;
     }
+}
+
+
+/* windows of the account of the last attempt: "5h=0.11,7d=0.4275" */
+
+static void
+ngx_http_claude_relay_variable_quota(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+{
+    u_char                             *p;
+    ncr_msec_t                          now;
+    ngx_uint_t                          i, n;
+    ncr_window_t                       *w, windows[NCR_WINDOWS];
+    ngx_http_claude_relay_node_t       *node;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->account == NULL) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+    node = ctx->account->node;
+
+    p = ngx_pnalloc(r->pool, NCR_WINDOWS * (NCR_WINDOW_LEN + NGX_INT64_LEN));
+    if (p == NULL) {
+        return;
+    }
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    n = node->health.nwindows;
+    ngx_memcpy(windows, node->health.windows, sizeof(windows));
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    now = ngx_http_claude_relay_now();
+    s->data = p;
+
+    for (i = 0; i < n; i++) {
+
+        w = &windows[i];
+
+        if (w->utilization < 0 || (w->reset && w->reset <= now)) {
+            continue;
+        }
+
+        p = ngx_sprintf(p, "%s%s=%D.%04D", (p == s->data) ? "" : ",", w->name,
+                        w->utilization / 10000, w->utilization % 10000);
+
+        /* two digits at least */
+
+        while (p[-1] == '0' && p[-3] != '.') {
+            p--;
+        }
+    }
+
+    s->len = p - s->data;
 }

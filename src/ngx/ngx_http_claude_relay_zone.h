@@ -201,6 +201,42 @@ void ngx_http_claude_relay_ring(ngx_http_claude_relay_zone_t *zone);
 /* the same, and looks into the store if zone->changes has moved */
 void ngx_http_claude_relay_ring_all(void);
 
+/*
+ * health.c: what is known of an account at a moment.  The node is a copy,
+ * its pointers lead nowhere.
+ */
+
+typedef struct {
+    ngx_http_claude_relay_account_t   *account;
+    ngx_http_claude_relay_node_t       node;
+    const char                        *state;
+    const char                        *why;     /* NULL: ok, or disabled */
+    ncr_msec_t                         until;   /* 0: not told, or never */
+    const char                        *reason;  /* why it needs a login */
+
+    /* of tokens, if the account lives by them */
+
+    uint64_t                           version; /* 0 = it has none */
+    ncr_msec_t                         expires;
+    ncr_msec_t                         granted;
+    ncr_msec_t                         retry_at;
+    unsigned                           refreshable:1;
+} ngx_http_claude_relay_view_t;
+
+void ngx_http_claude_relay_view(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now,
+    ngx_http_claude_relay_view_t *view);
+
+/* JSON objects; what these take at most */
+#define NGX_HTTP_CLAUDE_RELAY_VIEW_SIZE  4096
+
+void ngx_http_claude_relay_view_windows(ncr_out_t *out,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+void ngx_http_claude_relay_view_families(ncr_out_t *out,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+void ngx_http_claude_relay_view_token(ncr_out_t *out,
+    ngx_http_claude_relay_view_t *view, ngx_str_t *scopes);
+
 /* requests of this worker that wait for a slot */
 extern ngx_queue_t  ngx_http_claude_relay_waiters;
 

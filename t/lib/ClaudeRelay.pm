@@ -94,6 +94,10 @@ JSON with all variables of the module (log()).
                        key: undef for none; default: $ClaudeRelay::KEY
     $nginx->connect($port)                   a connection, see below
     $nginx->health                           JSON of /health
+    $nginx->control($method, $path, $json)   over %%DIR%%/control.sock, where
+                                             "claude_relay_control" must be;
+                                             $json is a hash, a text or undef
+    $nginx->control($method, $path, $json, @headers)
     $nginx->log        the line of the last get(), post() or request() in
                        access.log, decoded; waits for it
     $nginx->log(N)     a list: the last N lines
@@ -211,6 +215,7 @@ use File::Basename qw/ dirname /;
 use File::Path qw/ remove_tree /;
 use File::Temp qw/ tempdir /;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use JSON::PP ();
 use POSIX qw/ :sys_wait_h /;
 use Test::More;
@@ -830,7 +835,7 @@ use Time::HiRes qw/ time sleep /;
 my @VARIABLES = qw/
     key key_id account platform dialect model upstream_model session attempts
     sticky input_tokens output_tokens cache_read_tokens cache_write_tokens
-    ttft own_time stop_reason error_class request_id stream profile
+    ttft own_time stop_reason error_class request_id stream profile quota
 /;
 
 
@@ -1067,6 +1072,27 @@ sub health {
     my ($self) = @_;
 
     return $self->request("GET", "/health", key => undef)->json;
+}
+
+
+sub control {
+    my ($self, $method, $path, $json, @headers) = @_;
+
+    my $s = IO::Socket::UNIX->new(Peer => "$self->{dir}/control.sock")
+        or die "$self->{dir}/control.sock: $!\n";
+
+    my $c = ClaudeRelay::Connection->new($s);
+    my $body = ref $json ? ClaudeRelay::encode($json) : $json;
+
+    # a refresh is waited for
+
+    my $r = $c->request($method, $path, body => $body, key => undef,
+                        headers => [@headers, "Connection: close"])
+              ->response(head => $method eq "HEAD", timeout => 60);
+
+    $c->close;
+
+    return $r;
 }
 
 

@@ -1,0 +1,189 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * The API by which an operator manages accounts: JSON in and out.  Whoever
+ * opens a door to it decides who may come in; what is done behind it is the
+ * same for all.
+ *
+ * A call is an object of its own.  Its client may leave: what was begun is
+ * brought to its end, and nobody hears of it.  A handler takes the next step
+ * (a job of the store, a fetch, a timer) or ends the call with an answer;
+ * after that the call is gone.
+ */
+
+
+#ifndef _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_
+#define _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_
+
+
+#include "ngx_http_claude_relay_refresh.h"
+
+#include <cjson/cJSON.h>
+
+
+typedef struct ngx_http_claude_relay_call_s  ngx_http_claude_relay_call_t;
+
+typedef void (*ngx_http_claude_relay_call_pt)(
+    ngx_http_claude_relay_call_t *call);
+
+
+/* a way in; "*" in a path is a name */
+
+typedef struct {
+    ngx_uint_t                         method;
+    const char                        *path;
+    ngx_http_claude_relay_call_pt      handler;
+    unsigned                           look:1;  /* at the store, first */
+    unsigned                           store:1; /* there must be one */
+} ngx_http_claude_relay_way_t;
+
+
+struct ngx_http_claude_relay_call_s {
+    ngx_event_t                        timer;
+    ngx_http_request_t                *request; /* NULL: nobody listens */
+    ngx_http_cleanup_t                *cleanup;
+    ngx_http_claude_relay_main_conf_t *rmcf;
+    ngx_http_claude_relay_roster_t    *roster;  /* held, from its start on */
+    ngx_http_claude_relay_way_t       *way;
+    ngx_pool_t                        *pool;
+    ngx_str_t                          who;     /* for the log */
+    ngx_str_t                          name;    /* of the path, with a NUL */
+    ngx_str_t                          args;
+    uint64_t                           match;   /* UINT64_MAX: any */
+    cJSON                             *body;
+
+    ngx_http_claude_relay_job_t        job;
+    ngx_http_claude_relay_call_pt      next;
+    ngx_http_claude_relay_call_pt      settled;
+    ngx_http_claude_relay_fetch_t     *fetch;
+    ngx_msec_t                         until;   /* of a wait */
+    ngx_uint_t                         looks;
+
+    ngx_http_claude_relay_account_t   *account; /* of roster */
+    ngx_http_claude_relay_account_t   *trial;   /* its own */
+    ncr_msec_t                         now;     /* of the last job */
+    ncr_store_account_t                row;     /* in; texts are the call's */
+    ncr_store_account_t                found;   /* out */
+    uint64_t                           seq;     /* of what was changed */
+    ncr_oauth_import_t                *import;
+    ncr_oauth_tokens_t                *tokens;
+    void                              *data;
+
+    unsigned                           other:1; /* another method is */
+    unsigned                           has_found:1;
+    unsigned                           with_tokens:1;   /* in row */
+    unsigned                           created:1;
+};
+
+
+/*
+ * The door is open: path is that of the call, from "/v1/" on; who (not
+ * copied) is told in the log.  Returns what a content handler returns.
+ */
+ngx_int_t ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_str_t *who);
+
+
+/* api.c: steps */
+
+void ngx_http_claude_relay_call_post(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_run_pt run, ngx_http_claude_relay_call_pt next);
+void ngx_http_claude_relay_call_timer(ngx_http_claude_relay_call_t *call,
+    ngx_msec_t ms, ngx_http_claude_relay_call_pt next);
+
+/* until this worker's roster has what was changed last, for a second */
+void ngx_http_claude_relay_call_settle(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_call_pt next);
+
+/* copies what a job read into call->found; for run() */
+void ngx_http_claude_relay_call_found(ngx_http_claude_relay_call_t *call,
+    ncr_store_account_t *row);
+
+
+/* ends */
+
+/* body is deleted; NULL: no content; version 0: no ETag */
+void ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
+    ngx_uint_t status, cJSON *body, uint64_t version);
+
+/* type NULL: what is usual for the status */
+void ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
+    ngx_uint_t status, const char *type, const char *fmt, ...);
+
+/* the store did not do it */
+void ngx_http_claude_relay_call_store_error(
+    ngx_http_claude_relay_call_t *call);
+
+void ngx_http_claude_relay_call_memory(ngx_http_claude_relay_call_t *call);
+
+
+/* what is in the body; NGX_ERROR: the call has ended with an error */
+
+/*
+ * Members by their names (the list ends with NULL) into values, NULL if they
+ * are missing.  settings NULL: no others are taken; else settings of an
+ * account go there.
+ */
+ngx_int_t ngx_http_claude_relay_call_members(
+    ngx_http_claude_relay_call_t *call, const char *const *names,
+    cJSON **values, cJSON *settings);
+
+/* a string of visible ASCII; text is NULL if value is */
+ngx_int_t ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
+    cJSON *value, const char *name, size_t max, char **text);
+
+ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
+
+/* call->name and call->row.name */
+ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *name);
+
+/* a text in the call's pool */
+char *ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
+    cJSON *json);
+
+
+/* api_show.c: what there is */
+
+void ngx_http_claude_relay_api_status(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_list(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_show(ngx_http_claude_relay_call_t *call);
+
+/* the account of call->name as it is now, and the end of the call */
+void ngx_http_claude_relay_call_account(ngx_http_claude_relay_call_t *call);
+
+
+/* api_accounts.c: changes */
+
+void ngx_http_claude_relay_api_create(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_patch(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_remove(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_tokens(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_rekey(ngx_http_claude_relay_call_t *call);
+
+/* call->trial of call->row; what is wrong with it is told */
+ngx_int_t ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call);
+
+/* for a member "proxy", which may be null: "" for none */
+ngx_int_t ngx_http_claude_relay_call_proxy(ngx_http_claude_relay_call_t *call,
+    cJSON *value, char **proxy);
+
+
+/* api_actions.c */
+
+void ngx_http_claude_relay_api_refresh(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_test(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_reset(ngx_http_claude_relay_call_t *call);
+
+
+/* api_logins.c */
+
+void ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_code(ngx_http_claude_relay_call_t *call);
+
+
+#endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

@@ -1,0 +1,547 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/* What the API shows: the relay, and accounts; no secrets of either. */
+
+
+#include "ngx_http_claude_relay_api.h"
+#include "ncr_uri.h"
+
+
+typedef struct {
+    ngx_str_t                          pool;
+    ngx_str_t                          platform;
+    ngx_str_t                          state;
+} ngx_http_claude_relay_filter_t;
+
+
+static cJSON *ngx_http_claude_relay_show_store(
+    ngx_http_claude_relay_call_t *call);
+static ngx_int_t ngx_http_claude_relay_show_filter(
+    ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_filter_t *filter);
+static cJSON *ngx_http_claude_relay_show_account(
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+static void ngx_http_claude_relay_show_settings(cJSON *json,
+    ngx_http_claude_relay_account_t *a);
+static void ngx_http_claude_relay_show_state(cJSON *json,
+    ngx_http_claude_relay_view_t *view);
+static void ngx_http_claude_relay_show_parts(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+static cJSON *ngx_http_claude_relay_show_identity(
+    ngx_http_claude_relay_account_t *a);
+static void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
+    ngx_str_t *value);
+static void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
+    ncr_msec_t t);
+
+
+void
+ngx_http_claude_relay_api_status(ngx_http_claude_relay_call_t *call)
+{
+    cJSON                             *json, *accounts;
+    ncr_msec_t                         now;
+    ngx_uint_t                         i, j, workers, counts[4];
+    ngx_http_claude_relay_zone_t      *zone;
+    ngx_http_claude_relay_view_t       view;
+    ngx_http_claude_relay_account_t  **a;
+
+    static const char  *states[] = { "ok", "resting", "needs-login",
+                                     "disabled" };
+    static const char  *names[] = { "ok", "resting", "needs_login",
+                                    "disabled" };
+
+    zone = call->rmcf->zone;
+    now = ngx_http_claude_relay_now();
+    workers = 0;
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
+        if (zone->rows[i].pid && kill(zone->rows[i].pid, 0) == 0) {
+            workers++;
+        }
+    }
+
+    ngx_memzero(counts, sizeof(counts));
+
+    a = call->roster->accounts.elts;
+
+    for (i = 0; i < call->roster->accounts.nelts; i++) {
+        ngx_http_claude_relay_view(call->rmcf, a[i], now, &view);
+
+        for (j = 0; j < 4; j++) {
+            if (ngx_strcmp(view.state, states[j]) == 0) {
+                counts[j]++;
+            }
+        }
+    }
+
+    json = cJSON_CreateObject();
+
+    (void) cJSON_AddStringToObject(json, "version",
+                                   NGX_HTTP_CLAUDE_RELAY_VERSION);
+    (void) cJSON_AddStringToObject(json, "nginx", NGINX_VERSION);
+    (void) cJSON_AddNumberToObject(json, "pid",
+                                   (ngx_process == NGX_PROCESS_SINGLE)
+                                   ? ngx_pid : ngx_parent);
+    (void) cJSON_AddNumberToObject(json, "workers", (double) workers);
+    (void) cJSON_AddNumberToObject(json, "uptime",
+                                   (double) ((now - zone->born) / 1000));
+    (void) cJSON_AddNumberToObject(json, "requests", (double) zone->requests);
+    (void) cJSON_AddNumberToObject(json, "sessions",
+                                   (double) zone->nsessions);
+    (void) cJSON_AddItemToObject(json, "store",
+                                 ngx_http_claude_relay_show_store(call));
+
+    accounts = cJSON_AddObjectToObject(json, "accounts");
+
+    (void) cJSON_AddNumberToObject(accounts, "total",
+                                   (double) call->roster->accounts.nelts);
+
+    for (j = 0; j < 4; j++) {
+        (void) cJSON_AddNumberToObject(accounts, names[j],
+                                       (double) counts[j]);
+    }
+
+    ngx_http_claude_relay_call_answer(call, NGX_HTTP_OK, json, 0);
+}
+
+
+static cJSON *
+ngx_http_claude_relay_show_store(ngx_http_claude_relay_call_t *call)
+{
+    char                               error[NCR_STORE_ERROR];
+    cJSON                             *json;
+    ncr_msec_t                         since;
+    ngx_uint_t                         failed;
+    ngx_http_claude_relay_zone_t      *zone;
+    ngx_http_claude_relay_main_conf_t *rmcf;
+
+    rmcf = call->rmcf;
+    zone = rmcf->zone;
+
+    if (rmcf->store == NULL) {
+        return cJSON_CreateNull();
+    }
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    failed = zone->store_failed;
+    since = zone->store_since;
+    ngx_memcpy(error, zone->store_error, sizeof(error));
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    json = cJSON_CreateObject();
+
+    ngx_http_claude_relay_show_str(json, "path", &rmcf->store->path);
+    (void) cJSON_AddStringToObject(json, "state", failed ? "failed" : "ok");
+
+    if (failed) {
+        (void) cJSON_AddStringToObject(json, "error", error);
+    }
+
+    if (since) {
+        ngx_http_claude_relay_show_time(json, "since", since);
+    }
+
+    return json;
+}
+
+
+void
+ngx_http_claude_relay_api_list(ngx_http_claude_relay_call_t *call)
+{
+    cJSON                             *json, *list;
+    ngx_str_t                          platform;
+    ncr_msec_t                         now;
+    ngx_uint_t                         i;
+    ngx_http_claude_relay_view_t       view;
+    ngx_http_claude_relay_filter_t     filter;
+    ngx_http_claude_relay_account_t  **a;
+
+    if (ngx_http_claude_relay_show_filter(call, &filter) != NGX_OK) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                          "the query takes \"pool\", \"platform\" and "
+                          "\"state\"");
+        return;
+    }
+
+    json = cJSON_CreateObject();
+    list = cJSON_AddArrayToObject(json, "accounts");
+
+    now = ngx_http_claude_relay_now();
+    a = call->roster->accounts.elts;
+
+    for (i = 0; i < call->roster->accounts.nelts; i++) {
+
+        platform = ngx_http_claude_relay_str(&a[i]->platform->name);
+
+        if ((filter.pool.data
+             && (filter.pool.len != a[i]->pool.len
+                 || ngx_memcmp(filter.pool.data, a[i]->pool.data,
+                               filter.pool.len)
+                    != 0))
+            || (filter.platform.data
+                && (filter.platform.len != platform.len
+                    || ngx_memcmp(filter.platform.data, platform.data,
+                                  platform.len)
+                       != 0)))
+        {
+            continue;
+        }
+
+        ngx_http_claude_relay_view(call->rmcf, a[i], now, &view);
+
+        if (filter.state.data && !ncr_str_eq(ncr(&filter.state), view.state)) {
+            continue;
+        }
+
+        (void) cJSON_AddItemToArray(list,
+                                ngx_http_claude_relay_show_account(&view, now));
+    }
+
+    ngx_http_claude_relay_call_answer(call, NGX_HTTP_OK, json, 0);
+}
+
+
+/* NGX_DECLINED: there is something else in the query */
+
+static ngx_int_t
+ngx_http_claude_relay_show_filter(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_filter_t *filter)
+{
+    u_char     *p, *last, *end;
+    ncr_str_t   value;
+    ngx_str_t   arg, *slot;
+
+    ngx_memzero(filter, sizeof(ngx_http_claude_relay_filter_t));
+
+    p = call->args.data;
+    last = p + call->args.len;
+
+    while (p < last) {
+
+        end = ngx_strlchr(p, last, '&');
+        if (end == NULL) {
+            end = last;
+        }
+
+        arg.data = p;
+        arg.len = end - p;
+        p = end + 1;
+
+        if (arg.len == 0) {
+            continue;
+        }
+
+        if (ncr_str_prefix(ncr(&arg), "pool=")) {
+            slot = &filter->pool;
+            arg.data += 5;
+            arg.len -= 5;
+
+        } else if (ncr_str_prefix(ncr(&arg), "platform=")) {
+            slot = &filter->platform;
+            arg.data += 9;
+            arg.len -= 9;
+
+        } else if (ncr_str_prefix(ncr(&arg), "state=")) {
+            slot = &filter->state;
+            arg.data += 6;
+            arg.len -= 6;
+
+        } else {
+            return NGX_DECLINED;
+        }
+
+        value = *ncr(&arg);
+        slot->data = ngx_pnalloc(call->pool, arg.len + 1);
+
+        if (slot->data == NULL
+            || ncr_uri_unescape(&value, slot->data) != NCR_OK)
+        {
+            return NGX_DECLINED;
+        }
+
+        *slot = ngx_http_claude_relay_str(&value);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_claude_relay_api_show(ngx_http_claude_relay_call_t *call)
+{
+    ngx_http_claude_relay_call_account(call);
+}
+
+
+void
+ngx_http_claude_relay_call_account(ngx_http_claude_relay_call_t *call)
+{
+    cJSON                            *json;
+    ncr_msec_t                        now;
+    ngx_http_claude_relay_view_t      view;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = ngx_http_claude_relay_roster_find(call->rmcf->roster, &call->name);
+
+    if (a == NULL && call->seq) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_SERVICE_UNAVAILABLE,
+                              NULL, "account \"%V\" is stored, but this worker "
+                              "has not taken it over: the error log tells why",
+                              &call->name);
+        return;
+    }
+
+    if (a == NULL) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_NOT_FOUND, NULL,
+                                         "there is no account \"%V\"",
+                                         &call->name);
+        return;
+    }
+
+    now = ngx_http_claude_relay_now();
+
+    ngx_http_claude_relay_view(call->rmcf, a, now, &view);
+
+    json = ngx_http_claude_relay_show_account(&view, now);
+
+    if (json == NULL) {
+        ngx_http_claude_relay_call_memory(call);
+        return;
+    }
+
+    ngx_http_claude_relay_call_answer(call,
+                             call->created ? NGX_HTTP_CREATED : NGX_HTTP_OK,
+                             json, a->own ? a->version : 0);
+}
+
+
+static cJSON *
+ngx_http_claude_relay_show_account(ngx_http_claude_relay_view_t *view,
+    ncr_msec_t now)
+{
+    cJSON                            *json;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = view->account;
+
+    json = cJSON_CreateObject();
+
+    ngx_http_claude_relay_show_str(json, "name", &a->name);
+    (void) cJSON_AddStringToObject(json, "origin",
+                                   a->own ? "store" : "nginx.conf");
+
+    ngx_http_claude_relay_show_settings(json, a);
+
+    (void) cJSON_AddNumberToObject(json, "version",
+                                   a->own ? (double) a->version : 0);
+
+    ngx_http_claude_relay_show_state(json, view);
+    ngx_http_claude_relay_show_parts(json, view, now);
+
+    return json;
+}
+
+
+/* as they are in effect */
+
+static void
+ngx_http_claude_relay_show_settings(cJSON *json,
+    ngx_http_claude_relay_account_t *a)
+{
+    u_char                          buf[NGX_SOCKADDR_STRLEN + 300];
+    cJSON                          *models;
+    ngx_str_t                      *glob, text;
+    ngx_uint_t                      i;
+    ngx_http_claude_relay_proxy_t  *proxy;
+
+    static const char  *credentials[] = { "auto", "x-api-key", "bearer" };
+
+    text = ngx_http_claude_relay_str(&a->platform->name);
+
+    ngx_http_claude_relay_show_str(json, "platform", &text);
+    ngx_http_claude_relay_show_str(json, "pool", &a->pool);
+    ngx_http_claude_relay_show_str(json, "description", &a->description);
+    ngx_http_claude_relay_show_str(json, "base_url", &a->base_url);
+    (void) cJSON_AddStringToObject(json, "credential",
+                                   credentials[a->credential]);
+    (void) cJSON_AddNumberToObject(json, "priority", (double) a->priority);
+    (void) cJSON_AddNumberToObject(json, "weight", (double) a->weight);
+    (void) cJSON_AddNumberToObject(json, "max_concurrency",
+                                   (double) a->max_concurrency);
+
+    models = cJSON_AddArrayToObject(json, "models");
+
+    if (a->models) {
+        glob = a->models->elts;
+
+        for (i = 0; i < a->models->nelts; i++) {
+            (void) ngx_snprintf(buf, sizeof(buf), "%V%Z", &glob[i]);
+            (void) cJSON_AddItemToArray(models,
+                                        cJSON_CreateString((char *) buf));
+        }
+    }
+
+    (void) cJSON_AddBoolToObject(json, "enabled", a->enabled);
+    (void) cJSON_AddBoolToObject(json, "schedulable", a->schedulable);
+    (void) cJSON_AddBoolToObject(json, "sanitize_errors", a->sanitize);
+
+    ngx_http_claude_relay_show_time(json, "valid_until", a->valid_until);
+
+    /* never its user and password */
+
+    proxy = a->target.proxy;
+
+    if (proxy) {
+        (void) ngx_snprintf(buf, sizeof(buf), "%s://%V%Z",
+                            (proxy->url.type == NCR_PROXY_SOCKS5)
+                            ? "socks5" : "http", &proxy->name);
+        (void) cJSON_AddStringToObject(json, "proxy", (char *) buf);
+
+    } else {
+        (void) cJSON_AddNullToObject(json, "proxy");
+    }
+}
+
+
+static void
+ngx_http_claude_relay_show_state(cJSON *json,
+    ngx_http_claude_relay_view_t *view)
+{
+    cJSON         *error;
+    ncr_health_t  *h;
+
+    h = &view->node.health;
+
+    (void) cJSON_AddStringToObject(json, "state", view->state);
+
+    if (view->why) {
+        (void) cJSON_AddStringToObject(json, "why", view->why);
+    }
+
+    if (view->until) {
+        ngx_http_claude_relay_show_time(json, "until", view->until);
+    }
+
+    (void) cJSON_AddNumberToObject(json, "in_flight",
+                                   (double) view->node.inflight);
+    (void) cJSON_AddNumberToObject(json, "requests", (double) h->requests);
+    (void) cJSON_AddNumberToObject(json, "errors", (double) h->errors);
+
+    if (h->last_error == NCR_CLASS_OK) {
+        return;
+    }
+
+    error = cJSON_AddObjectToObject(json, "last_error");
+
+    (void) cJSON_AddStringToObject(error, "class",
+                                   ncr_class_name(h->last_error));
+    (void) cJSON_AddNumberToObject(error, "status", (double) h->last_status);
+    ngx_http_claude_relay_show_time(error, "at", h->last_error_at);
+}
+
+
+/* those that /health has, too */
+
+static void
+ngx_http_claude_relay_show_parts(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now)
+{
+    cJSON                            *test;
+    u_char                            buf[NGX_HTTP_CLAUDE_RELAY_VIEW_SIZE];
+    ncr_out_t                         out;
+    ngx_str_t                         scopes;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = view->account;
+
+    if (a->token) {
+        ngx_str_null(&scopes);
+
+        if (a->info) {
+            scopes = a->info->scopes;
+        }
+
+        ncr_out_init(&out, buf, sizeof(buf) - 1);
+        ngx_http_claude_relay_view_token(&out, view, &scopes);
+        *out.last = '\0';
+
+        if (!out.overflow) {
+            (void) cJSON_AddRawToObject(json, "token", (char *) buf);
+        }
+    }
+
+    (void) cJSON_AddItemToObject(json, "identity",
+                                 ngx_http_claude_relay_show_identity(a));
+
+    ncr_out_init(&out, buf, sizeof(buf) - 1);
+    ngx_http_claude_relay_view_windows(&out, view, now);
+    *out.last = '\0';
+
+    if (!out.overflow) {
+        (void) cJSON_AddRawToObject(json, "windows", (char *) buf);
+    }
+
+    if (view->node.tested) {
+        test = cJSON_AddObjectToObject(json, "last_test");
+
+        ngx_http_claude_relay_show_time(test, "at", view->node.tested);
+        (void) cJSON_AddNumberToObject(test, "status",
+                                       (double) view->node.test_status);
+        (void) cJSON_AddNumberToObject(test, "ms",
+                                       (double) view->node.test_ms);
+    }
+}
+
+
+static cJSON *
+ngx_http_claude_relay_show_identity(ngx_http_claude_relay_account_t *a)
+{
+    cJSON  *json;
+
+    json = NULL;
+
+    if (a->info && a->info->meta.len) {
+        json = cJSON_ParseWithLength((char *) a->info->meta.data,
+                                     a->info->meta.len);
+    }
+
+    return json ? json : cJSON_CreateObject();
+}
+
+
+static void
+ngx_http_claude_relay_show_str(cJSON *json, const char *name,
+    ngx_str_t *value)
+{
+    u_char      buf[8192];
+    ncr_out_t   out;
+
+    /* nginx.conf may have bytes that are no UTF-8 */
+
+    ncr_out_init(&out, buf, sizeof(buf) - 1);
+    ncr_out_json_string(&out, ncr(value));
+    *out.last = '\0';
+
+    (void) cJSON_AddRawToObject(json, name,
+                                out.overflow ? "\"\"" : (char *) buf);
+}
+
+
+static void
+ngx_http_claude_relay_show_time(cJSON *json, const char *name, ncr_msec_t t)
+{
+    char  buf[NCR_STR_RFC3339];
+
+    if (t == 0) {
+        (void) cJSON_AddNullToObject(json, name);
+        return;
+    }
+
+    ncr_str_rfc3339(buf, t);
+
+    (void) cJSON_AddStringToObject(json, name, buf);
+}
