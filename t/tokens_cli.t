@@ -213,6 +213,7 @@ for my $shell (@shells) {
 }
 
 $cli->shell($shells[0]);
+at_a_terminal();
 nothing_there();
 rotation();
 
@@ -790,6 +791,102 @@ sub bad_answers {
     cli(undef, [error(503, "unavailable", "store:\e]0;x\a full\n")],
         "status");
     refused(1, qr/^claude-relay: store:\?\]0;x\? full\?$/, "an evil message");
+}
+
+
+# ---- at a terminal, by script(1): what is asked, and what is not echoed
+
+sub at_a_terminal {
+    SKIP: {
+        skip("no script(1)", 1) if !ClaudeRelayCommand::available("script");
+
+        mock_start();
+
+        is(typed([[201, one_account()]], "import --setup-token --name work",
+                 [qr/the setup token: $/, "sk-ant-oat01-do-not-show\n"]), 0,
+           "a terminal");
+        is($sent[0]{json}{import}, "sk-ant-oat01-do-not-show", "it is taken");
+        like($out, qr/^the setup token: \r?\naccount "work"/m);
+        unlike($out, $secrets, "without an echo");
+
+        is(typed([[200, one_account()]], "accounts set work api_key=-; stty",
+                 [qr/account's api_key: $/, "sk-do-not-show\n"]), 0);
+        like($out, qr/^speed \d/m);
+        unlike($out, qr/$secrets|-echo\b/, "the echo comes back");
+
+        typed([], "accounts set work api_key=-; stty",
+              [qr/account's api_key: $/, "\x03"]);
+        is(@sent, 0);
+        like($out, qr/^speed \d/m);
+        unlike($out, qr/-echo\b/, "after Ctrl-C, too");
+
+        is(typed([[204, ""]], "accounts remove work", [qr/\[y\/N\] $/, "\n"]),
+           1, "remove asks");
+        is(@sent, 0, "and Enter is no");
+        is(typed([[204, ""]], "accounts remove work",
+                 [qr/\[y\/N\] $/, "y\n"]), 0);
+        is(@sent, 1, "y is yes");
+        is(typed([[204, ""]], "accounts remove --yes work"), 0, "--yes");
+
+        my $wrong = error(400, "login", "another state");
+        is(typed([login_answer(), $wrong, [200, one_account()]],
+                 "login claude --name work", [qr/ends at: $/, "a#b\n"],
+                 [qr/another state\r?\n.* ends at: $/, "a#c\n"]), 0, "login");
+        is(@sent, 3);
+
+        mock_stop();
+    }
+}
+
+
+sub typed {
+    my ($answers, $command, @steps) = @_;
+
+    my $program = root() . "/bin/claude-relay";
+    my ($status, $text) = ("", "");
+
+    unlink "$dir/requests";
+    spew("$dir/answers", encode($answers));
+
+    pipe my $in, my $keys or die;
+    pipe my $screen, my $to or die;
+
+    my $pid = fork // die "fork: $!\n";
+
+    if (!$pid) {
+        alarm 0;
+        open STDIN, "<&", $in;
+        open STDOUT, ">&", $to;
+        open STDERR, ">&", $to;
+        close $_ for $keys, $screen, $in, $to;
+
+        $ENV{CLAUDE_RELAY_SOCKET} = $socket;
+        { exec "script", "-qec", "trap : INT; sh $program $command",
+               "/dev/null"; }
+        POSIX::_exit(127);
+    }
+
+    close $in;
+    close $to;
+
+    for my $step (@steps, [undef, ""]) {
+        my ($prompt, $type) = @$step;
+
+        while (!$prompt || $text !~ $prompt) {
+            last if !sysread $screen, $text, 4096, length $text;
+        }
+
+        syswrite $keys, $type;
+    }
+
+    waitpid $pid, 0;
+    $status = $? >> 8;
+
+    $out = $text;
+    @sent = map { json($_) } split /\n/, slurp("$dir/requests");
+    $_->{json} = eval { json($_->{body}) } for @sent;
+
+    return $status;
 }
 
 

@@ -24,7 +24,8 @@ my $nginx = relay(
         "    redirect_uri=https://claude.example/oauth/code/callback",
         "    loopback_uri=http://localhost:%%PORT3%%/callback;"),
     accounts => account("one")
-                . account("block", "platform claude-oauth; pool block;"),
+                . "claude_relay_account block { platform claude-oauth;"
+                . " pool block; base_url %%UP%%; }",
     server => join("\n", map {
         "location /$_/ { claude_relay; claude_relay_pool $_;"
         . " claude_relay_retry_wait 0; }"
@@ -44,7 +45,7 @@ sub cli {
     my $rc = $cli->run(@_);
 
     $seen{$cli->seen . $cli->out . $cli->err} = 1;
-    diag($cli->err) if $rc > 1;
+    diag($cli->err) if $rc == 2;
 
     return $rc;
 }
@@ -110,7 +111,7 @@ like($url, qr/[?&]code_challenge_method=S256\b/, "login: the URL");
 my $code = $up->oauth_login($url);
 
 is(paste($code), 0, "the code is taken");
-like($cli->out, qr/^account "work": ok, \S+@\S+.* token expires .*in 7h 59m|8h/,
+like($cli->out, qr/^account "work": ok, \S+@\S+.* token expires .*\(in (7h 59m|8h 0m)\)$/,
      "who it is, and how long");
 
 my $account = account_of("work");
@@ -129,7 +130,7 @@ $code = $up->oauth_login($url);
 my ($only) = $code =~ /^(.*)#/;
 
 $cli->write("$only#other\n");
-wait_for(sub { $cli->err =~ /state/ });
+wait_for(sub { $cli->err =~ /^claude-relay: /m });
 like($cli->err, qr/^claude-relay: .*"work".*state/m, "a wrong state");
 is(paste($code), 0, "it may be tried again");
 is(account_of("work")->{pool}, "work", "an account is as it was");
@@ -206,7 +207,7 @@ spew("$dir/.claude/.credentials.json", encode({ claudeAiOauth => {
 
 is(cli("import", "--name", "file", "--pool", "file", @base), 0,
    "import of .credentials.json");
-like($cli->out, qr/^account "file": ok, .*in 59m|1h/);
+like($cli->out, qr/^account "file": ok, .*\(in (59|60)m\)$/);
 is(relayed("file"), 200);
 
 is(cli("import", "--name", "file"), 1);
@@ -309,7 +310,7 @@ is(scalar(split /\n/, $cli->out), 2, "accounts list --pool");
 # ---- test
 
 is(cli("test"), 0, "test: all are well") || diag($cli->err);
-is(scalar(() = $cli->out =~ /^ok /mg), 8, "each of them");
+is(scalar(() = $cli->out =~ /^ok /mg), 9, "each of them");
 is(account_of("work")->{last_test}{status}, 200);
 
 $up->oauth(do => "kill", chain => "toml");
@@ -319,8 +320,10 @@ like($cli->err, qr/\AFAIL  toml .*\n\z/, "--quiet tells of that one only");
 is(cli("test", "work"), 0);
 
 is(cli("accounts", "refresh", "toml"), 1);
-like($cli->err, qr/"toml".*Refresh token not found/, "its refresh says why");
+like($cli->err, qr/"toml".*needs a login/, "a refresh cannot help");
 is(account_of("toml")->{state}, "needs-login");
+cli("accounts", "show", "toml");
+like($cli->out, qr/^reason .*Refresh token not found/m, "it is told why");
 cli("accounts", "list");
 like($cli->out, qr/^toml .*needs-login .* needs a login$/m);
 
@@ -352,9 +355,9 @@ mkdir "$dir/cut";
 symlink "$dir/bin/$_", "$dir/cut/$_" for qw/ jq curl /;
 spew("$dir/cut/mv", <<'END');
 #!/bin/sh
-case $2 in
-    *.new)  kill -KILL $PPID ;;
-    *)      exec /bin/mv "$@" ;;
+case $1$2 in
+    -f*.new)    kill -KILL $PPID ;;
+    *)          exec /bin/mv "$@" ;;
 esac
 END
 chmod 0755, "$dir/cut/mv";
