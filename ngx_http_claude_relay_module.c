@@ -167,7 +167,7 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NULL },
 
     { ngx_string("claude_relay_quota_guard"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
       ngx_http_claude_relay_set_quota_guard,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,

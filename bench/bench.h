@@ -30,5 +30,9 @@ void bench_frames_stream(int location);
 void bench_frames_seen(char *p, size_t n);
 void bench_frames_print(int expected);
 
+/* hop.c: a proxy for CONNECT, else a cable; never returns */
+
+void bench_hop(int from, int to);
+
 
 #endif /* _BENCH_H_INCLUDED_ */

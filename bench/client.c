@@ -754,6 +754,7 @@ static void
 bench_usage(void)
 {
     fputs("usage: client load|pairs|frames|idle -p PORT -u PATH [-u PATH]\n"
+          "       client hop -l PORT -p PORT\n"
           "  -k KEY      x-api-key\n"
           "  -x CMDS     x-sandbox\n"
           "  -c N        connections (1)\n"
@@ -817,7 +818,9 @@ bench_parse_options(int argc, char **argv)
         }
     }
 
-    if (bench.port == 0 || bench.npaths == 0) {
+    if (bench.port == 0
+        || (bench.npaths == 0 && strcmp(bench.command, "hop") != 0))
+    {
         bench_usage();
     }
 }
@@ -836,6 +839,11 @@ main(int argc, char **argv)
     }
 
     signal(SIGPIPE, SIG_IGN);
+
+    if (strcmp(bench.command, "hop") == 0 && bench.listen) {
+        bench_hop(bench.listen, bench.port);
+    }
+
     alarm((unsigned) bench.seconds);
 
     bench_text = bench_body(bench.size, bench.stream, &bench_ntext);

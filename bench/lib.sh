@@ -9,9 +9,14 @@ nginx=${NGINX:-$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v nginx)}
 port=${TEST_NGINX_PORT:?run by util/slot.pl}
 sandbox_port=$((port + 1))
 frames_port=$((port + 2))
+tls_port=$((port + 3))
+counts_port=$((port + 4))
+hop_port=$((port + 5))
 key=bench-key-0123456789
 
 sandbox_pid=
+tls_pid=
+hop_pid=
 nginx_pid=
 
 
@@ -50,15 +55,31 @@ build_client() {
 }
 
 
+# of "localhost", and its own authority
+
+make_certificate() {
+    [ ! -f "$dir/tls.pem" ] || return 0
+
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+        -keyout "$dir/tls.key" -out "$dir/tls.pem" -days 3650 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+        2> "$dir/openssl.log" \
+        || fail "openssl: $(cat "$dir/openssl.log")"
+}
+
+
 write_conf() {
     local files connections
+
+    make_certificate
 
     files=$(ulimit -Hn)
     [ "$files" != unlimited ] || files=20000
     connections=$((files < 20000 ? files : 20000))
 
     sed -e "s,@ROOT@,$root,; s,@PORT@,$port,; s,@SANDBOX@,$sandbox_port,
-            s,@FRAMES@,$frames_port,; s,@KEY@,$key,; s,@FILES@,$files,
+            s,@FRAMES@,$frames_port,; s,@TLS@,$tls_port,;
+            s,@HOP@,$hop_port,; s,@DIR@,$dir,; s,@KEY@,$key,; s,@FILES@,$files,
             s,@CONNECTIONS@,$connections," \
         bench/nginx.conf > "$dir/nginx.conf"
 }
@@ -82,6 +103,37 @@ start_sandbox() {
     sandbox_pid=$!
 
     wait_for "$sandbox_port"
+}
+
+
+# an upstream with TLS, and the hop before it
+
+start_tls() {
+    "${pin_rest[@]}" build/claude-relay-sandbox -q \
+        -l "127.0.0.1:$tls_port" -p "127.0.0.1:$counts_port" \
+        -t "$dir/tls.pem" -k "$dir/tls.key" > "$dir/tls.log" 2>&1 &
+    tls_pid=$!
+
+    wait_for "$tls_port"
+
+    "${pin_rest[@]}" "$client" hop -l "$hop_port" -p "$tls_port" \
+        2> "$dir/hop.log" &
+    hop_pid=$!
+
+    wait_for "$hop_port"
+}
+
+
+# handshakes, connections that carried a request, requests
+
+tls_counts() {
+    local stats word
+
+    stats=$(curl -sS "http://127.0.0.1:$counts_port/sandbox/stats")
+
+    for word in tls_handshakes used requests; do
+        sed "s/.*\"$word\":\([0-9]*\).*/\1/" <<< "$stats"
+    done | xargs
 }
 
 
@@ -138,7 +190,7 @@ stop_all() {
 
     trap - EXIT
 
-    for pid in $nginx_pid $sandbox_pid; do
+    for pid in $nginx_pid $sandbox_pid $tls_pid $hop_pid; do
         kill -TERM "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done

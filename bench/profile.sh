@@ -128,12 +128,12 @@ for case in "${cases[@]}"; do
 
     echo "== $case"
 
-    for variant in relay proxy unbuffered; do
+    for variant in relay token proxy unbuffered; do
         echo "$variant: $(instructions "$case" $variant $n) instructions"
     done
 
     if command -v strace > /dev/null; then
-        for variant in relay proxy unbuffered; do
+        for variant in relay token proxy unbuffered; do
             echo "$variant:$(calls "$case" $variant $n)"
         done
     fi

@@ -3,7 +3,8 @@
 # make bench: the relay beside plain proxy_pass, see bench/README.md.
 #
 #   ROUNDS=15     interleaved rounds of each measurement
-#   ONLY=name     one of them: call burst events body latency frames memory
+#   ONLY=name     one of them: call burst events body tunnel latency frames
+#                 memory
 #   README=1      put the table into bench/README.md
 
 set -euo pipefail
@@ -54,6 +55,41 @@ measure() {
                         -u "/$variant" -w "$worker" "$@") \
                 || fail "$name of $variant failed"
             echo "$name $variant $round $words" >> "$raw"
+        done
+
+        printf '.' >&2
+    done
+
+    echo >&2
+}
+
+
+# with TLS over the same hop: the relay asks it with CONNECT, proxy_pass
+# takes it for the upstream; and how many handshakes that takes
+
+tunnel() {
+    local name=tunnel round variant words before after
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    start_tls
+
+    printf '%s' "$name" >&2
+
+    for ((round = 1; round <= rounds; round++)); do
+        for variant in $(rotate "$round" relay proxy); do
+            read -ra before <<< "$(tls_counts)"
+
+            words=$("${pin_rest[@]}" "$client" load -p "$port" -k "$key" \
+                        -u "/tls/$variant" -w "$worker" "$@") \
+                || fail "$name of $variant failed"
+
+            read -ra after <<< "$(tls_counts)"
+
+            echo "$name $variant $round $words" \
+                "handshakes=$((after[0] - before[0]))" \
+                "connections=$((after[1] - before[1]))" \
+                "asked=$((after[2] - before[2]))" >> "$raw"
         done
 
         printf '.' >&2
@@ -114,11 +150,12 @@ memory() {
 }
 
 
-measure call "relay proxy unbuffered" -c 32 -n 5000 -s 1400 -x json-size=1024
+measure call "relay token proxy unbuffered" -c 32 -n 5000 -s 1400 -x json-size=1024
 measure burst "relay proxy unbuffered" -c 32 -n 1200 -S -x events=200,burst
 measure events "relay proxy unbuffered" -c 40 -n 80 -S -x events=200,delay=2
 measure body "relay proxy unbuffered spooled" -c 4 -n 80 -s 1048576 \
         -x json-size=1024
+tunnel -c 32 -n 5000 -s 1400 -x json-size=1024
 alternate latency /relay /proxy pairs -n 1000 -x json-size=1024
 alternate frames /frames/relay /frames/proxy frames -l "$frames_port" \
           -n 2 -e 100 -d 2

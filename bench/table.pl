@@ -32,9 +32,12 @@ close $in;
 # title, name, target; the baseline of a ratio is proxy_pass as it comes
 
 cpu("1 KB call", "call", 1.15);
+token("1 KB call, token of a login", "call");
 cpu("stream of 200 events, one write", "burst", 1.10);
 cpu("stream of 200 events, one by one", "events", 1.10);
 cpu("1 MB request body", "body", 1.25);
+cpu("1 KB call, TLS through a proxy", "tunnel", 1.10);
+handshakes("its handshakes", "tunnel", 1.10);
 latency("added to the p50 of a call", "latency", 30);
 latency("added to the p50 of an event", "frames", 10);
 memory("1,000 idle streams", "memory", 8);
@@ -96,6 +99,45 @@ sub cpu {
 }
 
 
+# a login's token that is valid, beside an API key
+
+sub token {
+    my ($title, $name) = @_;
+
+    my $run = $runs{$name} or return;
+    return if !$run->{token};
+
+    my @token = values_of($name, "token", "cpu_us");
+    my @relay = values_of($name, "relay", "cpu_us");
+
+    add(name => "$name/token", title => $title, unit => "x", base => "relay",
+        measured => spread(map { $token[$_] / $relay[$_] } 0 .. $#relay),
+        relay => median(@token), other => median(@relay));
+}
+
+
+# of all rounds: a handshake for each connection, not for each request
+
+sub handshakes {
+    my ($title, $name, $target) = @_;
+
+    $runs{$name} or return;
+
+    my %sum;
+
+    for my $word (qw/ handshakes connections asked /) {
+        $sum{$word} += $_ for values_of($name, "relay", $word);
+    }
+
+    return if !$sum{connections};
+
+    add(name => "$name/handshakes", title => "$title, $sum{asked} calls",
+        unit => "x", what => "", base => "connections", target => $target,
+        measured => spread($sum{handshakes} / $sum{connections}),
+        relay => $sum{handshakes}, other => $sum{connections});
+}
+
+
 sub latency {
     my ($title, $name, $target) = @_;
 
@@ -130,7 +172,7 @@ sub memory {
 
 sub table {
     my %bases = (proxy => "proxy_pass", unbuffered => "buffering off",
-                 spooled => "body in a file");
+                 spooled => "body in a file", connections => "connections", relay => "an API key");
 
     my $line = "%-33s %-14s %9s %9s %-9s %9s %-13s  %s\n";
 
@@ -144,7 +186,7 @@ sub table {
 
         printf $line, $row->{title}, $bases{$row->{base}},
                sprintf("%.1f", $row->{relay}), sprintf("%.1f", $row->{other}),
-               $unit eq "x" ? "us of CPU" : $unit,
+               $unit eq "x" ? $row->{what} // "us of CPU" : $unit,
                sprintf("$format", $m->{median}) . ($unit eq "x" ? " x" : ""),
                sprintf("$format .. $format", $m->{min}, $m->{max}),
                !defined $row->{target} ? "-"

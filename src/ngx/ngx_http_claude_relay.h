@@ -228,6 +228,7 @@ typedef struct {
     ngx_str_t                          key;     /* contents of key_file */
     ngx_str_t                          passphrase;
     ngx_queue_t                        rows;    /* until there is a zone */
+    ngx_uint_t                         older;   /* than what the zone has */
 } ngx_http_claude_relay_store_conf_t;
 
 
@@ -264,6 +265,7 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ncr_rests_t                        rests;
     ngx_int_t                          quota_guard; /* 1/10000, 0 = off */
+    ngx_uint_t                         quota_strict;
     ngx_hash_t                         headers; /* see headers.c */
 
     ngx_str_t                          ssl_trusted;
@@ -444,6 +446,24 @@ typedef enum {
 typedef void (*ngx_http_claude_relay_dial_pt)(void *data, ngx_int_t rc);
 
 
+typedef struct ngx_http_claude_relay_lookup_name_s
+                                        ngx_http_claude_relay_lookup_name_t;
+
+
+/* who wants to know a name's addresses; see ngx_http_claude_relay_lookup.c */
+
+typedef struct {
+    ngx_queue_t                        queue;
+    ngx_http_claude_relay_lookup_name_t *name;  /* NULL: it does not wait */
+    void                              *data;
+    void                             (*handler)(void *data);
+
+    ngx_resolver_addr_t               *addrs;   /* without a port */
+    ngx_uint_t                         naddrs;
+    const char                        *error;
+} ngx_http_claude_relay_lookup_t;
+
+
 /* the making of a connection; see ngx_http_claude_relay_dial.c */
 
 struct ngx_http_claude_relay_dial_s {
@@ -469,6 +489,7 @@ struct ngx_http_claude_relay_dial_s {
     in_port_t                          port;
     ngx_uint_t                        *turn;
     ngx_resolver_ctx_t                *resolving;
+    ngx_http_claude_relay_lookup_t     lookup;
     ngx_addr_t                        *addrs;
     ngx_uint_t                         naddrs;
     ngx_uint_t                         next;
@@ -820,6 +841,13 @@ void ngx_http_claude_relay_idle_close_all(
 char *ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 
+/* lookup.c: names by the system, without blocking */
+
+ngx_int_t ngx_http_claude_relay_lookup(ngx_http_claude_relay_lookup_t *w,
+    ngx_str_t *host, ngx_uint_t family);
+void ngx_http_claude_relay_lookup_cancel(ngx_http_claude_relay_lookup_t *w);
+void ngx_http_claude_relay_lookup_exit(void);
+
 /* tunnel.c: ends in dial_opened() or dial_done() */
 
 void ngx_http_claude_relay_tunnel(ngx_http_claude_relay_dial_t *dial);
@@ -893,6 +921,8 @@ char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *secret);
+char *ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
 
 /* roster.c */

@@ -536,6 +536,31 @@ char *
 ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret)
 {
+    char    *rv;
+    size_t   n;
+
+    rv = ngx_http_claude_relay_secret_text(cf, value, secret);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    for (n = 0; n < secret->len; n++) {
+        if (secret->data[n] <= ' ' || secret->data[n] >= 0x7f) {
+            return "has a secret with blanks or unprintable characters";
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* the same, of any characters */
+
+char *
+ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *secret)
+{
     char       *env;
     ssize_t     n;
     ngx_str_t   name;
@@ -602,12 +627,6 @@ ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
         return "has no usable secret";
     }
 
-    for (n = 0; n < (ssize_t) name.len; n++) {
-        if (name.data[n] <= ' ' || name.data[n] >= 0x7f) {
-            return "has a secret with blanks or unprintable characters";
-        }
-    }
-
     secret->len = name.len;
     secret->data = ngx_pnalloc(cf->pool, name.len + 1);
 
@@ -633,7 +652,10 @@ ngx_http_claude_relay_account_check(ngx_conf_t *cf,
 
     token = (a->proof.data == (u_char *) ngx_http_claude_relay_access_token);
 
-    if (a->platform && a->secret.len && token != a->platform->token) {
+    if (a->platform
+        && ((a->secret.len && token != a->platform->token)
+            || (!a->platform->token && (a->refresh_token.len || a->expires))))
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "platform \"%V\" of account \"%V\" takes \"%s\"",
                            (ngx_str_t *) &a->platform->name, &a->name,

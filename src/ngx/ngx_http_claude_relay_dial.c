@@ -40,8 +40,16 @@ static void ngx_http_claude_relay_dial_hop(ngx_http_claude_relay_dial_t *dial);
 static ngx_int_t ngx_http_claude_relay_dial_resolve(
     ngx_http_claude_relay_dial_t *dial);
 static void ngx_http_claude_relay_dial_resolved(ngx_resolver_ctx_t *ctx);
-static ngx_int_t ngx_http_claude_relay_dial_addrs(
-    ngx_http_claude_relay_dial_t *dial, ngx_resolver_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_dial_lookup(
+    ngx_http_claude_relay_dial_t *dial);
+static void ngx_http_claude_relay_dial_looked(void *data);
+static void ngx_http_claude_relay_dial_found(
+    ngx_http_claude_relay_dial_t *dial);
+static void ngx_http_claude_relay_dial_addrs(
+    ngx_http_claude_relay_dial_t *dial, ngx_resolver_addr_t *found,
+    ngx_uint_t n);
+static void ngx_http_claude_relay_dial_begin(
+    ngx_http_claude_relay_dial_t *dial);
 static void ngx_http_claude_relay_dial_next(
     ngx_http_claude_relay_dial_t *dial);
 static void ngx_http_claude_relay_dial_handler(ngx_event_t *ev);
@@ -131,6 +139,7 @@ ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
     dial->rc = NGX_AGAIN;
     dial->pool = NULL;
     dial->resolving = NULL;
+    dial->lookup.name = NULL;
 
     ngx_http_claude_relay_dial_hop(dial);
 
@@ -142,10 +151,7 @@ ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
     ngx_add_timer(&dial->deadline, dial->timeout);
 
     if (ngx_http_claude_relay_dial_resolve(dial) == NGX_DECLINED) {
-        dial->next = dial->naddrs ? (*dial->turn)++ % dial->naddrs : 0;
-        dial->left = dial->naddrs;
-
-        ngx_http_claude_relay_dial_next(dial);
+        ngx_http_claude_relay_dial_begin(dial);
     }
 
     dial->starting = 0;
@@ -205,6 +211,8 @@ ngx_http_claude_relay_dial_cancel(ngx_http_claude_relay_dial_t *dial)
         ngx_resolve_name_done(dial->resolving);
         dial->resolving = NULL;
     }
+
+    ngx_http_claude_relay_lookup_cancel(&dial->lookup);
 
     if (dial->peer.connection) {
         ngx_http_claude_relay_close(dial->peer.connection);
@@ -280,15 +288,23 @@ ngx_http_claude_relay_dial_log(ngx_http_claude_relay_dial_t *dial,
 }
 
 
-/* NGX_DECLINED: no resolver, or no name: the configured addresses do */
+/*
+ * NGX_DECLINED: no resolver, or no name: the configured addresses do.  If
+ * there are none, the system is asked.
+ */
 
 static ngx_int_t
 ngx_http_claude_relay_dial_resolve(ngx_http_claude_relay_dial_t *dial)
 {
     ngx_resolver_ctx_t  *ctx;
 
-    if (dial->literal || dial->resolver == NULL) {
+    if (dial->literal) {
         return NGX_DECLINED;
+    }
+
+    if (dial->resolver == NULL) {
+        return dial->naddrs ? NGX_DECLINED
+                            : ngx_http_claude_relay_dial_lookup(dial);
     }
 
     ctx = ngx_resolve_start(dial->resolver, NULL);
@@ -325,23 +341,73 @@ ngx_http_claude_relay_dial_resolved(ngx_resolver_ctx_t *ctx)
                       dial->naddrs ? ", using the addresses known at start"
                                    : "");
 
-    } else if (ngx_http_claude_relay_dial_addrs(dial, ctx) != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, dial->log, 0, "no memory for addresses");
+    } else {
+        ngx_http_claude_relay_dial_addrs(dial, ctx->addrs, ctx->naddrs);
     }
 
     ngx_resolve_name_done(ctx);
     dial->resolving = NULL;
 
-    dial->next = dial->naddrs ? (*dial->turn)++ % dial->naddrs : 0;
-    dial->left = dial->naddrs;
-
-    ngx_http_claude_relay_dial_next(dial);
+    ngx_http_claude_relay_dial_begin(dial);
 }
 
 
 static ngx_int_t
+ngx_http_claude_relay_dial_lookup(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_int_t                        rc;
+    ngx_http_claude_relay_lookup_t  *w;
+
+    w = &dial->lookup;
+
+    w->data = dial;
+    w->handler = ngx_http_claude_relay_dial_looked;
+
+    rc = ngx_http_claude_relay_lookup(w, &dial->host,
+                                      dial->rmcf->address_family);
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_claude_relay_dial_found(dial);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_dial_looked(void *data)
+{
+    ngx_http_claude_relay_dial_t *dial = data;
+
+    ngx_http_claude_relay_dial_found(dial);
+    ngx_http_claude_relay_dial_begin(dial);
+}
+
+
+static void
+ngx_http_claude_relay_dial_found(ngx_http_claude_relay_dial_t *dial)
+{
+    ngx_http_claude_relay_lookup_t  *w;
+
+    w = &dial->lookup;
+
+    if (w->error) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, 0,
+                      "\"%V\" could not be resolved (%s)", &dial->host,
+                      w->error);
+        return;
+    }
+
+    ngx_http_claude_relay_dial_addrs(dial, w->addrs, w->naddrs);
+}
+
+
+/* copies: what was found may go away while connections are tried */
+
+static void
 ngx_http_claude_relay_dial_addrs(ngx_http_claude_relay_dial_t *dial,
-    ngx_resolver_ctx_t *ctx)
+    ngx_resolver_addr_t *found, ngx_uint_t n)
 {
     u_char      *p;
     ngx_addr_t  *addrs;
@@ -349,26 +415,25 @@ ngx_http_claude_relay_dial_addrs(ngx_http_claude_relay_dial_t *dial,
 
     dial->pool = ngx_create_pool(1024, dial->log);
     if (dial->pool == NULL) {
-        return NGX_ERROR;
+        goto failed;
     }
 
-    addrs = ngx_pcalloc(dial->pool, ctx->naddrs * sizeof(ngx_addr_t));
+    addrs = ngx_pcalloc(dial->pool, n * sizeof(ngx_addr_t));
     if (addrs == NULL) {
-        return NGX_ERROR;
+        goto failed;
     }
 
-    for (i = 0; i < ctx->naddrs; i++) {
+    for (i = 0; i < n; i++) {
 
-        addrs[i].socklen = ctx->addrs[i].socklen;
+        addrs[i].socklen = found[i].socklen;
         addrs[i].sockaddr = ngx_palloc(dial->pool, addrs[i].socklen);
         p = ngx_pnalloc(dial->pool, NGX_SOCKADDR_STRLEN);
 
         if (addrs[i].sockaddr == NULL || p == NULL) {
-            return NGX_ERROR;
+            goto failed;
         }
 
-        ngx_memcpy(addrs[i].sockaddr, ctx->addrs[i].sockaddr,
-                   addrs[i].socklen);
+        ngx_memcpy(addrs[i].sockaddr, found[i].sockaddr, addrs[i].socklen);
         ngx_inet_set_port(addrs[i].sockaddr, dial->port);
 
         addrs[i].name.data = p;
@@ -377,9 +442,25 @@ ngx_http_claude_relay_dial_addrs(ngx_http_claude_relay_dial_t *dial,
     }
 
     dial->addrs = addrs;
-    dial->naddrs = ctx->naddrs;
+    dial->naddrs = n;
 
-    return NGX_OK;
+    return;
+
+failed:
+
+    ngx_log_error(NGX_LOG_ERR, dial->log, 0, "no memory for addresses");
+}
+
+
+/* what there is of addresses is tried, another one first each time */
+
+static void
+ngx_http_claude_relay_dial_begin(ngx_http_claude_relay_dial_t *dial)
+{
+    dial->next = dial->naddrs ? (*dial->turn)++ % dial->naddrs : 0;
+    dial->left = dial->naddrs;
+
+    ngx_http_claude_relay_dial_next(dial);
 }
 
 
@@ -760,6 +841,7 @@ ngx_http_claude_relay_idle_take(ngx_http_claude_relay_dial_t *dial)
     }
 
     c->idle = 0;
+    ngx_reusable_connection(c, 0);
     c->sent = 0;
     c->data = NULL;
     c->log = dial->log;
@@ -826,6 +908,12 @@ ngx_http_claude_relay_keep(ngx_http_claude_relay_main_conf_t *rmcf,
 
     c->data = idle;
     c->idle = 1;
+
+    /* thousands of accounts may keep more of them than a worker can have:
+     * the oldest go when it runs out */
+
+    ngx_reusable_connection(c, 1);
+
     c->log = ngx_cycle->log;
     c->read->log = ngx_cycle->log;
     c->write->log = ngx_cycle->log;

@@ -375,7 +375,7 @@ ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf, ngx_command_t *cmd,
 
     value = cf->args->elts;
 
-    if (ncr_str_eq(ncr(&value[1]), "off")) {
+    if (cf->args->nelts == 2 && ncr_str_eq(ncr(&value[1]), "off")) {
         rmcf->quota_guard = 0;
         return NGX_CONF_OK;
     }
@@ -390,6 +390,18 @@ ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     rmcf->quota_guard = fraction;
+
+    if (cf->args->nelts == 3) {
+
+        if (!ncr_str_eq(ncr(&value[2]), "strict")) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" in \"%V\"",
+                               &value[2], &value[0]);
+            return NGX_CONF_ERROR;
+        }
+
+        rmcf->quota_strict = 1;
+    }
 
     return NGX_CONF_OK;
 }

@@ -52,7 +52,7 @@ static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_guarded(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
-    ngx_http_claude_relay_node_t *node);
+    ngx_http_claude_relay_node_t *node, ncr_msec_t *reset);
 static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
     ncr_msec_t now);
 
@@ -276,7 +276,7 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_bond_t *bond)
 {
     ngx_uint_t                         i;
-    ncr_msec_t                         until;
+    ncr_msec_t                         until, reset;
     ncr_eligible_e                     e;
     ngx_http_claude_relay_token_e      token;
     ngx_http_claude_relay_account_t  **a;
@@ -323,11 +323,13 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_claude_relay_guarded(ctx, ch, a[i]->node)) {
+    if (ngx_http_claude_relay_guarded(ctx, ch, a[i]->node, &reset)) {
 
-        /* it may be taken all the same, if there is no other */
+        /* it may be taken all the same, if there is no other; not if that
+         * is strict */
 
         ctx->refusal = NCR_CLASS_LIMITED;
+        ctx->soonest = ch->rmcf->quota_strict ? reset : 0;
         return NGX_DECLINED;
     }
 
@@ -349,7 +351,7 @@ static void
 ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch)
 {
-    ngx_uint_t                         i, j, n;
+    ngx_uint_t                         i, j, n, guarded;
     ncr_msec_t                         until;
     ncr_eligible_e                     e;
     ncr_candidate_t                   *c;
@@ -372,7 +374,9 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         if (!ngx_http_claude_relay_allowed(ctx, ch, a[j])) {
 
-            if (!a[j]->enabled && ctx->refusal == NCR_CLASS_OK
+            if ((!a[j]->enabled
+                 || (a[j]->valid_until && a[j]->valid_until <= ch->now))
+                && ctx->refusal == NCR_CLASS_OK
                 && ngx_http_claude_relay_offers(a[j], ctx->route.op,
                                                 &ctx->model))
             {
@@ -451,6 +455,27 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
 
             /* what lives here may stay, but nothing new is sent here */
 
+            if (ctx->refusal == NCR_CLASS_OK) {
+                ctx->refusal = NCR_CLASS_DISABLED;
+            }
+
+            continue;
+        }
+
+        guarded = ngx_http_claude_relay_guarded(ctx, ch, node, &until);
+
+        if (guarded && ch->rmcf->quota_strict) {
+
+            ctx->refusal = NCR_CLASS_LIMITED;
+
+            if (ctx->soonest == 0 || until < ctx->soonest) {
+                ctx->soonest = until;
+            }
+
+            if (ctx->soonest_any == 0 || until < ctx->soonest_any) {
+                ctx->soonest_any = until;
+            }
+
             continue;
         }
 
@@ -461,7 +486,7 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         /* before those that have failed, after all others */
 
-        if (ngx_http_claude_relay_guarded(ctx, ch, node)) {
+        if (guarded) {
             c->priority -= NGX_HTTP_CLAUDE_RELAY_LAST;
         }
 
@@ -586,11 +611,15 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
 }
 
 
-/* a window of this account, or of the model's family, is as good as used up */
+/*
+ * A window of this account, or of the model's family, is as good as used up;
+ * *reset: until then.
+ */
 
 static ngx_uint_t
 ngx_http_claude_relay_guarded(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_node_t *node)
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_node_t *node,
+    ncr_msec_t *reset)
 {
     ncr_str_t      name;
     ncr_uint_t     i;
@@ -610,6 +639,8 @@ ngx_http_claude_relay_guarded(ngx_http_claude_relay_ctx_t *ctx,
 
         name.data = (u_char *) w->name;
         name.len = ngx_strlen(w->name);
+
+        *reset = w->reset;
 
         if (ncr_str_eq(&name, "5h") || ncr_str_eq(&name, "7d")) {
             return 1;

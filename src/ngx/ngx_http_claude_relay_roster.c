@@ -580,6 +580,7 @@ ngx_http_claude_relay_roster_row(ngx_http_claude_relay_main_conf_t *rmcf,
         }
 
         have->id = row->id;
+        have->version = row->version;
 
         return ngx_http_claude_relay_account_info(have, row);
     }

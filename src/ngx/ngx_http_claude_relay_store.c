@@ -110,6 +110,7 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
     int                              err;
     sigset_t                         all, old;
     pthread_condattr_t               attr;
+    ngx_http_claude_relay_rows_t    *rows;
     ngx_http_claude_relay_thread_t  *t;
 
     if (rmcf->store == NULL) {
@@ -162,6 +163,15 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
     }
 
     t->running = 1;
+
+    if (rmcf->store->older) {
+
+        rows = ngx_http_claude_relay_rows();
+
+        if (rows) {
+            ngx_http_claude_relay_lost_done(&rows->job);
+        }
+    }
 
     return ngx_http_claude_relay_refresh_init(cycle, rmcf);
 }
@@ -284,15 +294,27 @@ ngx_http_claude_relay_store_rung(void)
 ngx_int_t
 ngx_http_claude_relay_store_lock(uint64_t id)
 {
-    int  fd;
+    ncr_int_t                        rc;
+    ngx_http_claude_relay_thread_t  *t;
 
-    fd = ngx_http_claude_relay_store_thread.locks;
+    t = &ngx_http_claude_relay_store_thread;
 
-    if (fd == -1 || ncr_store_lock(fd, id) != NCR_OK) {
-        return NGX_DECLINED;
+    rc = (t->locks == -1) ? NCR_ERROR : ncr_store_lock(t->locks, id);
+
+    if (rc == NCR_ERROR) {
+
+        /* the file was deleted, perhaps with the store's, or never there */
+
+        if (t->locks != -1) {
+            (void) close(t->locks);
+        }
+
+        t->locks = ncr_store_lock_open((char *) t->rmcf->store->path.data);
+
+        rc = (t->locks == -1) ? NCR_ERROR : ncr_store_lock(t->locks, id);
     }
 
-    return NGX_OK;
+    return (rc == NCR_OK) ? NGX_OK : NGX_DECLINED;
 }
 
 

@@ -93,6 +93,8 @@ ngx_int_t ngx_http_claude_relay_account_info(
  * room.  again: the store's file is another one, its seqs are, too.
  */
 
+void ngx_http_claude_relay_node_anew(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_node_t *node);
 ngx_int_t ngx_http_claude_relay_publish(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_node_t *node, ncr_store_account_t *row,

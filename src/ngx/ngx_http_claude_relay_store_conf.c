@@ -121,7 +121,7 @@ ngx_http_claude_relay_store_param(ngx_conf_t *cf,
             return "takes its passphrase from \"env:NAME\" or \"file:path\"";
         }
 
-        rv = ngx_http_claude_relay_secret(cf, &text, &store->passphrase);
+        rv = ngx_http_claude_relay_secret_text(cf, &text, &store->passphrase);
 
         if (rv != NGX_CONF_OK) {
             return rv;
@@ -161,10 +161,14 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
 
         } else if (a[i]->token) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "account \"%V\" has no \"access_token\", or one "
-                          "that is to be refreshed: it needs "
-                          "\"claude_relay_store\" in %s:%ui",
-                          &a[i]->name, a[i]->file, a[i]->line);
+                          "no \"%s\" %s account \"%V\"%s in %s:%ui",
+                          a[i]->secret.len ? "claude_relay_store"
+                                           : "access_token",
+                          a[i]->secret.len ? "for" : "in", &a[i]->name,
+                          a[i]->secret.len
+                              ? " whose tokens are to be refreshed"
+                              : ", and no \"claude_relay_store\" to keep one",
+                          a[i]->file, a[i]->line);
             return NGX_CONF_ERROR;
         }
     }
@@ -523,7 +527,8 @@ ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
     if (wrong) {
         ncr_seal_forget(text, sizeof(text));
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "the store's key \"%V\" %s", path, wrong);
+                      "the store's key \"%V\" cannot be used: %s", path,
+                      wrong);
         return NGX_CONF_ERROR;
     }
 
@@ -576,6 +581,18 @@ ngx_http_claude_relay_store_adopt(ngx_conf_t *cf, ncr_store_t *db,
         if (ngx_http_claude_relay_store_seed(cf, a, seed) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
+
+        /* a store that lost its file must not take them anew, either */
+
+        a->settings.len = ngx_strlen(seed);
+        a->settings.data = ngx_pnalloc(cf->pool, a->settings.len + 1);
+
+        if (a->settings.data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        (void) ngx_cpystrn(a->settings.data, (u_char *) seed,
+                           a->settings.len + 1);
 
         rc = ncr_store_find(db, name, &row);
 
@@ -674,8 +691,10 @@ ngx_int_t
 ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_log_t *log)
 {
+    uint32_t                          hash;
     ngx_int_t                         rc;
     ngx_str_t                         name;
+    ngx_uint_t                        another;
     ngx_queue_t                      *q;
     ngx_http_claude_relay_stored_t   *stored;
     ngx_http_claude_relay_account_t  *a;
@@ -685,6 +704,12 @@ ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     rc = NGX_OK;
+
+    /* another path is another store: what the zone has is not of it */
+
+    hash = ngx_crc32_long(rmcf->store->path.data, rmcf->store->path.len);
+    another = (rmcf->zone->store && rmcf->zone->store != hash);
+    rmcf->zone->store = hash;
 
     while (!ngx_queue_empty(&rmcf->store->rows)) {
 
@@ -698,14 +723,34 @@ ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
 
         a = ngx_http_claude_relay_roster_find(rmcf->roster, &name);
 
-        if (a && (a->own == NULL) == (stored->row.conf == 1)
-            && ngx_http_claude_relay_publish(rmcf, a->node, &stored->row, 0)
-               == NGX_ERROR)
+        if (a == NULL || (a->own == NULL) != (stored->row.conf == 1)) {
+            ngx_http_claude_relay_stored_free(stored);
+            continue;
+        }
+
+        if (another) {
+            ngx_http_claude_relay_node_anew(rmcf, a->node);
+        }
+
+        switch (ngx_http_claude_relay_publish(rmcf, a->node, &stored->row, 1))
         {
+
+        case NGX_DECLINED:
+
+            /* an old copy of the file; workers will bring it up to date */
+
+            rmcf->store->older = 1;
+            break;
+
+        case NGX_ERROR:
             ngx_log_error(NGX_LOG_EMERG, log, 0,
                           "no room for the tokens of account \"%V\" in zone "
                           "\"%V\"", &name, &rmcf->shm_zone->shm.name);
             rc = NGX_ERROR;
+            break;
+
+        default:
+            break;
         }
 
         ngx_http_claude_relay_stored_free(stored);

@@ -226,6 +226,16 @@ ngx_http_claude_relay_node_anew_locked(
 }
 
 
+void
+ngx_http_claude_relay_node_anew(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_node_t *node)
+{
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    ngx_http_claude_relay_node_anew_locked(rmcf, node);
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+}
+
+
 /* a C string of its own, of a slice */
 
 char *

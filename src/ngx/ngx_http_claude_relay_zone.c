@@ -33,7 +33,7 @@ static void ngx_http_claude_relay_bond_insert(ngx_rbtree_node_t *temp,
 static void ngx_http_claude_relay_row_drop_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_http_claude_relay_row_t *row);
 static void ngx_http_claude_relay_recount_locked(
-    ngx_http_claude_relay_zone_t *zone);
+    ngx_http_claude_relay_zone_t *zone, ngx_pid_t gone);
 static void ngx_http_claude_relay_reap(ngx_event_t *ev);
 static void ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_claude_relay_doorbell_init(ngx_cycle_t *cycle);
@@ -626,6 +626,7 @@ static void
 ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_row_t *row)
 {
+    ngx_pid_t                      gone;
     ngx_queue_t                   *q, *next;
     ngx_http_claude_relay_zone_t  *zone;
 
@@ -633,6 +634,7 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
     (void) ngx_atomic_fetch_add(&zone->waiting, -row->waiting);
 
+    gone = row->pid;
     row->pid = 0;
     row->waiting = 0;
 
@@ -647,12 +649,13 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
     ngx_queue_init(&row->leases);
 
-    ngx_http_claude_relay_recount_locked(zone);
+    ngx_http_claude_relay_recount_locked(zone, gone);
 }
 
 
 static void
-ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone)
+ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
+    ngx_pid_t gone)
 {
     ngx_uint_t                      i;
     ngx_queue_t                    *q;
@@ -671,7 +674,8 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone)
         /* a refresh that died with its worker is anybody's */
 
         if (node->refresher
-            && kill(node->refresher, 0) == -1 && ngx_errno == ESRCH)
+            && (node->refresher == gone
+                || (kill(node->refresher, 0) == -1 && ngx_errno == ESRCH)))
         {
             node->refresher = 0;
         }
@@ -914,6 +918,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
+    ngx_http_claude_relay_lookup_exit();
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 

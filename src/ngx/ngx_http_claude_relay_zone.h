@@ -157,6 +157,7 @@ struct ngx_http_claude_relay_zone_s {
     ngx_atomic_t                       refused;     /* credentials */
 
     ngx_atomic_t                       changes;     /* of the store, rung */
+    uint32_t                           store;       /* hash of its path */
     ngx_uint_t                         store_failed;    /* 1 while it is so */
     ncr_msec_t                         store_since;
     char                               store_error[NCR_STORE_ERROR];

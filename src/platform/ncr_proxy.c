@@ -614,6 +614,14 @@ ncr_proxy_refused(ncr_proxy_t *px)
                                 : "proxy wants credentials (407)");
     }
 
+    /* what some say instead */
+
+    if (status == 401) {
+        return ncr_proxy_failed(px, px->proxy->user.data
+                                ? "proxy refused the credentials (401)"
+                                : "proxy wants credentials (401)");
+    }
+
     if (status == 403) {
         return ncr_proxy_failed(px, "proxy forbids the target (403)");
     }

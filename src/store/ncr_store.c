@@ -80,10 +80,12 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
 static ncr_int_t ncr_store_open_file(ncr_store_t *store,
     ncr_store_options_t *options);
 static ncr_int_t ncr_store_find_file(ncr_store_t *store,
-    ncr_store_options_t *options);
+    ncr_store_options_t *options, ncr_uint_t make);
 static ncr_int_t ncr_store_connect(ncr_store_t *store);
 static ncr_int_t ncr_store_wal(ncr_store_t *store);
 static ncr_int_t ncr_store_intact(ncr_store_t *store);
+static ncr_int_t ncr_store_says(ncr_store_t *store, const char *pragma,
+    const char *word, const char *otherwise);
 static ncr_int_t ncr_store_check(ncr_store_t *store);
 static ncr_int_t ncr_store_gone(ncr_store_t *store);
 static void ncr_store_rollback(ncr_store_t *store);
@@ -150,11 +152,15 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
         return rc;
     }
 
-    if (!store->readonly) {
+    /* beside a file that is not ours no lock is made */
 
-        if (!store->create && access(store->real, F_OK) == -1) {
-            return ncr_store_say_errno(store, "cannot be opened");
-        }
+    rc = ncr_store_find_file(store, options, 0);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    if (!store->readonly) {
 
         /*
          * Who holds the lock has seen that the file is the one at the path,
@@ -169,7 +175,7 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
         }
     }
 
-    rc = ncr_store_find_file(store, options);
+    rc = ncr_store_find_file(store, options, 1);
 
     if (rc == NCR_OK) {
         rc = ncr_store_connect(store);
@@ -211,7 +217,8 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
 
 
 static ncr_int_t
-ncr_store_find_file(ncr_store_t *store, ncr_store_options_t *options)
+ncr_store_find_file(ncr_store_t *store, ncr_store_options_t *options,
+    ncr_uint_t make)
 {
     ncr_int_t    rc;
     struct stat  st;
@@ -222,19 +229,24 @@ ncr_store_find_file(ncr_store_t *store, ncr_store_options_t *options)
             return ncr_store_say_errno(store, "cannot be opened");
         }
 
-        st.st_size = 0;
-
         /* a link that leads nowhere is not to be replaced by a file */
 
         if (lstat(store->path, &st) == 0) {
             return ncr_store_say(store, "is a symbolic link to nothing");
         }
 
+        st.st_size = 0;
+
     } else if (!S_ISREG(st.st_mode)) {
         return ncr_store_say(store, "is not a regular file");
     }
 
     if (st.st_size == 0 && store->create) {
+
+        if (!make) {
+            return NCR_OK;
+        }
+
         rc = ncr_store_make(store, options);
 
         if (rc != NCR_OK) {
@@ -312,36 +324,12 @@ ncr_store_connect(ncr_store_t *store)
 static ncr_int_t
 ncr_store_wal(ncr_store_t *store)
 {
-    ncr_int_t      rc;
-    sqlite3_stmt  *stmt;
-
     if (store->readonly) {
         return NCR_OK;
     }
 
-    if (sqlite3_prepare_v2(store->db, "PRAGMA journal_mode = WAL", -1, &stmt,
-                           NULL)
-        != SQLITE_OK)
-    {
-        return ncr_store_fail(store);
-    }
-
-    if (sqlite3_step(stmt) != SQLITE_ROW) {
-        rc = ncr_store_fail(store);
-
-    } else if (sqlite3_stricmp((const char *) sqlite3_column_text(stmt, 0),
-                               "wal")
-               != 0)
-    {
-        rc = ncr_store_say(store, "cannot have a write-ahead log here");
-
-    } else {
-        rc = NCR_OK;
-    }
-
-    sqlite3_finalize(stmt);
-
-    return rc;
+    return ncr_store_says(store, "PRAGMA journal_mode = WAL", "wal",
+                          "cannot have a write-ahead log here");
 }
 
 
@@ -353,13 +341,21 @@ ncr_store_wal(ncr_store_t *store)
 static ncr_int_t
 ncr_store_intact(ncr_store_t *store)
 {
+    return ncr_store_says(store, "PRAGMA quick_check(1)", "ok",
+                          "is corrupt; restore it from a backup");
+}
+
+
+/* a pragma whose answer must be this word */
+
+static ncr_int_t
+ncr_store_says(ncr_store_t *store, const char *pragma, const char *word,
+    const char *otherwise)
+{
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
 
-    if (sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &stmt,
-                           NULL)
-        != SQLITE_OK)
-    {
+    if (sqlite3_prepare_v2(store->db, pragma, -1, &stmt, NULL) != SQLITE_OK) {
         return ncr_store_fail(store);
     }
 
@@ -367,10 +363,10 @@ ncr_store_intact(ncr_store_t *store)
         rc = ncr_store_fail(store);
 
     } else if (sqlite3_stricmp((const char *) sqlite3_column_text(stmt, 0),
-                               "ok")
+                               word)
                != 0)
     {
-        rc = ncr_store_say(store, "is corrupt; restore it from a backup");
+        rc = ncr_store_say(store, otherwise);
 
     } else {
         rc = NCR_OK;

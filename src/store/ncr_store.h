@@ -86,7 +86,10 @@ typedef struct {
 } ncr_store_account_t;
 
 
-/* called for each row; the row is the callee's to copy from, not to keep */
+/*
+ * Called for each row; the row is the callee's to copy from, not to keep.  It
+ * calls nothing of the same handle.
+ */
 typedef ncr_int_t (*ncr_store_row_pt)(void *data, ncr_store_account_t *row);
 
 
@@ -106,8 +109,9 @@ const char *ncr_store_error(ncr_store_t *store);
 
 /*
  * NCR_OK: somebody, perhaps this handle, has changed something since the
- * last call; NCR_DECLINED: nobody; NCR_STORE_GONE: the path leads to another
- * file or to none, open it anew; NCR_ERROR.  Cheap enough for every second.
+ * last call, or this is the first one; NCR_DECLINED: nobody; NCR_STORE_GONE:
+ * the path leads to another file or to none, open it anew; NCR_ERROR.  Cheap
+ * enough for every second.
  */
 ncr_int_t ncr_store_changed(ncr_store_t *store);
 
@@ -126,16 +130,20 @@ void ncr_store_row_free(ncr_store_account_t *row);
 
 /*
  * Makes or changes the operator's part: row's name, settings, secret, proxy
- * (NULL: as it is); row->conf tells that an account of nginx.conf is meant.
- * *version 0: it must be new; UINT64_MAX: whatever is there; else it must
- * still have this version.  NCR_DECLINED if that does not hold.  A name that
- * was removed is made anew with another id.  Sets *version and row->id,
- * row->seq.
+ * (NULL: as it is).  *version 0: it must be new; UINT64_MAX: whatever is
+ * there; else it must still have this version.  NCR_DECLINED if that does not
+ * hold, or the name is an account of nginx.conf and row->conf is not set:
+ * ncr_store_error() tells which.  A name that was removed is made anew with
+ * another id, its version goes on.  Sets *version and row->id, row->seq,
+ * row->version.
  */
 ncr_int_t ncr_store_put(ncr_store_t *store, ncr_store_account_t *row,
     uint64_t *version, ncr_msec_t now);
 
-/* leaves a tombstone.  NCR_DECLINED: none, or of another version */
+/*
+ * Leaves a tombstone; accounts of nginx.conf, too.  NCR_DECLINED: none, or of
+ * another version; UINT64_MAX: whatever is there.
+ */
 ncr_int_t ncr_store_remove(ncr_store_t *store, const char *name,
     uint64_t version, ncr_msec_t now);
 
@@ -150,7 +158,8 @@ ncr_int_t ncr_store_adopt(ncr_store_t *store, const char *name,
  * New tokens: access, refresh (NULL: keep the old one), expires, granted (0:
  * as it is), scopes and meta (NULL: as they are); clears pending, failed and
  * reason, raises row->tokens.  If have is not UINT64_MAX, only if the tokens
- * are still of this version: NCR_DECLINED if not.  Sets row->tokens, ->seq.
+ * are still of this version: NCR_DECLINED if not, or if there is no such
+ * account.  Sets row->tokens, ->seq, ->id.
  */
 ncr_int_t ncr_store_tokens(ncr_store_t *store, ncr_store_account_t *row,
     uint64_t have, ncr_msec_t now);
@@ -160,7 +169,7 @@ ncr_int_t ncr_store_tokens(ncr_store_t *store, ncr_store_account_t *row,
  * to anybody is that the store can be written.  Into *row (release it) goes
  * the account as it is now, with row->pending as it was BEFORE: not 0 if an
  * earlier refresh never ended.  If its tokens are newer than have, nothing is
- * written and NCR_DONE returned.
+ * written and NCR_DONE returned.  NCR_DECLINED: no such account.
  */
 ncr_int_t ncr_store_begin(ncr_store_t *store, const char *name,
     uint64_t have, ncr_store_account_t *row, ncr_msec_t now);
@@ -204,7 +213,8 @@ ncr_int_t ncr_store_rekey(ncr_store_t *store, ncr_str_t *key,
 /*
  * Writes back what a process remembers of rows whose file was lost: each that
  * is missing, or whose version (of the operator's part) or tokens are older,
- * part by part.  A row that is newer in the file stays.
+ * part by part.  A row that is newer in the file stays.  Sets row->id, which
+ * is another one if the file has given it away by now, and row->seq.
  */
 ncr_int_t ncr_store_restore(ncr_store_t *store, ncr_store_account_t *row,
     ncr_msec_t now);
@@ -214,7 +224,9 @@ ncr_int_t ncr_store_restore(ncr_store_t *store, ncr_store_account_t *row,
  * Locks that die with their process, whatever kills it: one for each
  * account's id, on a file beside the store, for all processes that share it.
  * Never blocks.  A lock belongs to the descriptor, which must be opened after
- * the fork.  open() returns -1 and sets errno.
+ * the fork, and who has it may take it again.  open() returns -1 and sets
+ * errno.  NCR_ERROR: no lock at all; errno ESTALE: the file was deleted, open
+ * it anew.
  */
 int ncr_store_lock_open(const char *path);
 ncr_int_t ncr_store_lock(int fd, uint64_t id);      /* NCR_OK, NCR_DECLINED */

@@ -249,6 +249,8 @@ ncr_store_probe(ncr_store_t *store)
     char       *uri;
     ncr_int_t   rc;
 
+    id = 0;
+    id = 0;
     uri = ncr_store_uri(store->real);
 
     if (uri == NULL) {

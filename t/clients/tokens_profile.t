@@ -25,23 +25,11 @@ BEGIN {
 
 
 use ClaudeRelay;
-use File::Temp qw/ tempdir /;
+use ClaudeRelayClients;
 use Test::More;
 
 
-my $clients = $ENV{CR_CLIENTS} // root() . "/build/clients";
-my $node = "$clients/node_modules/.bin/node";
-my $claude = "$clients/node_modules/.bin/claude";
-my $sdk = "$clients/node_modules/\@anthropic-ai/sdk";
-
-if (!-x $node || !-x $claude || !-f "$sdk/package.json") {
-    my $why = "no clients: run util/install.sh clients";
-
-    plan(skip_all => $why) if !$ENV{CI};
-    plan(tests => 1);
-    fail($why);
-    exit 1;
-}
+my ($node, $claude, $sdk) = clients();
 
 my $up = sandbox();
 
@@ -52,33 +40,8 @@ my $nginx = relay(
             . " claude_relay_client_profile claude-code;",
 );
 
-my $work = tempdir("claude-relay-profile-XXXXXX", TMPDIR => 1, CLEANUP => 1);
+my $work = client_dir();
 my $identity = "You are Claude Code, Anthropic's official CLI for Claude.";
-
-
-sub run {
-    my ($env, @command) = @_;
-
-    my $pid = fork // die "fork: $!\n";
-
-    if (!$pid) {
-        alarm 60;
-        %ENV = (PATH => "$clients/node_modules/.bin:/usr/bin:/bin",
-                HOME => $work, TMPDIR => $work, TERM => "dumb",
-                LANG => "C.UTF-8", %$env);
-        chdir $work;
-        open STDIN, "<", "/dev/null";
-        open STDOUT, ">", "$work/out";
-        open STDERR, ">", "$work/err";
-
-        { exec { $command[0] } @command; }
-        POSIX::_exit(127);
-    }
-
-    waitpid $pid, 0;
-
-    return $?;
-}
 
 
 # 1. the SDK

@@ -136,6 +136,18 @@ The text of a block for the sandbox: platform anthropic, api_key
 sk-ant-NAME-000001, base_url of the sandbox; $directives come in addition or
 instead.
 
+=item login_account($name, OPTION => VALUE...)
+
+A block of platform claude-oauth that begins with the tokens of a new chain of
+this name in the first sandbox; more => "..." are more directives, expires is
+when its access token ends by nginx.conf (3600 seconds from now), all others go
+to oauth_seed().
+
+=item store($path, $directives)
+
+"claude_relay_store" at this path ("%%DIR%%" if there is none) and its key
+beside it, logins at the sandbox, and usage not polled; $directives follow.
+
 =item zone_and_key()
 
 "claude_relay_zone" and "claude_relay_key" as text.
@@ -223,6 +235,7 @@ use Time::HiRes qw/ time sleep /;
 
 our @EXPORT = qw/
     sandbox canned nginx relay relay_http config account zone_and_key
+    login_account store
     message stream connect_to is_error wait_for
     sha256 json encode slurp spew port root binary module asan finish
 /;
@@ -334,6 +347,33 @@ sub account {
     $text .= "    base_url %%UP%%;\n" if $directives !~ /\bbase_url\s/;
 
     return "$text}\n";
+}
+
+
+sub login_account {
+    my ($name, %arg) = @_;
+
+    my ($up) = grep { $_->isa("ClaudeRelay::Sandbox") } @SANDBOXES;
+
+    my $more = delete $arg{more} // "";
+    my $end = int(time + (delete $arg{expires} // 3600));
+    my $seed = $up->oauth_seed(name => $name, %arg);
+    my $refresh = $seed->{refresh} ? "refresh_token $seed->{refresh};" : "";
+
+    return account($name, "platform claude-oauth; expires $end; $refresh
+                   access_token $seed->{access}; $more");
+}
+
+
+sub store {
+    my ($path, $more) = @_;
+
+    $path //= "%%DIR%%";
+
+    return "claude_relay_store $path/db/relay.db secret=$path/secret.key;\n"
+           . "claude_relay_oauth claude-oauth"
+           . " token_url=%%UP%%/v1/oauth/token;\n"
+           . "claude_relay_usage_poll off;\n" . ($more // "");
 }
 
 

@@ -344,6 +344,8 @@ test_http(void)
         { bytes("HTTP/1.1 407 Proxy Authentication Required\r\n"
                 "Proxy-Authenticate: Basic\r\n\r\n"),
           "proxy wants credentials (407)" },
+        { bytes("HTTP/1.0 401 Unauthorized\r\n\r\n"),
+          "proxy wants credentials (401)" },
         { bytes("HTTP/1.1 403 Filtered\r\n\r\n<html>"),
           "proxy forbids the target (403)" },
         { bytes("HTTP/1.0 502 Bad Gateway\r\n\r\n"),

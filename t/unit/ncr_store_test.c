@@ -719,7 +719,7 @@ static void
 ncr_test_sealed(void)
 {
     char                  id[NCR_STORE_LOGIN], other[NCR_STORE_LOGIN];
-    char                 *data;
+    char                 *data, *second;
     uint64_t              seq;
     ncr_store_t          *store;
     ncr_test_load_t       load;
@@ -778,9 +778,10 @@ ncr_test_sealed(void)
     (void) ncr_test_sql(ncr_test_path, "UPDATE logins SET data = (SELECT data"
                         " FROM logins ORDER BY id LIMIT 1)");
     ncr_test((ncr_store_login_keep(store, id, &data, 1) == NCR_ERROR)
-             + (ncr_store_login_keep(store, other, &data, 1) == NCR_ERROR)
+             + (ncr_store_login_keep(store, other, &second, 1) == NCR_ERROR)
              == 1, "a login of another id");
     ncr_store_login_free(data);
+    ncr_store_login_free(second);
 
     ncr_store_close(store);
     ncr_test_clean();
