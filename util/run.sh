@@ -141,6 +141,8 @@ claude relay on http://$address, upstream: $upstream
 
   ANTHROPIC_BASE_URL=http://$address ANTHROPIC_AUTH_TOKEN="$shown" claude
 
+  bin/claude-relay --socket build/run/control.sock status
+
 Ctrl-C stops it.
 
 END
