@@ -473,6 +473,8 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    rmcf->log = &cf->cycle->new_log;
+
     ncr_rests_default(&rmcf->rests);
 
     rmcf->quota_guard = NGX_CONF_UNSET;
