@@ -468,6 +468,10 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
 
     ncr_rests_default(&rmcf->rests);
 
+    /* that of the cycle before does not live as long as what hangs on this */
+
+    rmcf->log = &cf->cycle->new_log;
+
     rmcf->quota_guard = NGX_CONF_UNSET;
     rmcf->refresh_ahead = NGX_CONF_UNSET_MSEC;
     rmcf->token_timeout = NGX_CONF_UNSET_MSEC;

@@ -257,7 +257,7 @@ ngx_http_claude_relay_roster_create(ngx_http_claude_relay_main_conf_t *rmcf)
 
     old = rmcf->roster;
 
-    p = ngx_create_pool(4096, ngx_cycle->log);
+    p = ngx_create_pool(4096, rmcf->log);
     if (p == NULL) {
         return NULL;
     }
@@ -734,7 +734,7 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
     (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
                         "no memory for account \"%s\"%Z", row->name);
 
-    pool = ngx_create_pool(1024, ngx_cycle->log);
+    pool = ngx_create_pool(1024, rmcf->log);
     if (pool == NULL) {
         return NULL;
     }
