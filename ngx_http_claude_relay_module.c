@@ -355,6 +355,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_token_location"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_token_location,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_client_profile"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -604,6 +611,11 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
                               prev->first_byte_timeout, 600000);
     ngx_conf_merge_msec_value(conf->idle_timeout, prev->idle_timeout, 400000);
 
+    if (conf->token_uri.data == NULL) {
+        conf->token_uri = prev->token_uri;
+        conf->token_args = prev->token_args;
+    }
+
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
 
@@ -815,6 +827,10 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
     }
 
     if (ngx_http_claude_relay_headers_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_claude_relay_visit_init(cf) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -149,8 +149,7 @@ sub hosts { spew("$dir/hosts", $known . join "", map { "$_\n" } @_) }
 my $r = ask_for("gone");
 is($r->status, 503, "a name that nobody knows");
 like($nginx->log->{attempts}, qr/^gone:0:network:/, "is a network failure");
-$nginx->wait_error(qr/"gone\.test" could not be resolved \(/);
-pass("and the log says why");
+ok($nginx->wait_error(qr/"gone\.test" could not be resolved \(/), "and the log says why");
 
 
 # known since
@@ -212,7 +211,8 @@ is($r->status, 200, "the next account serves instead");
 is($waiting[$_]->response->status, 503, "the others fail in time")
     for 1, 4, 21, 39;
 cmp_ok(time - $start, "<", 2 + 4 * $quick, "which is the time to connect");
-$nginx->wait_error(qr/connecting to "dead2\.test:\d+" timed out/);
+ok($nginx->wait_error(qr/connecting to "dead2\.test:\d+" timed out/),
+   "the log says so");
 
 $start = time;
 $nginx->stop;
@@ -230,8 +230,8 @@ $nginx = nginx("claude_relay_address_family ipv6;\n" . $http, workers => 1);
 hosts("127.0.0.1 six.test late.test", "::1 one.test");
 
 is(ask_for("late")->status, 503, "IPv6 only: a name with another address");
-$nginx->wait_error(qr/"late\.test" could not be resolved|no IPv6 address/);
-pass("IPv6 only: the log says why");
+ok($nginx->wait_error(qr/"late\.test" could not be resolved|no IPv6 address/),
+   "IPv6 only: the log says why");
 
 
 # and without a store

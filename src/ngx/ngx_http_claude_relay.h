@@ -355,6 +355,8 @@ typedef struct {
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *cors;        /* of ngx_str_t */
     ngx_http_claude_relay_profile_t    profile;
+    ngx_str_t                          token_uri;   /* empty: none */
+    ngx_str_t                          token_args;
 
     /* the same but for their read timeout: before and after the commit */
 
@@ -733,6 +735,11 @@ char *ngx_http_claude_relay_set_models(ngx_conf_t *cf, ngx_command_t *cmd,
 
 ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
 
+/* location.c: requests of our own into a location of the operator's */
+
+ngx_int_t ngx_http_claude_relay_visit_init(ngx_conf_t *cf);
+ngx_uint_t ngx_http_claude_relay_visiting(ngx_http_request_t *r);
+
 /* upstream.c: attempts */
 
 ngx_http_upstream_srv_conf_t *ngx_http_claude_relay_upstream(void);
@@ -961,6 +968,8 @@ char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
@@ -1007,7 +1016,7 @@ void ngx_http_claude_relay_refresh_exit(
     ngx_http_claude_relay_main_conf_t *rmcf);
 ngx_int_t ngx_http_claude_relay_refresh(
     ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a);
+    ngx_http_claude_relay_account_t *a, ngx_http_request_t *r);
 void ngx_http_claude_relay_needs_login(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, uint64_t have, const char *reason);

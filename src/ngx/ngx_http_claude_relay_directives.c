@@ -507,6 +507,52 @@ invalid:
 }
 
 
+/* off | /uri[?args] */
+
+char *
+ngx_http_claude_relay_set_token_location(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    u_char     *p, *last;
+    ngx_str_t  *value, *uri;
+
+    if (rlcf->token_uri.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    uri = &value[1];
+
+    rlcf->token_uri.data = uri->data;
+
+    if (ncr_str_eq(ncr(uri), "off")) {
+        return NGX_CONF_OK;
+    }
+
+    if (uri->len == 0 || uri->data[0] != '/') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is not the URI of a location of this "
+                           "server, which begins with \"/\"", uri);
+        return NGX_CONF_ERROR;
+    }
+
+    last = uri->data + uri->len;
+    p = ngx_strlchr(uri->data, last, '?');
+
+    if (p) {
+        rlcf->token_args.data = p + 1;
+        rlcf->token_args.len = last - p - 1;
+        last = p;
+    }
+
+    rlcf->token_uri.len = last - uri->data;
+
+    return NGX_CONF_OK;
+}
+
+
 /* time|off; the endpoint does not like to be asked often (anthropic.md A.7) */
 
 char *

@@ -43,8 +43,6 @@ static ncr_int_t ngx_http_claude_relay_fetch_body(ncr_http_t *http,
 static ngx_int_t ngx_http_claude_relay_fetch_grow(
     ngx_http_claude_relay_fetch_t *f, size_t size);
 static void ngx_http_claude_relay_fetch_timeout(ngx_event_t *ev);
-static void ngx_http_claude_relay_fetch_done(ngx_http_claude_relay_fetch_t *f,
-    ncr_reply_kind_e kind, ngx_uint_t keep);
 static void ngx_http_claude_relay_fetch_tell(ngx_event_t *ev);
 static void ngx_http_claude_relay_fetch_stop(ngx_http_claude_relay_fetch_t *f);
 static void ngx_http_claude_relay_fetch_close(
@@ -105,7 +103,8 @@ ngx_http_claude_relay_fetch_start(ngx_http_claude_relay_fetch_t *f)
         return NGX_ERROR;
     }
 
-    if (ngx_http_claude_relay_fetch_prepare(f) != NGX_OK) {
+    if (f->place == NULL && ngx_http_claude_relay_fetch_prepare(f) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -129,7 +128,14 @@ ngx_http_claude_relay_fetch_start(ngx_http_claude_relay_fetch_t *f)
     f->active = 1;
     f->starting = 1;
 
-    ngx_http_claude_relay_fetch_dial(f);
+    if (f->place == NULL) {
+        ngx_http_claude_relay_fetch_dial(f);
+
+    } else if (ngx_http_claude_relay_visit(f) != NGX_OK) {
+        ngx_http_claude_relay_fetch_stop(f);
+        f->starting = 0;
+        return NGX_ERROR;
+    }
 
     f->starting = 0;
 
@@ -507,10 +513,15 @@ ngx_http_claude_relay_fetch_header(ncr_http_t *http, ncr_str_t *name,
 static ncr_int_t
 ngx_http_claude_relay_fetch_body(ncr_http_t *http, ncr_char_t *p, size_t len)
 {
-    size_t                          room;
-    ngx_http_claude_relay_fetch_t  *f;
+    return ngx_http_claude_relay_fetch_append(http->data, p, len);
+}
 
-    f = http->data;
+
+ngx_int_t
+ngx_http_claude_relay_fetch_append(ngx_http_claude_relay_fetch_t *f,
+    u_char *p, size_t len)
+{
+    size_t  room;
 
     room = f->max_body - f->answer.len;
 
@@ -522,7 +533,7 @@ ngx_http_claude_relay_fetch_body(ncr_http_t *http, ncr_char_t *p, size_t len)
     if (len > f->room - f->answer.len
         && ngx_http_claude_relay_fetch_grow(f, f->answer.len + len) != NGX_OK)
     {
-        return NCR_ERROR;
+        return NGX_ERROR;
     }
 
     if (len) {
@@ -530,7 +541,7 @@ ngx_http_claude_relay_fetch_body(ncr_http_t *http, ncr_char_t *p, size_t len)
         f->answer.len += len;
     }
 
-    return f->cut ? NCR_DECLINED : NCR_OK;
+    return f->cut ? NGX_DECLINED : NGX_OK;
 }
 
 
@@ -581,20 +592,26 @@ ngx_http_claude_relay_fetch_timeout(ngx_event_t *ev)
 
     ngx_log_error(NGX_LOG_ERR, &f->log, NGX_ETIMEDOUT, "upstream timed out");
 
-    kind = f->connection ? NCR_REPLY_TIMEOUT : f->dial.failure;
+    kind = (f->connection || f->visit) ? NCR_REPLY_TIMEOUT : f->dial.failure;
 
     ngx_http_claude_relay_fetch_done(f, kind, 0);
 }
 
 
-static void
+void
 ngx_http_claude_relay_fetch_done(ngx_http_claude_relay_fetch_t *f,
     ncr_reply_kind_e kind, ngx_uint_t keep)
 {
     f->active = 0;
     f->kind = kind;
 
-    if (f->http.head_done) {
+    if (f->place) {
+
+        if (kind != NCR_REPLY_HTTP) {
+            f->status = 0;
+        }
+
+    } else if (f->http.head_done) {
         f->status = f->http.status;
 
     } else {
@@ -662,6 +679,8 @@ ngx_http_claude_relay_fetch_close(ngx_http_claude_relay_fetch_t *f,
     ngx_uint_t keep)
 {
     ngx_connection_t  *c;
+
+    ngx_http_claude_relay_visit_close(f);
 
     c = f->connection;
 

@@ -6,9 +6,9 @@
 
 /*
  * One HTTP request of the module's own, made from a timer or on behalf of
- * somebody: sent over a connection of the connector, its answer collected in
- * bounded memory and bounded time.  It has a pool of its own and belongs to
- * no client's request.
+ * somebody: sent over a connection of the connector, or into a location of
+ * the operator's, its answer collected in bounded memory and bounded time.
+ * It has a pool of its own and belongs to no client's request.
  *
  *     f = ngx_http_claude_relay_fetch_create(log);
  *     f->target = ...; f->rmcf = ...; f->resolver = ...;
@@ -36,9 +36,21 @@
 
 
 typedef struct ngx_http_claude_relay_fetch_s  ngx_http_claude_relay_fetch_t;
+typedef struct ngx_http_claude_relay_visit_s  ngx_http_claude_relay_visit_t;
 
 typedef void (*ngx_http_claude_relay_fetch_pt)(
     ngx_http_claude_relay_fetch_t *f);
+
+
+/* an internal location that sends a request on, and whose server it is in */
+
+typedef struct {
+    ngx_str_t                          uri;     /* empty: none */
+    ngx_str_t                          args;
+    ngx_http_core_srv_conf_t          *server;
+    ngx_http_addr_conf_t              *addr_conf;
+    ngx_log_t                         *log;
+} ngx_http_claude_relay_place_t;
 
 
 struct ngx_http_claude_relay_fetch_s {
@@ -57,6 +69,13 @@ struct ngx_http_claude_relay_fetch_s {
                                                      * its CRLF; the empty
                                                      * line is added */
     ngx_str_t                          body;
+
+    ngx_http_claude_relay_place_t     *place;       /* instead of target and
+                                                     * head, or NULL: a POST
+                                                     * of JSON; of the
+                                                     * answer's headers only
+                                                     * content_type and
+                                                     * retry_after are told */
     size_t                             max_body;    /* of the answer */
     ngx_msec_t                         timeout;     /* of the whole */
 
@@ -102,6 +121,7 @@ struct ngx_http_claude_relay_fetch_s {
     ngx_log_t                          log;
     ngx_http_claude_relay_dial_t       dial;
     ngx_connection_t                  *connection;
+    ngx_http_claude_relay_visit_t     *visit;
     ngx_event_t                        timer;
     ngx_event_t                        event;       /* calls the handler */
     ncr_http_t                         http;
@@ -135,6 +155,23 @@ ngx_int_t ngx_http_claude_relay_fetch_start(ngx_http_claude_relay_fetch_t *f);
  */
 
 void ngx_http_claude_relay_fetch_destroy(ngx_http_claude_relay_fetch_t *f);
+
+/* NGX_DECLINED: that was too much; what there was room for was taken */
+
+ngx_int_t ngx_http_claude_relay_fetch_append(
+    ngx_http_claude_relay_fetch_t *f, u_char *p, size_t len);
+
+/* it has ended; the handler is called soon */
+
+void ngx_http_claude_relay_fetch_done(ngx_http_claude_relay_fetch_t *f,
+    ncr_reply_kind_e kind, ngx_uint_t keep);
+
+/* location.c: by way of f->place */
+
+void ngx_http_claude_relay_place(ngx_http_claude_relay_place_t *place,
+    ngx_http_request_t *r);
+ngx_int_t ngx_http_claude_relay_visit(ngx_http_claude_relay_fetch_t *f);
+void ngx_http_claude_relay_visit_close(ngx_http_claude_relay_fetch_t *f);
 
 /* the worker leaves: all of them are given up, their handlers not called */
 

@@ -56,6 +56,13 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     ngx_http_claude_relay_loc_conf_t   *rlcf;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
+    if (ngx_http_claude_relay_visiting(r)) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "\"claude_relay_token_location\" leads into a location "
+                      "that relays");
+        return NGX_HTTP_NOT_FOUND;
+    }
+
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
     rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 

@@ -48,6 +48,7 @@ typedef struct {
     ngx_http_claude_relay_roster_t    *roster;  /* held */
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_fetch_t     *fetch;
+    ngx_http_claude_relay_place_t      place;   /* of who waits, if set */
     ngx_event_t                        again;   /* save */
     ngx_event_t                        hold;    /* an exiting worker */
     char                               name[NCR_STORE_NAME];
@@ -66,7 +67,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_claude_relay_refresh_start(
     ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ngx_uint_t waited);
+    ngx_http_claude_relay_account_t *a, ngx_uint_t waited,
+    ngx_http_request_t *r);
 static ngx_int_t ngx_http_claude_relay_refresh_lease(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ngx_uint_t force);
@@ -181,15 +183,16 @@ ngx_http_claude_relay_refresh_exit(ngx_http_claude_relay_main_conf_t *rmcf)
 
 ngx_int_t
 ngx_http_claude_relay_refresh(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a)
+    ngx_http_claude_relay_account_t *a, ngx_http_request_t *r)
 {
-    return ngx_http_claude_relay_refresh_start(rmcf, a, 1);
+    return ngx_http_claude_relay_refresh_start(rmcf, a, 1, r);
 }
 
 
 static ngx_int_t
 ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ngx_uint_t waited)
+    ngx_http_claude_relay_account_t *a, ngx_uint_t waited,
+    ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
     ngx_http_claude_relay_refresh_t  *f;
@@ -225,6 +228,12 @@ ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
     f->now = ngx_http_claude_relay_now();
     f->started = ngx_current_msec;
     f->have = a->node->version;
+
+    /* no location of nginx goes through an account's proxy */
+
+    if (r && a->target.proxy == NULL) {
+        ngx_http_claude_relay_place(&f->place, r);
+    }
 
     (void) ngx_cpystrn((u_char *) f->name, a->name.data,
                        ngx_min(sizeof(f->name), a->name.len + 1));
@@ -410,6 +419,24 @@ ngx_http_claude_relay_refresh_send(ngx_http_claude_relay_refresh_t *f)
     fetch->handler = ngx_http_claude_relay_refresh_answered;
 
     f->fetch = fetch;
+
+    if (f->place.uri.len && !out.overflow) {
+
+        fetch->place = &f->place;
+        fetch->body.data = body.data;
+        fetch->body.len = out.last - out.start;
+
+        if (ngx_http_claude_relay_fetch_start(fetch) == NGX_OK) {
+            return;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "the refresh of account \"%s\" could not be sent by "
+                      "way of \"%V\", it is sent without", f->name,
+                      &f->place.uri);
+
+        fetch->place = NULL;
+    }
 
     if (out.overflow
         || ngx_http_claude_relay_token_send(fetch, oauth, body.data,
@@ -786,7 +813,7 @@ ngx_int_t
 ngx_http_claude_relay_refresh_now(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a)
 {
-    return ngx_http_claude_relay_refresh_start(rmcf, a, 2);
+    return ngx_http_claude_relay_refresh_start(rmcf, a, 2, NULL);
 }
 
 
@@ -823,7 +850,8 @@ ngx_http_claude_relay_refresh_tick(ngx_event_t *ev)
 
         if (ngx_http_claude_relay_refresh_due(rmcf, a[(first + i) % n], now)) {
             (void) ngx_http_claude_relay_refresh_start(rmcf,
-                                                       a[(first + i) % n], 0);
+                                                       a[(first + i) % n], 0,
+                                                       NULL);
         }
     }
 

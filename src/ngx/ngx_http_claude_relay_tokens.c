@@ -438,7 +438,7 @@ ngx_http_claude_relay_token(ngx_http_claude_relay_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    if (ngx_http_claude_relay_refresh(rmcf, a) == NGX_AGAIN) {
+    if (ngx_http_claude_relay_refresh(rmcf, a, ctx->request) == NGX_AGAIN) {
         ngx_http_claude_relay_wait(ctx, ngx_min(left, 250));
         return NGX_AGAIN;
     }
