@@ -104,8 +104,15 @@ sub login {
 # 1. what is there
 
 {
-    my $r = call("GET", "/v1/status");
-    my $j = $r->json;
+    my ($r, $j);
+
+    # workers come one by one
+
+    wait_for(sub {
+        $r = call("GET", "/v1/status");
+        $j = $r->json;
+        return $j->{workers} == 2;
+    });
 
     is($r->status, 200, "status");
     is($j->{workers}, 2, "status: workers");

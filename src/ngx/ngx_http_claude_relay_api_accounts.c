@@ -14,7 +14,7 @@
 
 
 /* writers that meet: this often one reads again what the other has written */
-#define NGX_HTTP_CLAUDE_RELAY_MEETINGS  5
+#define NGX_HTTP_CLAUDE_RELAY_MEETINGS  100
 
 
 typedef enum {
@@ -42,8 +42,6 @@ static ngx_int_t ngx_http_claude_relay_create_import(
     ngx_http_claude_relay_call_t *call, cJSON *settings);
 static ngx_int_t ngx_http_claude_relay_input_tokens(
     ngx_http_claude_relay_call_t *call, cJSON **values);
-static ngx_int_t ngx_http_claude_relay_input_import(
-    ngx_http_claude_relay_call_t *call, ngx_str_t *text, const char *what);
 static cJSON *ngx_http_claude_relay_input_compose(
     ngx_http_claude_relay_call_t *call, cJSON **values);
 static ngx_uint_t ngx_http_claude_relay_strings(cJSON *value);
@@ -281,9 +279,9 @@ ngx_http_claude_relay_input_tokens(ngx_http_claude_relay_call_t *call,
     cJSON **values)
 {
     cJSON       *import, *composed;
-    ngx_int_t    rc;
     ngx_str_t    text;
     ngx_uint_t   i, n;
+    const char  *wrong;
 
     import = values[NGX_HTTP_CLAUDE_RELAY_IMPORT];
 
@@ -305,62 +303,50 @@ ngx_http_claude_relay_input_tokens(ngx_http_claude_relay_call_t *call,
         return NGX_ERROR;
     }
 
-    if (import) {
-
-        if (!cJSON_IsString(import)) {
-            ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                             "\"import\" must be a string");
-            return NGX_ERROR;
-        }
-
-        text.data = (u_char *) import->valuestring;
-        text.len = ngx_strlen(text.data);
-
-        return ngx_http_claude_relay_input_import(call, &text,
-                                                  "\"import\" is of no use");
-    }
-
-    composed = ngx_http_claude_relay_input_compose(call, values);
-
-    if (composed == NULL) {
+    if (import && !cJSON_IsString(import)) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "\"import\" must be a string");
         return NGX_ERROR;
     }
 
-    text.data = (u_char *) ngx_http_claude_relay_call_print(call, composed);
-
-    cJSON_Delete(composed);
-
-    if (text.data == NULL) {
-        ngx_http_claude_relay_call_memory(call);
-        return NGX_ERROR;
-    }
-
-    text.len = ngx_strlen(text.data);
-
-    rc = ngx_http_claude_relay_input_import(call, &text,
-                                            "the tokens are of no use");
-
-    ngx_explicit_memzero(text.data, text.len);
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_input_import(ngx_http_claude_relay_call_t *call,
-    ngx_str_t *text, const char *what)
-{
-    const char  *wrong;
-
-    call->import = ngx_palloc(call->pool, sizeof(ncr_oauth_import_t));
+    call->import = ngx_pcalloc(call->pool, sizeof(ncr_oauth_import_t));
 
     if (call->import == NULL) {
         ngx_http_claude_relay_call_memory(call);
         return NGX_ERROR;
     }
 
-    wrong = ncr_oauth_import(ncr(text), call->import,
-                             ngx_http_claude_relay_now());
+    if (import) {
+        text.data = (u_char *) import->valuestring;
+        text.len = ngx_strlen(text.data);
+
+        wrong = ncr_oauth_import(ncr(&text), call->import,
+                                 ngx_http_claude_relay_now());
+
+    } else {
+        composed = ngx_http_claude_relay_input_compose(call, values);
+
+        if (composed == NULL) {
+            return NGX_ERROR;
+        }
+
+        text.data = (u_char *) cJSON_PrintUnformatted(composed);
+
+        cJSON_Delete(composed);
+
+        if (text.data == NULL) {
+            ngx_http_claude_relay_call_memory(call);
+            return NGX_ERROR;
+        }
+
+        text.len = ngx_strlen(text.data);
+
+        wrong = ncr_oauth_import(ncr(&text), call->import,
+                                 ngx_http_claude_relay_now());
+
+        ngx_explicit_memzero(text.data, text.len);
+        cJSON_free(text.data);
+    }
 
     if (wrong == NULL) {
         return NGX_OK;
@@ -368,7 +354,9 @@ ngx_http_claude_relay_input_import(ngx_http_claude_relay_call_t *call,
 
     ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                      "account \"%V\": %s: %s", &call->name,
-                                     what, wrong);
+                                     import ? "\"import\" is of no use"
+                                            : "the tokens are of no use",
+                                     wrong);
 
     return NGX_ERROR;
 }

@@ -734,6 +734,8 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
     (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
                         "no memory for account \"%s\"%Z", row->name);
 
+    /* the log of the cycle that is being made: the old one's goes before */
+
     pool = ngx_create_pool(1024, rmcf->log);
     if (pool == NULL) {
         return NULL;
