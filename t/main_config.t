@@ -225,7 +225,7 @@ my @bad = (
     [accounts => "claude_relay_account a { platform anthropic; }",
      qr/no "api_key" in account "a"/],
     [accounts => "claude_relay_account a { platform claude-oauth; }",
-     qr/account "a" has no "access_token"/],
+     qr/no "access_token" in account "a", and no "claude_relay_store"/],
     [accounts => "claude_relay_account a { platform console; api_key k; }",
      qr/no "base_url" in account "a"/],
     [accounts => "claude_relay_account { platform console; }",
