@@ -473,9 +473,11 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    rmcf->log = &cf->cycle->new_log;
-
     ncr_rests_default(&rmcf->rests);
+
+    /* that of the cycle before does not live as long as what hangs on this */
+
+    rmcf->log = &cf->cycle->new_log;
 
     rmcf->quota_guard = NGX_CONF_UNSET;
     rmcf->refresh_ahead = NGX_CONF_UNSET_MSEC;

@@ -242,6 +242,7 @@ sub commands {
     listening();
     tests_of_accounts();
     bad_answers();
+    serving();
 }
 
 
@@ -344,7 +345,7 @@ sub lists {
     );
 
     is(cli(undef, [[200, { accounts => \@accounts }]], "accounts", "list"), 0,
-       "accounts list");
+       "F202: accounts list");
     sent("GET", "/v1/accounts", undef, "asks for all");
 
     my @line = split /\n/, $out;
@@ -791,6 +792,34 @@ sub bad_answers {
     cli(undef, [error(503, "unavailable", "store:\e]0;x\a full\n")],
         "status");
     refused(1, qr/^claude-relay: store:\?\]0;x\? full\?$/, "an evil message");
+}
+
+
+# nginx takes the place of the program, which hands nothing else down to it
+
+sub serving {
+    mkdir "$dir/serve";
+    spew("$dir/serve/nginx", "#!/bin/sh\necho \$\$ \"\$@\"\n"
+                             . "[ ! -e /proc/\$\$/fd/3 ] || echo fd 3\n");
+    chmod 0755, "$dir/serve/nginx";
+
+    spew("$dir/plain.conf", "# daemon off;\nevents { }\n");
+    spew("$dir/off.conf", "events { }\n  daemon  off;\n");
+
+    my %path = (path => "$dir/serve:$ENV{PATH}");
+
+    is(cli({ %path }, undef, [], "serve"), 0, "serve");
+    is($out, "$cli->{last} -g daemon off;\n", "nginx in its place");
+
+    cli({ %path }, undef, [], "serve", "-c", "plain.conf", "-p", "/x");
+    is($out, "$cli->{last} -p /x/ -c $dir/plain.conf -g daemon off;\n",
+       "serve -c -p, from where we are");
+
+    cli({ %path }, undef, [], "serve", "-c", "$dir/off.conf");
+    is($out, "$cli->{last} -c $dir/off.conf\n", "it is said in the file");
+
+    cli({ %path }, undef, [], "serve", "-c", "none.conf");
+    refused(1, qr/none\.conf does not exist/, "no file");
 }
 
 

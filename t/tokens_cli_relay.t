@@ -90,7 +90,7 @@ sub paste {
 
 # ---- status and list, before there is anything
 
-is(cli("status"), 0, "status");
+is(cli("status"), 0, "F202: status");
 like($cli->out, qr/^accounts +2: 1 ok, 0 resting, 1 need a login, 0 disabl/m);
 
 my ($master) = $cli->out =~ /pid (\d+), 2 workers/;
@@ -110,7 +110,7 @@ like($url, qr/[?&]code_challenge_method=S256\b/, "login: the URL");
 
 my $code = $up->oauth_login($url);
 
-is(paste($code), 0, "the code is taken");
+is(paste($code), 0, "F076: the code is taken");
 like($cli->out, qr/^account "work": ok, \S+@\S+.* token expires .*\(in (7h 59m|8h 0m)\)$/,
      "who it is, and how long");
 
@@ -188,7 +188,7 @@ my $port = port(3);
 is(system("curl", "-qsS", "-o", "/dev/null",
           "http://127.0.0.1:$port/callback?code=evil&state=evil"), 0);
 my $page = `curl -qsSL --noproxy '*' '$url'`;
-like($page, qr/go back to the terminal/, "login --listen: the last page");
+like($page, qr/go back to the terminal/, "F076: login --listen: the last page");
 is($cli->end, 0);
 like($cli->err, qr/a callback with a wrong state/, "not by a forged callback");
 like($cli->out, qr/^account "listen": ok/);
@@ -309,7 +309,7 @@ is(scalar(split /\n/, $cli->out), 2, "accounts list --pool");
 
 # ---- test
 
-is(cli("test"), 0, "test: all are well") || diag($cli->err);
+is(cli("test"), 0, "F095: test: all are well") || diag($cli->err);
 is(scalar(() = $cli->out =~ /^ok /mg), 9, "each of them");
 is(account_of("work")->{last_test}{status}, 200);
 
@@ -341,7 +341,7 @@ is(cli("accounts", "remove", "one"), 1, "not of nginx.conf");
 
 my $first = slurp($key);
 
-is(cli("key", "rotate", "--file", $key), 0, "key rotate");
+is(cli("key", "rotate", "--file", $key), 0, "F202: key rotate");
 my $second = slurp($key);
 isnt($second, $first, "another key");
 

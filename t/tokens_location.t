@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# F112: refreshes for a client's request by way of an internal location of
+# Refreshes for a client's request by way of an internal location of
 # the operator's (claude_relay_token_location); and that no client takes a
 # token along that leaves meanwhile.
 

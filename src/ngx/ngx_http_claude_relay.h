@@ -244,9 +244,8 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_claude_relay_zone_t      *zone;
     ngx_slab_pool_t                   *shpool;
+    ngx_log_t                         *log;     /* of this configuration */
 
-    ngx_log_t                         *log;     /* the cycle's, as long as
-                                                   it lives */
     ngx_array_t                        accounts;    /* of nginx.conf */
                                      /* of ngx_http_claude_relay_account_t * */
     ngx_array_t                        keys;

@@ -257,7 +257,7 @@ ngx_http_claude_relay_roster_create(ngx_http_claude_relay_main_conf_t *rmcf)
 
     old = rmcf->roster;
 
-    p = ngx_create_pool(4096, ngx_cycle->log);
+    p = ngx_create_pool(4096, rmcf->log);
     if (p == NULL) {
         return NULL;
     }

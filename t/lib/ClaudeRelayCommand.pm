@@ -28,6 +28,7 @@ ClaudeRelayCommand - runs bin/claude-relay for the tests
     end                      waits for that; returns the exit status
     dir                      a directory of its own; HOME
     out, err                 what it wrote
+    {last}                   its pid
     seen                     arguments and environment of each jq, curl and
                              perl that it ran: they tell by themselves, so that
                              nothing is too short for "ps" to see
@@ -165,7 +166,8 @@ sub end {
     my ($self) = @_;
 
     $self->close_in;
-    waitpid delete $self->{pid}, 0;
+    $self->{last} = delete $self->{pid};
+    waitpid $self->{last}, 0;
 
     return $? & 127 ? 128 + ($? & 127) : $? >> 8;
 }
