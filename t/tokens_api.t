@@ -975,6 +975,14 @@ END
     is((stat $socket)[1], $st[1], "nginx -t: the same socket");
     is(call("GET", "/v1/status")->status, 200, "nginx -t: it answers");
 
+    # a signal to nginx asks nothing of the store
+
+    rename $nginx->dir . "/relay.key", $nginx->dir . "/away";
+    is($nginx->run("$nginx->{dir}/test", "-s", "reopen"), 0, "nginx -s")
+        || diag slurp("$nginx->{dir}/test");
+    rename $nginx->dir . "/away", $nginx->dir . "/relay.key";
+    is((stat $socket)[1], $st[1], "nginx -s: the same socket");
+
     my @all = ($nginx->pid, $nginx->workers);
 
     kill "KILL", @all;

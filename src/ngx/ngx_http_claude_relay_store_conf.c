@@ -183,6 +183,12 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    /* "nginx -s" reads the configuration for the path of the pid only */
+
+    if (ngx_process == NGX_PROCESS_SIGNALLER) {
+        return NGX_CONF_OK;
+    }
+
     rv = ngx_http_claude_relay_store_open(cf, rmcf, &db);
 
     if (rv != NGX_CONF_OK || db == NULL) {
