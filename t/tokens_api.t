@@ -706,6 +706,26 @@ END
        "F076: a client that leaves does not cost the login");
     $up->oauth(do => "clear");
 
+    # tokens that have come wait for a store that is held by somebody
+
+    SKIP: {
+        skip "no sqlite3", 2 if `sqlite3 -version` !~ /^\d/;
+
+        $login = login(name => "patient", base_url => $up->url);
+        $code = $up->oauth_login($login->{url});
+
+        my $db = $nginx->dir . "/store/relay.db";
+        my $held = $nginx->dir . "/held";
+
+        system "(echo 'BEGIN IMMEDIATE;'; echo \".shell touch $held\";"
+               . " sleep 6; echo 'COMMIT;') | sqlite3 $db &";
+        ok(wait_for(sub { -e $held }), "F076: the store is held");
+
+        $r = call("POST", "/v1/logins/$login->{id}", { code => $code });
+        is($r->status, 200, "F076: a login waits for the store")
+            || diag $r->body;
+    }
+
     push @secrets, map { $_->{access}, $_->{refresh} // () }
                    map { @{ $_->{tokens} // [] } }
                    @{ $up->oauth_report(tokens => 1)->{chains} };

@@ -26,6 +26,10 @@
 /* who it is, if that is told soon, ms */
 #define NGX_HTTP_CLAUDE_RELAY_PROFILE  10000
 
+/* tokens that have come are tried to be stored for so long, ms */
+#define NGX_HTTP_CLAUDE_RELAY_SAVE      250
+#define NGX_HTTP_CLAUDE_RELAY_SAVE_MAX  30000
+
 #define NGX_HTTP_CLAUDE_RELAY_CODE     8192
 
 
@@ -40,6 +44,7 @@ typedef struct {
     ngx_str_t                          code;
     ngx_str_t                          state;
     ncr_msec_t                         expires;
+    ngx_msec_t                         save_until;
     char                              *url;
     char                              *redirect;
     char                               reason[256];
@@ -89,6 +94,8 @@ static void ngx_http_claude_relay_login_dropped(
 static void ngx_http_claude_relay_login_granted(
     ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_login_t *login);
+static void ngx_http_claude_relay_login_store(
+    ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_login_save(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_login_saved(
@@ -874,6 +881,15 @@ ngx_http_claude_relay_login_granted(ngx_http_claude_relay_call_t *call,
 
     call->row.meta = tokens->meta;
 
+    login->save_until = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_SAVE_MAX;
+
+    ngx_http_claude_relay_login_store(call);
+}
+
+
+static void
+ngx_http_claude_relay_login_store(ngx_http_claude_relay_call_t *call)
+{
     ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_login_save,
                                     ngx_http_claude_relay_login_saved);
 }
@@ -921,6 +937,28 @@ ngx_http_claude_relay_login_save(ncr_store_t *store,
 static void
 ngx_http_claude_relay_login_saved(ngx_http_claude_relay_call_t *call)
 {
+    ngx_http_claude_relay_login_t  *login;
+
+    login = call->data;
+
+    if (call->job.rc == NCR_DECLINED) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_CONFLICT, NULL,
+                                         "account \"%V\" was removed since "
+                                         "this login began", &call->name);
+        return;
+    }
+
+    if (call->job.rc != NCR_OK
+        && (ngx_msec_int_t) (login->save_until - ngx_current_msec) > 0
+        && !ngx_terminate)
+    {
+        /* the code is used up: what came for it is worth some patience */
+
+        ngx_http_claude_relay_call_timer(call, NGX_HTTP_CLAUDE_RELAY_SAVE,
+                                         ngx_http_claude_relay_login_store);
+        return;
+    }
+
     if (call->job.rc != NCR_OK) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "tokens of a login of account \"%V\" could not be "
