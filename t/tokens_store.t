@@ -224,6 +224,76 @@ is($up->header("authorization"), "Bearer $pair->{access}",
 is($up->oauth_report->{counters}{reuses}, 0, "replaced: no token twice");
 
 
+# an older copy that was put there while nothing ran, and a reload that finds
+# one: the zone is newer
+
+$up->oauth(do => "revoke-access", chain => "one");
+is($nginx->post("/v1/messages", message())->status, 200, "older: before");
+sleep 0.2;
+copy("$dir/a/db/relay.db", "$dir/older.db");
+$up->oauth(do => "revoke-access", chain => "one");
+is($nginx->post("/v1/messages", message())->status, 200, "older: a new pair");
+$pair = $up->oauth_chain("one");
+
+unlink glob("$dir/a/db/relay.db-*");
+rename "$dir/older.db", "$dir/a/db/relay.db";
+my ($old) = $nginx->workers;
+$nginx->reload;
+wait_for(sub { !kill 0, $old });
+
+is($nginx->post("/v1/messages", message())->status, 200, "older: a reload");
+is($up->header("authorization"), "Bearer $pair->{access}",
+   "older: the zone's pair serves");
+ok(wait_for(sub { $nginx->stop; 1 }), "older: stopped");
+
+$nginx = nginx(http(stored("a"), $one), workers => 1);
+is($nginx->post("/v1/messages", message())->status, 200, "older: a restart");
+is($up->header("authorization"), "Bearer $pair->{access}",
+   "older: the file has it, too");
+is($up->oauth_report->{counters}{reuses}, 0, "older: no token twice");
+
+
+# corrupt while it runs: served from memory, and no reload takes it; deleted, it
+# is made anew
+
+{
+    open my $file, "+<", "$dir/a/db/relay.db" or die;
+    print $file "\xff" x -s $file;
+    close $file;
+    unlink glob("$dir/a/db/relay.db-*");
+
+    sleep 2.5;
+
+    is($nginx->post("/v1/messages", message())->status, 200,
+       "corrupt: serves from memory");
+    my $rotated = $up->oauth_report->{counters}{rotations};
+    push @{ $nginx->{opt}{allow} }, qr/\[emerg\]/;
+    $nginx->reload;
+    ok($nginx->wait_error(qr/\[emerg\].*store: [^\n]*relay\.db/),
+       "corrupt: a reload does not take it");
+    is($nginx->post("/v1/messages", message())->status, 200,
+       "corrupt: the running one goes on");
+
+    $up->oauth(do => "revoke-access", chain => "one");
+    isnt($nginx->post("/v1/messages", message())->status, 200,
+         "corrupt: no refresh");
+    is($up->oauth_report->{counters}{rotations}, $rotated,
+       "corrupt: no token is shown that could not be followed");
+
+    ok(wait_for(sub { $nginx->health->{store}{state} eq "failed" }),
+       "corrupt: health tells");
+    like($nginx->error_log, qr/store: [^\n]*serving from memory/,
+         "corrupt: so does the log");
+
+    unlink glob("$dir/a/db/*");
+    ok(wait_for(sub { $nginx->post("/v1/messages", message())->status == 200 },
+                20), "corrupt: deleted, it goes on with what it remembers");
+    ok(wait_for(sub { $nginx->health->{store}{state} eq "ok" }),
+       "corrupt: in order again");
+    is($up->oauth_report->{counters}{reuses}, 0, "corrupt: no token twice");
+}
+
+
 # busy: another process holds it; the valid token serves, nothing is shown
 # to the server that could not be kept
 

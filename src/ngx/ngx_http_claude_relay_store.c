@@ -444,6 +444,14 @@ ngx_http_claude_relay_thread_run(ngx_http_claude_relay_thread_t *t,
         if (job->rc == NCR_STORE_GONE) {
             ngx_http_claude_relay_thread_lost(t);
 
+        } else if (job->rc == NCR_ERROR && t->store) {
+
+            /* opened anew, it is looked at as a whole */
+
+            ngx_http_claude_relay_thread_state(t, ncr_store_error(t->store));
+            ncr_store_close(t->store);
+            t->store = NULL;
+
         } else if (job->run == ngx_http_claude_relay_restore
                    && job->rc == NCR_OK)
         {
@@ -539,7 +547,7 @@ ngx_http_claude_relay_thread_open(ngx_http_claude_relay_thread_t *t,
     ngx_explicit_memzero(key, sizeof(key));
 
     if (rc == NCR_OK) {
-        t->error[0] = '\0';
+        ngx_http_claude_relay_thread_state(t, "");
         return NGX_OK;
     }
 

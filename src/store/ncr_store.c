@@ -520,6 +520,14 @@ ncr_store_write(ncr_store_t *store)
         return rc;
     }
 
+    /*
+     * Writes are rare, and what they acknowledge must be found in the file: its
+     * pages are read anew, so that one that has gone bad is noticed before
+     * anything depends on it.
+     */
+
+    (void) sqlite3_db_release_memory(store->db);
+
     /* others than us, such as sqlite3(1), do not know of the lock */
 
     sqlite3_busy_timeout(store->db, left);
