@@ -33,6 +33,7 @@ sub place {
 my $nginx = nginx(<<"END", workers => 2);
 @{[ zone_and_key() ]}
 @{[ store() ]}
+claude_relay_control unix:%%DIR%%/control.sock;
 @{[ own("ahead", expires => 200) ]}
 @{[ own("fresh") ]}
 @{[ own("refused") ]}
@@ -75,6 +76,10 @@ is($up->oauth_chain("ahead")->{rotations}, 1, "F106: once");
 # F107: what is in the store is what a restart finds, not what nginx.conf has
 
 $nginx->wait_error(qr/account "ahead" has new tokens/);
+
+
+like($nginx->control("GET", "/v1/accounts/ahead")->json->{identity}{email},
+     qr/^ahead@/, "F112: whose tokens they are is told by a refresh, too");
 
 
 # 401: refreshed once, asked again, the client sees nothing of it

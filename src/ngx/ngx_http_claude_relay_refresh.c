@@ -531,7 +531,9 @@ ngx_http_claude_relay_refresh_save(ncr_store_t *store,
 {
     ngx_http_claude_relay_refresh_t *f = job->data;
 
+    char                 meta[NCR_OAUTH_META];
     ncr_int_t            rc;
+    ngx_str_t            old;
     ncr_store_account_t  row;
 
     ngx_memzero(&row, sizeof(ncr_store_account_t));
@@ -543,6 +545,16 @@ ngx_http_claude_relay_refresh_save(ncr_store_t *store,
     row.refresh = f->tokens.refresh[0] ? f->tokens.refresh : NULL;
     row.expires = f->tokens.expires;
     row.scopes = f->tokens.scope[0] ? f->tokens.scope : NULL;
+
+    /* whose it is, too: nobody has told that of imported tokens */
+
+    if (f->has_row && f->tokens.meta[0]) {
+        old.data = (u_char *) f->row.meta;
+        old.len = ngx_strlen(old.data);
+
+        ncr_oauth_meta(f->tokens.meta, ncr(&old), meta, sizeof(meta));
+        row.meta = meta;
+    }
 
     rc = ncr_store_tokens(store, &row, f->have, f->now);
 
