@@ -153,6 +153,38 @@ unlike($nginx->error_log, qr/sk-ant-(oat|ort)/, "no token in error.log");
 $nginx->stop;
 
 
+# tokens that live for seconds, or have ended when they come: each request is
+# served once, or refused, and nobody besieges the server
+
+$up->oauth(do => "reset");
+
+$nginx = nginx(<<"END", workers => 1);
+@{[ zone_and_key() ]}
+@{[ store() ]}
+@{[ own("short", expires => 5) ]}
+@{[ own("ended", expires => 5) ]}
+server {
+    listen 127.0.0.1:%%PORT%%;
+    @{[ place(qw/ short ended /) ]}
+    location = /health { claude_relay_health; }
+}
+END
+
+$up->oauth(do => "expires-in=3", chain => "short");
+$up->oauth(do => "expires-in=0", chain => "ended");
+
+my $start = time;
+is(ask_for("short")->status, 200, "a token of 3 seconds serves");
+cmp_ok(time - $start, "<", 5, "a token of 3 seconds: at once");
+$start = time;
+isnt(ask_for("ended")->status, 200, "a token that has ended serves nobody");
+cmp_ok(time - $start, "<", 5, "a token that has ended: at once");
+sleep 3;
+cmp_ok($up->oauth_chain($_)->{rotations}, "<=", 5, "no siege: $_")
+    for qw/ short ended /;
+$nginx->stop;
+
+
 # one refresh for all: 8 workers, 50 requests each, on an expired token
 
 $up->oauth(do => "reset");

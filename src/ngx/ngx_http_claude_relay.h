@@ -553,7 +553,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_uint_t                        *tried;   /* bits by account index */
     ngx_uint_t                        *refreshed;   /* asked anew once */
     ngx_atomic_uint_t                  token_version;   /* that was shown */
-    ngx_msec_t                         token_until;
+    ngx_atomic_uint_t                  token_from;  /* before a wait */
+    ngx_msec_t                         token_until; /* of the wait, or 0 */
     ngx_uint_t                        *failed;  /* these come last */
     ngx_http_claude_relay_sticky_e     sticky;
     ncr_class_e                        moved;   /* why, if MOVED */

@@ -693,9 +693,12 @@ ngx_http_claude_relay_fetch_close(ngx_http_claude_relay_fetch_t *f,
     c->read->channel = 0;
     c->log_error = NGX_ERROR_ERR;
 
-    /* bytes beyond the answer would be the next one's */
+    /*
+     * Bytes beyond the answer would be the next one's.  And who never takes a
+     * kept connection need not leave one.
+     */
 
-    if (keep
+    if (keep && f->idempotent
         && (c->ssl == NULL || SSL_pending(c->ssl->connection) == 0)
         && ngx_http_claude_relay_keep(f->rmcf, f->target, c) == NGX_OK)
     {

@@ -26,6 +26,9 @@
 /* accounts are looked through this often, ms */
 #define NGX_HTTP_CLAUDE_RELAY_TICK       1000
 
+/* between two refreshes that nobody waits for, ms */
+#define NGX_HTTP_CLAUDE_RELAY_LEAST      10000
+
 /* refreshes of a worker that nobody waits for, at a time */
 #define NGX_HTTP_CLAUDE_RELAY_AT_ONCE    4
 
@@ -104,6 +107,9 @@ static void ngx_http_claude_relay_refresh_tick(ngx_event_t *ev);
 static ngx_uint_t ngx_http_claude_relay_refresh_due(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ncr_msec_t now);
+static ncr_msec_t ngx_http_claude_relay_ahead(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_node_t *node);
 static void ngx_http_claude_relay_login_run(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_login_done(
@@ -618,6 +624,7 @@ ngx_http_claude_relay_refresh_saved(ngx_http_claude_relay_job_t *job)
 
     ngx_shmtx_lock(&f->rmcf->shpool->mutex);
     node->refreshes++;
+    node->refreshed = ngx_http_claude_relay_now();
     ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
@@ -899,13 +906,39 @@ ngx_http_claude_relay_refresh_due(ngx_http_claude_relay_main_conf_t *rmcf,
 
     if (node->rejected != node->version
         && (node->expires == 0
-            || node->expires - now > (ncr_msec_t) rmcf->refresh_ahead))
+            || node->expires - now > ngx_http_claude_relay_ahead(rmcf, node)))
+    {
+        return 0;
+    }
+
+    /* a server that gives out what has ended already is not to be besieged */
+
+    if (node->refreshed && now >= node->refreshed
+        && now - node->refreshed < NGX_HTTP_CLAUDE_RELAY_LEAST)
     {
         return 0;
     }
 
     return node->retry_at == 0
            || (ngx_msec_int_t) (node->retry_at - ngx_current_msec) <= 0;
+}
+
+
+/* of a token that lives for less than twice the time ahead: half its life */
+
+static ncr_msec_t
+ngx_http_claude_relay_ahead(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_node_t *node)
+{
+    ncr_msec_t  ahead;
+
+    ahead = (ncr_msec_t) rmcf->refresh_ahead;
+
+    if (node->refreshed && node->expires > node->refreshed) {
+        ahead = ngx_min(ahead, (node->expires - node->refreshed) / 2);
+    }
+
+    return ahead;
 }
 
 

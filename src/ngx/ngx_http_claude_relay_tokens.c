@@ -180,8 +180,6 @@ ngx_http_claude_relay_publish_tokens_locked(
     node->fails = 0;
     node->retry_at = 0;
     node->failure[0] = '\0';
-    node->refreshed = ngx_http_claude_relay_now();
-
     /* what a dead token was told is over */
 
     ncr_health_renewed(&node->health);
@@ -420,6 +418,13 @@ ngx_http_claude_relay_token(ngx_http_claude_relay_ctx_t *ctx)
         return ngx_http_claude_relay_proof(rmcf, a);
     }
 
+    /* what a refresh has brought is good for what it is good for */
+
+    if (ctx->token_until && version != ctx->token_from) {
+        return (version != node->rejected && node->expires > now)
+               ? ngx_http_claude_relay_proof(rmcf, a) : NGX_DECLINED;
+    }
+
     ngx_shmtx_lock(&rmcf->shpool->mutex);
     state = ngx_http_claude_relay_token_locked(a, now, &until);
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
@@ -429,6 +434,7 @@ ngx_http_claude_relay_token(ngx_http_claude_relay_ctx_t *ctx)
     }
 
     if (ctx->token_until == 0) {
+        ctx->token_from = version;
         ctx->token_until = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_PATIENCE;
     }
 
