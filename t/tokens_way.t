@@ -58,9 +58,9 @@ sub tokens { return scalar @{ $up->oauth_report(chain => $_[0])->{requests} } }
 
 # through it
 
-is($nginx->post("/v1/messages", message())->status, 200, "F102: a request");
 ok(wait_for(sub { ($up->oauth_chain("one")->{usage} // 0) == 1 }),
    "F102: usage is asked for");
+is($nginx->post("/v1/messages", message())->status, 200, "F102: a request");
 
 $up->oauth(do => "revoke-access", chain => "one");
 is($nginx->post("/v1/messages", message())->status, 200, "F102: a refresh");
