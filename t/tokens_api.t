@@ -212,7 +212,7 @@ is(call("POST", "/v1/accounts", "x" x 1100000)->status, 413,
 refused(call("POST", "/v1/accounts", { %$made, name => "one" }), 409,
         "conflict", "create: a name of nginx.conf", qr/"one"/);
 is(names("/v1/accounts"), "one conf", "create: nothing was made");
-is($nginx->post("/pool/v1/messages", message())->status, 404,
+is($nginx->post("/pool/v1/messages", message())->status, 503,
    "create: its pool is empty");
 
 
@@ -340,7 +340,7 @@ is($nginx->post("/pool/v1/messages", message())->status, 404,
             "F092: it is gone");
     refused(call("DELETE", "/v1/accounts/made"), 404, "not_found",
             "F092: it is gone only once");
-    is($nginx->post("/pool/v1/messages", message(text => "new"))->status, 404,
+    is($nginx->post("/pool/v1/messages", message(text => "new"))->status, 503,
        "F092: nobody serves");
 
     my $done = $stream->response;

@@ -944,6 +944,9 @@ void ngx_http_claude_relay_roster_hold(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_roster_release(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_roster_t *roster);
+ngx_http_claude_relay_roster_t *ngx_http_claude_relay_roster_of(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a);
 ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
     ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 

@@ -362,6 +362,13 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
     a = ctx->pool->accounts.elts;
     n = ctx->pool->accounts.nelts;
 
+    if (n == 0) {
+
+        /* accounts of the store may come and go; that is no matter of models */
+
+        ctx->refusal = NCR_CLASS_DISABLED;
+    }
+
     /* pools larger than the table start at another place each time */
 
     j = (n > NGX_HTTP_CLAUDE_RELAY_CANDIDATES) ? ch->rmcf->zone->turn % n : 0;

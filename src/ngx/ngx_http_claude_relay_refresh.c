@@ -252,7 +252,9 @@ ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
         goto failed;
     }
 
-    f->roster = rmcf->roster;
+    /* whoever has asked may be gone before the answer comes */
+
+    f->roster = ngx_http_claude_relay_roster_of(rmcf, a);
     f->roster->refs++;
 
     ngx_queue_insert_tail(&ngx_http_claude_relay_refreshes, &f->queue);

@@ -394,6 +394,38 @@ ngx_http_claude_relay_account_free(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
+/*
+ * A roster that the account is in; the caller's own may be an old one.  While
+ * it is held, neither the account nor its node in the zone goes away.
+ */
+
+ngx_http_claude_relay_roster_t *
+ngx_http_claude_relay_roster_of(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a)
+{
+    ngx_uint_t                         i;
+    ngx_queue_t                       *q;
+    ngx_http_claude_relay_roster_t    *roster;
+    ngx_http_claude_relay_account_t  **list;
+
+    for (q = ngx_queue_last(&rmcf->rosters);
+         q != ngx_queue_sentinel(&rmcf->rosters);
+         q = ngx_queue_prev(q))
+    {
+        roster = ngx_queue_data(q, ngx_http_claude_relay_roster_t, queue);
+        list = roster->accounts.elts;
+
+        for (i = 0; i < roster->accounts.nelts; i++) {
+            if (list[i] == a) {
+                return roster;
+            }
+        }
+    }
+
+    return rmcf->roster;
+}
+
+
 ngx_http_claude_relay_account_t *
 ngx_http_claude_relay_roster_find(ngx_http_claude_relay_roster_t *roster,
     ngx_str_t *name)
