@@ -52,7 +52,8 @@ smoke() {
     cat > "$dir/nginx.conf" <<END
 ${module:+load_module $module;}
 daemon off;
-master_process off;
+worker_processes 1;
+$([ "$(id -u)" != 0 ] || echo "user root;")
 pid nginx.pid;
 error_log $dir/error.log info;
 events { }
@@ -64,6 +65,13 @@ http {
     uwsgi_temp_path temp/uwsgi;
     scgi_temp_path temp/scgi;
     claude_relay_zone relay:8m;
+    claude_relay_store store/relay.db secret=secret.key;
+    claude_relay_control unix:control.sock;
+    claude_relay_account login {
+        platform claude-oauth;
+        base_url http://127.0.0.1:9;
+        pool login;
+    }
     claude_relay_account one {
         platform anthropic;
         api_key sk-ant-test;
