@@ -59,6 +59,13 @@ sub begin {
 }
 
 
+# whatever happens, nothing stays mounted
+
+my $mounted;
+
+END { system("umount $mounted") if $mounted }
+
+
 my $account = login_account("one");
 
 $up->oauth(do => "before=300,after=300");
@@ -158,6 +165,8 @@ SKIP: {
         if $> != 0 || system("mount -t tmpfs -o size=1m tmpfs $disk"
                              . " 2>/dev/null");
 
+    $mounted = $disk;
+
     my $on_disk = login_account("disk");
     my $nginx = nginx(http($disk, $on_disk), workers => 1,
                       allow => [qr/cannot be stored/, qr/No space left/]);
@@ -205,7 +214,7 @@ SKIP: {
     none_twice("disk");
 
     $nginx->stop;
-    system("umount $disk");
+    system("umount $disk") == 0 and undef $mounted;
 }
 
 
