@@ -100,7 +100,22 @@ claude_relay_account sandbox {
     api_key   sandbox;
     base_url  $url;
 }
+
+# it is an authorization server, too: a login can be tried without an account
+
+claude_relay_account trial {
+    platform  claude-oauth;
+    base_url  $url;
+    priority  50;
+}
+
+claude_relay_oauth claude-oauth authorize_url=$url/oauth/authorize
+                                token_url=$url/v1/oauth/token;
 END
+
+    login="
+  bin/claude-relay --socket build/run/control.sock login claude --name trial
+"
 fi
 
 
@@ -142,7 +157,7 @@ claude relay on http://$address, upstream: $upstream
   ANTHROPIC_BASE_URL=http://$address ANTHROPIC_AUTH_TOKEN="$shown" claude
 
   bin/claude-relay --socket build/run/control.sock status
-
+${login:-}
 Ctrl-C stops it.
 
 END
