@@ -9,6 +9,9 @@
 
 #define NCR_STR_MAX_SECONDS  INT64_C(253402300799)  /* the end of 9999 */
 
+#define NCR_STR_ONES         UINT64_C(0x0101010101010101)
+#define NCR_STR_HIGHS        UINT64_C(0x8080808080808080)
+
 
 /* a point in time, field by field; month is 1..12 */
 
@@ -23,6 +26,7 @@ typedef struct {
 
 
 static ncr_char_t ncr_str_lower(ncr_char_t c);
+static inline void ncr_str_lowcase8(ncr_char_t *dst, const ncr_char_t *src);
 static ncr_int_t ncr_str_utc(ncr_str_t *s, ncr_msec_t *value);
 static inline uint32_t ncr_str_two(ncr_char_t *p, ncr_uint_t *bad);
 static ncr_int_t ncr_str_rfc3339_time(ncr_str_t *s, ncr_msec_t *value);
@@ -48,6 +52,58 @@ static ncr_char_t
 ncr_str_lower(ncr_char_t c)
 {
     return (ncr_char_t) ((c >= 'A' && c <= 'Z') ? c | 0x20 : c);
+}
+
+
+/* names of headers are long and many, so eight bytes are done at a time */
+
+void
+ncr_str_lowcase(ncr_char_t *dst, const ncr_char_t *src, size_t len)
+{
+    size_t  i;
+
+    if (len < 8) {
+
+        for (i = 0; i < len; i++) {
+            dst[i] = ncr_str_lower(src[i]);
+        }
+
+        return;
+    }
+
+    for (i = 0; i < len - 8; i += 8) {
+        ncr_str_lowcase8(dst + i, src + i);
+    }
+
+    /* the last eight, of which some may be done already */
+
+    ncr_str_lowcase8(dst + len - 8, src + len - 8);
+}
+
+
+/*
+ * The high bit of each byte becomes that of an upper case letter: it is set
+ * by adding where the other seven bits are not less than 'A', and again
+ * where they are more than 'Z'.
+ */
+
+static inline void
+ncr_str_lowcase8(ncr_char_t *dst, const ncr_char_t *src)
+{
+    uint64_t  x, low, upper;
+
+    memcpy(&x, src, 8);
+
+    low = x & ~NCR_STR_HIGHS;
+    upper = (low + NCR_STR_ONES * (0x80 - 'A'))
+            & ~(low + NCR_STR_ONES * (0x7f - 'Z'))
+            & ~x & NCR_STR_HIGHS;
+
+    /* 0x20 makes a letter lower case */
+
+    x |= upper >> 2;
+
+    memcpy(dst, &x, 8);
 }
 
 

@@ -42,6 +42,9 @@ ncr_str_prefix(ncr_str_t *s, const char *prefix)
 }
 
 
+/* len bytes with letters in lower case; dst may be src */
+void ncr_str_lowcase(ncr_char_t *dst, const ncr_char_t *src, size_t len);
+
 /* the same, whatever the case of letters */
 ncr_uint_t ncr_str_caseeq(ncr_str_t *s, const char *text);
 
