@@ -222,6 +222,7 @@ typedef struct {
 typedef struct {
     ncr_json_t            json;
     ncr_anthropic_seen_t  seen;
+    unsigned              body:1;       /* not an event of a stream */
 } ncr_anthropic_reader_t;
 
 

@@ -101,8 +101,6 @@ static ncr_uint_t ncr_anthropic_word(ncr_str_t *s);
 static void ncr_anthropic_started(ncr_anthropic_answer_t *a);
 static void ncr_anthropic_read(ncr_anthropic_answer_t *a,
     ncr_anthropic_reader_t *reader);
-static ncr_int_t ncr_anthropic_body_token(ncr_json_t *json,
-    ncr_json_token_e token);
 static ncr_int_t ncr_anthropic_token(ncr_json_t *json,
     ncr_json_token_e token);
 static void ncr_anthropic_string(ncr_anthropic_reader_t *reader);
@@ -455,6 +453,7 @@ ncr_anthropic_read(ncr_anthropic_answer_t *a, ncr_anthropic_reader_t *reader)
     memset(&reader->seen, 0, sizeof(reader->seen));
 
     reader->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
+    reader->body = 0;
 
     ncr_json_init(&reader->json);
 
@@ -487,7 +486,7 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 
         ncr_anthropic_read(a, &a->reader);
 
-        json->token = ncr_anthropic_body_token;
+        a->reader.body = 1;
     }
 
     rc = ncr_json_feed(json, p, len);
@@ -524,24 +523,6 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 }
 
 
-/* a body is complete with its last brace, whatever follows that */
-
-static ncr_int_t
-ncr_anthropic_body_token(ncr_json_t *json, ncr_json_token_e token)
-{
-    ncr_int_t  rc;
-
-    rc = ncr_anthropic_token(json, token);
-
-    if (json->depth) {
-        return rc;
-    }
-
-    return (token == NCR_JSON_OBJECT || token == NCR_JSON_ARRAY) ? rc
-                                                                 : NCR_DONE;
-}
-
-
 static ncr_int_t
 ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
 {
@@ -550,6 +531,15 @@ ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
 
     reader = json->data;
     path = reader->seen.path;
+
+    if (json->depth == 0) {
+        path[1] = NCR_ANTHROPIC_K_NONE;
+
+        /* a body is complete with its last brace, whatever follows that */
+
+        return (!reader->body || token == NCR_JSON_OBJECT
+                || token == NCR_JSON_ARRAY) ? NCR_OK : NCR_DONE;
+    }
 
     switch (token) {
 
@@ -631,7 +621,7 @@ ncr_anthropic_string(ncr_anthropic_reader_t *reader)
     path = seen->path;
     key = path[depth];
 
-    if (depth == 0 || key == NCR_ANTHROPIC_K_NONE) {
+    if (key == NCR_ANTHROPIC_K_NONE) {
         return;
     }
 
