@@ -737,6 +737,26 @@ ncr_str_rfc3339(char *buf, ncr_msec_t t)
 }
 
 
+ncr_char_t *
+ncr_str_decimal(ncr_char_t *dst, uint64_t n)
+{
+    size_t       len;
+    ncr_char_t  *p, buf[20];
+
+    p = buf + sizeof(buf);
+
+    do {
+        *--p = (ncr_char_t) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    len = (size_t) (buf + sizeof(buf) - p);
+    memcpy(dst, p, len);
+
+    return dst + len;
+}
+
+
 void
 ncr_str_copy(char *dst, size_t size, ncr_str_t *src)
 {

@@ -74,6 +74,9 @@ ncr_int_t ncr_str_time(ncr_str_t *s, ncr_msec_t *value);
 #define NCR_STR_RFC3339  sizeof("2026-11-21T15:00:00Z")
 void ncr_str_rfc3339(char *buf, ncr_msec_t t);
 
+/* decimal digits, at most 20 and no NUL; returns the end of them */
+ncr_char_t *ncr_str_decimal(ncr_char_t *dst, uint64_t n);
+
 /* copies at most size - 1 bytes and a NUL */
 void ncr_str_copy(char *dst, size_t size, ncr_str_t *src);
 

@@ -74,6 +74,24 @@ ncr_test_lowcase(void)
 
 
 static void
+ncr_test_decimal(void)
+{
+    ncr_char_t  *p, buf[24];
+
+    p = ncr_str_decimal(buf, 0);
+    ncr_test(p == buf + 1 && buf[0] == '0', "decimal: 0");
+
+    p = ncr_str_decimal(buf, 1090);
+    ncr_test(p == buf + 4 && memcmp(buf, "1090", 4) == 0, "decimal");
+
+    memset(buf, '#', sizeof(buf));
+    p = ncr_str_decimal(buf, UINT64_MAX);
+    ncr_test(p == buf + 20 && memcmp(buf, "18446744073709551615#", 21) == 0,
+             "decimal: the longest");
+}
+
+
+static void
 ncr_test_compare(void)
 {
     ncr_str_t  null = ncr_null_string;
@@ -393,6 +411,7 @@ int
 main(void)
 {
     ncr_test_lowcase();
+    ncr_test_decimal();
     ncr_test_compare();
     ncr_test_glob();
     ncr_test_numbers();
