@@ -1006,24 +1006,24 @@ ncr_json_unescape(ncr_str_t *dst, ncr_str_t *text)
 static ncr_char_t *
 ncr_json_unescape_one(ncr_char_t **dst, ncr_char_t *p, ncr_char_t *last)
 {
-    uint32_t           c, low;
-    const char        *s;
+    uint32_t  c, low;
 
-    static const char  from[] = "\"\\/bfnrt";
-    static const char  to[] = "\"\\/\b\f\n\r\t";
+    static const ncr_char_t  escapes[256] = {
+        ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b',
+        ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'
+    };
 
     if (last - p < 2) {
         return NULL;
     }
 
     if (p[1] != 'u') {
-        s = memchr(from, p[1], sizeof(from) - 1);
 
-        if (s == NULL) {
+        if (escapes[p[1]] == 0) {
             return NULL;
         }
 
-        *(*dst)++ = (ncr_char_t) to[s - from];
+        *(*dst)++ = escapes[p[1]];
 
         return p + 2;
     }
