@@ -103,15 +103,17 @@ static void ncr_anthropic_read(ncr_anthropic_answer_t *a,
     ncr_anthropic_reader_t *reader);
 static ncr_int_t ncr_anthropic_token(ncr_json_t *json,
     ncr_json_token_e token);
-static void ncr_anthropic_string(ncr_anthropic_reader_t *reader);
+static NCR_NOINLINE void ncr_anthropic_string(
+    ncr_anthropic_reader_t *reader);
 static void ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader,
     ncr_uint_t *path, ncr_uint_t depth);
-static void ncr_anthropic_number(ncr_anthropic_reader_t *reader);
+static NCR_NOINLINE void ncr_anthropic_number(
+    ncr_anthropic_reader_t *reader);
 static ncr_uint_t ncr_anthropic_usage_path(ncr_anthropic_reader_t *reader,
     ncr_uint_t **path);
 static ncr_uint_t ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth);
-static void ncr_anthropic_iteration(ncr_anthropic_reader_t *reader,
-    ncr_json_token_e token);
+static NCR_NOINLINE void ncr_anthropic_iteration(
+    ncr_anthropic_reader_t *reader, ncr_json_token_e token);
 static void ncr_anthropic_apply(ncr_anthropic_answer_t *a,
     ncr_anthropic_seen_t *seen);
 static void ncr_anthropic_apply_start(ncr_anthropic_answer_t *a,

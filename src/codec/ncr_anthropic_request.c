@@ -82,16 +82,16 @@ static void ncr_anthropic_request_member(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
 static void ncr_anthropic_request_system(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
-static void ncr_anthropic_request_block(ncr_anthropic_request_t *req,
-    ncr_json_token_e token);
+static NCR_NOINLINE void ncr_anthropic_request_block(
+    ncr_anthropic_request_t *req, ncr_json_token_e token);
 static void ncr_anthropic_request_leads(ncr_anthropic_request_t *req);
 static void ncr_anthropic_request_user_id(ncr_anthropic_request_t *req);
 static ncr_int_t ncr_anthropic_request_inner(ncr_json_t *json,
     ncr_json_token_e token);
 static void ncr_anthropic_request_session(ncr_anthropic_request_t *req,
     ncr_uint_t rank, ncr_str_t *session);
-static void ncr_anthropic_request_hash(ncr_anthropic_request_t *req,
-    ncr_json_token_e token);
+static NCR_NOINLINE void ncr_anthropic_request_hash(
+    ncr_anthropic_request_t *req, ncr_json_token_e token);
 static void ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req);
 static ncr_uint_t ncr_anthropic_request_opens(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
