@@ -116,6 +116,12 @@ ncr_str_caseeq(ncr_str_t *s, const char *text)
         return 0;
     }
 
+    /* most are as they are usually written */
+
+    if (s->len && memcmp(s->data, text, s->len) == 0) {
+        return 1;
+    }
+
     for (i = 0; i < s->len; i++) {
         if (ncr_str_lower(s->data[i]) != ncr_str_lower((ncr_char_t) text[i])) {
             return 0;

@@ -109,6 +109,7 @@ static void ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader,
     ncr_uint_t *path, ncr_uint_t depth);
 static NCR_NOINLINE void ncr_anthropic_number(
     ncr_anthropic_reader_t *reader);
+static ncr_int_t ncr_anthropic_whole(ncr_str_t *number, int64_t *n);
 static ncr_uint_t ncr_anthropic_usage_path(ncr_anthropic_reader_t *reader,
     ncr_uint_t **path);
 static ncr_uint_t ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth);
@@ -741,9 +742,7 @@ ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader, ncr_uint_t *path,
 static void
 ncr_anthropic_number(ncr_anthropic_reader_t *reader)
 {
-    size_t                  i;
     int64_t                 n;
-    ncr_str_t               text;
     ncr_uint_t              counter, depth, *path;
     ncr_anthropic_count_t  *c;
 
@@ -767,14 +766,36 @@ ncr_anthropic_number(ncr_anthropic_reader_t *reader)
         return;
     }
 
-    /* "12.0", which some languages write for 12 */
+    if (ncr_anthropic_whole(&reader->json.text, &n) == NCR_OK
+        && n >= 0 && n <= NCR_ANTHROPIC_COUNT_MAX)
+    {
+        c->value[counter] = (uint64_t) n;
+        c->told |= (ncr_uint_t) 1 << counter;
+    }
+}
 
-    text = reader->json.text;
+
+/* an integer, or "12.0", which some languages write for 12 */
+
+static ncr_int_t
+ncr_anthropic_whole(ncr_str_t *number, int64_t *n)
+{
+    size_t     i;
+    ncr_int_t  rc;
+    ncr_str_t  text;
+
+    rc = ncr_json_int(number, n);
+
+    if (rc != NCR_DECLINED) {
+        return rc;
+    }
+
+    text = *number;
 
     for (i = 0; i < text.len; i++) {
 
         if (text.data[i] == 'e' || text.data[i] == 'E') {
-            return;
+            return NCR_DECLINED;
         }
     }
 
@@ -782,12 +803,7 @@ ncr_anthropic_number(ncr_anthropic_reader_t *reader)
 
     text.len = i;
 
-    if (ncr_json_int(&text, &n) == NCR_OK
-        && n >= 0 && n <= NCR_ANTHROPIC_COUNT_MAX)
-    {
-        c->value[counter] = (uint64_t) n;
-        c->told |= (ncr_uint_t) 1 << counter;
-    }
+    return ncr_json_int(&text, n);
 }
 
 
