@@ -282,7 +282,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    if (ncr_fuzz_plain.md == NULL) {
+    if (ncr_fuzz_plain.state == NULL) {
         ncr_fuzz_check(ncr_sha256_create(&ncr_fuzz_plain) == NCR_OK
                        && ncr_sha256_create(&ncr_fuzz_cached) == NCR_OK);
     }

@@ -54,6 +54,16 @@ typedef struct NCR_MAY_ALIAS {
 #define NCR_BAD         -6              /* the input breaks its grammar */
 
 
+/* for what is rarely called by a function that is called for each token: in
+ * there it would have registers saved and restored each time */
+
+#if defined(__GNUC__)
+#define NCR_NOINLINE  __attribute__((__noinline__))
+#else
+#define NCR_NOINLINE
+#endif
+
+
 #define ncr_string(str)     { sizeof(str) - 1, (ncr_char_t *) str }
 #define ncr_null_string     { 0, NULL }
 #define ncr_str_set(str, text)                                                \

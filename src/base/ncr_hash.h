@@ -18,7 +18,7 @@
 
 
 typedef struct {
-    void  *md;                          /* EVP_MD_CTX */
+    void  *state;                       /* SHA256_CTX */
 } ncr_sha256_t;
 
 

@@ -43,16 +43,47 @@ typedef enum {
 } ncr_json_state_e;
 
 
+/* what a byte outside of tokens is */
+
+typedef enum {
+    NCR_JSON_C_OTHER = 0,
+    NCR_JSON_C_SPACE,
+    NCR_JSON_C_QUOTE,
+    NCR_JSON_C_COLON,
+    NCR_JSON_C_COMMA,
+    NCR_JSON_C_OBJECT,
+    NCR_JSON_C_OBJECT_END,
+    NCR_JSON_C_ARRAY,
+    NCR_JSON_C_ARRAY_END,
+    NCR_JSON_C_SCALAR,                  /* what these begin with */
+    NCR_JSON_CLASSES
+} ncr_json_class_e;
+
+
+/* and what it does in a state */
+
+typedef enum {
+    NCR_JSON_DO_FAIL = 0,
+    NCR_JSON_DO_SKIP,
+    NCR_JSON_DO_QUOTE,
+    NCR_JSON_DO_COLON,
+    NCR_JSON_DO_COMMA,
+    NCR_JSON_DO_OBJECT,
+    NCR_JSON_DO_ARRAY,
+    NCR_JSON_DO_CLOSE,
+    NCR_JSON_DO_SCALAR
+} ncr_json_action_e;
+
+
 static ncr_char_t *ncr_json_structure(ncr_json_t *json, ncr_char_t *p,
     ncr_char_t *last);
 static inline ncr_char_t *ncr_json_quote(ncr_json_t *json, ncr_char_t *p,
     ncr_char_t *last);
 static inline void ncr_json_start(ncr_json_t *json, ncr_char_t *p);
-static ncr_char_t *ncr_json_value(ncr_json_t *json, ncr_char_t *p);
-static ncr_char_t *ncr_json_open(ncr_json_t *json, ncr_char_t *p,
+static ncr_char_t *ncr_json_scalar(ncr_json_t *json, ncr_char_t *p);
+static inline ncr_char_t *ncr_json_open(ncr_json_t *json, ncr_char_t *p,
     ncr_json_token_e token);
-static ncr_char_t *ncr_json_close(ncr_json_t *json, ncr_char_t *p,
-    ncr_json_token_e token);
+static inline ncr_char_t *ncr_json_close(ncr_json_t *json, ncr_char_t *p);
 static ncr_char_t *ncr_json_string(ncr_json_t *json, ncr_char_t *p,
     ncr_char_t *last);
 static inline ncr_char_t *ncr_json_string_end(ncr_json_t *json,
@@ -64,8 +95,8 @@ static ncr_char_t *ncr_json_number(ncr_json_t *json, ncr_char_t *p,
 static ncr_uint_t ncr_json_number_next(ncr_uint_t state, ncr_char_t c);
 static ncr_char_t *ncr_json_text(ncr_json_t *json, ncr_json_token_e token,
     ncr_char_t *p, size_t quote);
-static ncr_char_t *ncr_json_emit(ncr_json_t *json, ncr_json_token_e token,
-    ncr_char_t *p);
+static inline ncr_char_t *ncr_json_emit(ncr_json_t *json,
+    ncr_json_token_e token, ncr_char_t *p);
 static ncr_char_t *ncr_json_fail(ncr_json_t *json, ncr_char_t *p,
     const char *error);
 static void ncr_json_keep(ncr_json_t *json, ncr_char_t *last);
@@ -75,6 +106,87 @@ static ncr_int_t ncr_json_hex4(ncr_char_t *p, ncr_char_t *last,
 static ncr_char_t *ncr_json_unescape_one(ncr_char_t **dst, ncr_char_t *p,
     ncr_char_t *last);
 static ncr_char_t *ncr_json_encode(ncr_char_t *dst, uint32_t c);
+
+
+static const ncr_char_t  ncr_json_classes[256] = {
+    [' '] = NCR_JSON_C_SPACE,
+    ['\t'] = NCR_JSON_C_SPACE,
+    ['\n'] = NCR_JSON_C_SPACE,
+    ['\r'] = NCR_JSON_C_SPACE,
+    ['"'] = NCR_JSON_C_QUOTE,
+    [':'] = NCR_JSON_C_COLON,
+    [','] = NCR_JSON_C_COMMA,
+    ['{'] = NCR_JSON_C_OBJECT,
+    ['}'] = NCR_JSON_C_OBJECT_END,
+    ['['] = NCR_JSON_C_ARRAY,
+    [']'] = NCR_JSON_C_ARRAY_END,
+    ['t'] = NCR_JSON_C_SCALAR,
+    ['f'] = NCR_JSON_C_SCALAR,
+    ['n'] = NCR_JSON_C_SCALAR,
+    ['-'] = NCR_JSON_C_SCALAR,
+    ['0'] = NCR_JSON_C_SCALAR,
+    ['1'] = NCR_JSON_C_SCALAR,
+    ['2'] = NCR_JSON_C_SCALAR,
+    ['3'] = NCR_JSON_C_SCALAR,
+    ['4'] = NCR_JSON_C_SCALAR,
+    ['5'] = NCR_JSON_C_SCALAR,
+    ['6'] = NCR_JSON_C_SCALAR,
+    ['7'] = NCR_JSON_C_SCALAR,
+    ['8'] = NCR_JSON_C_SCALAR,
+    ['9'] = NCR_JSON_C_SCALAR
+};
+
+
+/* what is not told fails */
+
+static const ncr_char_t  ncr_json_actions[][NCR_JSON_CLASSES] = {
+
+    [NCR_JSON_ST_VALUE] = {
+        [NCR_JSON_C_SPACE] = NCR_JSON_DO_SKIP,
+        [NCR_JSON_C_QUOTE] = NCR_JSON_DO_QUOTE,
+        [NCR_JSON_C_OBJECT] = NCR_JSON_DO_OBJECT,
+        [NCR_JSON_C_ARRAY] = NCR_JSON_DO_ARRAY,
+        [NCR_JSON_C_SCALAR] = NCR_JSON_DO_SCALAR
+    },
+
+    [NCR_JSON_ST_FIRST_ITEM] = {
+        [NCR_JSON_C_SPACE] = NCR_JSON_DO_SKIP,
+        [NCR_JSON_C_QUOTE] = NCR_JSON_DO_QUOTE,
+        [NCR_JSON_C_OBJECT] = NCR_JSON_DO_OBJECT,
+        [NCR_JSON_C_ARRAY] = NCR_JSON_DO_ARRAY,
+        [NCR_JSON_C_ARRAY_END] = NCR_JSON_DO_CLOSE,
+        [NCR_JSON_C_SCALAR] = NCR_JSON_DO_SCALAR
+    },
+
+    [NCR_JSON_ST_FIRST_NAME] = {
+        [NCR_JSON_C_SPACE] = NCR_JSON_DO_SKIP,
+        [NCR_JSON_C_QUOTE] = NCR_JSON_DO_QUOTE,
+        [NCR_JSON_C_OBJECT_END] = NCR_JSON_DO_CLOSE
+    },
+
+    [NCR_JSON_ST_NAME] = {
+        [NCR_JSON_C_SPACE] = NCR_JSON_DO_SKIP,
+        [NCR_JSON_C_QUOTE] = NCR_JSON_DO_QUOTE
+    },
+
+    [NCR_JSON_ST_COLON] = {
+        [NCR_JSON_C_SPACE] = NCR_JSON_DO_SKIP,
+        [NCR_JSON_C_COLON] = NCR_JSON_DO_COLON
+    },
+
+    /* which of the two brackets closes, the container tells */
+
+    [NCR_JSON_ST_NEXT] = {
+        [NCR_JSON_C_SPACE] = NCR_JSON_DO_SKIP,
+        [NCR_JSON_C_COMMA] = NCR_JSON_DO_COMMA,
+        [NCR_JSON_C_OBJECT_END] = NCR_JSON_DO_CLOSE,
+        [NCR_JSON_C_ARRAY_END] = NCR_JSON_DO_CLOSE
+    },
+
+    [NCR_JSON_ST_END] = {
+        [NCR_JSON_C_SPACE] = NCR_JSON_DO_SKIP
+    }
+};
 
 
 /*
@@ -229,82 +341,43 @@ ncr_json_final(ncr_json_t *json)
 static ncr_char_t *
 ncr_json_structure(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 {
-    ncr_char_t  c;
-
     do {
-        c = *p;
+        switch (ncr_json_actions[json->state][ncr_json_classes[*p]]) {
 
-        if (c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t')) {
+        case NCR_JSON_DO_SKIP:
             p++;
             continue;
-        }
 
-        if (c == '"') {
-
-            if (json->state > NCR_JSON_ST_NAME) {
-                return ncr_json_fail(json, p, "unexpected character");
-            }
-
-            json->state = (json->state < NCR_JSON_ST_FIRST_NAME)
-                          ? NCR_JSON_ST_IN_STRING : NCR_JSON_ST_IN_KEY;
-
+        case NCR_JSON_DO_QUOTE:
             p = ncr_json_quote(json, p, last);
-
-            if (p == NULL) {
-                return NULL;
-            }
-
-            continue;
-        }
-
-        switch (json->state) {
-
-        case NCR_JSON_ST_FIRST_ITEM:
-            if (c == ']') {
-                p = ncr_json_close(json, p, NCR_JSON_ARRAY_END);
-                break;
-            }
-
-            /* fall through */
-
-        case NCR_JSON_ST_VALUE:
-            p = ncr_json_value(json, p);
             break;
 
-        case NCR_JSON_ST_FIRST_NAME:
-            if (c != '}') {
-                return ncr_json_fail(json, p, "unexpected character");
-            }
-
-            p = ncr_json_close(json, p, NCR_JSON_OBJECT_END);
-            break;
-
-        case NCR_JSON_ST_COLON:
-            if (c != ':') {
-                return ncr_json_fail(json, p, "unexpected character");
-            }
-
+        case NCR_JSON_DO_COLON:
             json->state = NCR_JSON_ST_VALUE;
             p++;
+            continue;
+
+        case NCR_JSON_DO_COMMA:
+            json->state = json->object ? NCR_JSON_ST_NAME : NCR_JSON_ST_VALUE;
+            p++;
+            continue;
+
+        case NCR_JSON_DO_OBJECT:
+            p = ncr_json_open(json, p, NCR_JSON_OBJECT);
             break;
 
-        case NCR_JSON_ST_NEXT:
-            if (c == ',') {
-                json->state = json->object ? NCR_JSON_ST_NAME
-                                           : NCR_JSON_ST_VALUE;
-                p++;
-                break;
-            }
-
-            if (c != (json->object ? '}' : ']')) {
-                return ncr_json_fail(json, p, "unexpected character");
-            }
-
-            p = ncr_json_close(json, p, json->object ? NCR_JSON_OBJECT_END
-                                                     : NCR_JSON_ARRAY_END);
+        case NCR_JSON_DO_ARRAY:
+            p = ncr_json_open(json, p, NCR_JSON_ARRAY);
             break;
 
-        default: /* NCR_JSON_ST_NAME, NCR_JSON_ST_END */
+        case NCR_JSON_DO_CLOSE:
+            p = ncr_json_close(json, p);
+            break;
+
+        case NCR_JSON_DO_SCALAR:
+            return ncr_json_scalar(json, p);
+
+        default: /* NCR_JSON_DO_FAIL */
             return ncr_json_fail(json, p, "unexpected character");
         }
 
@@ -319,43 +392,70 @@ ncr_json_structure(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 
 
 /*
- * A string starts at p.  If it is short and plain it ends here, too, and the
- * colon or comma that comes next is taken with it.
+ * A string starts at p.  If it is short and plain it ends here, too, and so
+ * do those that follow with nothing but a colon or a comma between them.
  */
 
 static inline ncr_char_t *
 ncr_json_quote(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 {
-    ncr_char_t  *end;
+    ncr_uint_t   key;
+    ncr_char_t  *start, *end;
 
-    ncr_json_start(json, p);
+    key = (json->state >= NCR_JSON_ST_FIRST_NAME);
 
-    p++;
-    end = ncr_json_short(&p, last);
+    do {
+        start = p++;
+        end = ncr_json_short(&p, last);
 
-    if (end == NULL) {
-        return p;
-    }
+        if (end == NULL) {
+            json->state = key ? NCR_JSON_ST_IN_KEY : NCR_JSON_ST_IN_STRING;
+            ncr_json_start(json, start);
 
-    /* there is at least one more byte, as ncr_json_short() wants it */
-
-    p = ncr_json_string_end(json, end);
-
-    if (p == NULL) {
-        return NULL;
-    }
-
-    if (json->state == NCR_JSON_ST_COLON) {
-
-        if (*p == ':') {
-            json->state = NCR_JSON_ST_VALUE;
-            p++;
+            return p;
         }
 
-    } else if (json->state == NCR_JSON_ST_NEXT && *p == ',') {
-        json->state = json->object ? NCR_JSON_ST_NAME : NCR_JSON_ST_VALUE;
+        /* there is at least one more byte, as ncr_json_short() wants it */
+
+        p = end + 1;
+
+        if (json->depth <= json->report) {
+            ncr_json_start(json, start);
+
+            json->text.data = start + 1;
+            json->text.len = (size_t) (end - start - 1);
+
+            if (ncr_json_emit(json, key ? NCR_JSON_KEY : NCR_JSON_STRING, p)
+                == NULL)
+            {
+                return NULL;
+            }
+        }
+
+        if (key) {
+
+            if (*p != ':') {
+                json->state = NCR_JSON_ST_COLON;
+                return p;
+            }
+
+            json->state = NCR_JSON_ST_VALUE;
+            key = 0;
+
+        } else {
+
+            if (*p != ',' || json->depth == 0) {
+                json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
+                return p;
+            }
+
+            json->state = json->object ? NCR_JSON_ST_NAME : NCR_JSON_ST_VALUE;
+            key = json->object;
+        }
+
         p++;
-    }
+
+    } while (p < last && *p == '"');
 
     return p;
 }
@@ -377,20 +477,14 @@ ncr_json_start(ncr_json_t *json, ncr_char_t *p)
 }
 
 
-/* a value that is no string starts at p */
+/* a number or a literal starts at p */
 
 static ncr_char_t *
-ncr_json_value(ncr_json_t *json, ncr_char_t *p)
+ncr_json_scalar(ncr_json_t *json, ncr_char_t *p)
 {
     ncr_json_start(json, p);
 
     switch (*p) {
-
-    case '{':
-        return ncr_json_open(json, p, NCR_JSON_OBJECT);
-
-    case '[':
-        return ncr_json_open(json, p, NCR_JSON_ARRAY);
 
     case 't':
         json->literal = "rue";
@@ -418,11 +512,7 @@ ncr_json_value(ncr_json_t *json, ncr_char_t *p)
         json->state = NCR_JSON_ST_ZERO;
         break;
 
-    default:
-        if (*p < '1' || *p > '9') {
-            return ncr_json_fail(json, p, "unexpected character");
-        }
-
+    default: /* 1 to 9 */
         json->state = NCR_JSON_ST_INT;
     }
 
@@ -430,7 +520,7 @@ ncr_json_value(ncr_json_t *json, ncr_char_t *p)
 }
 
 
-static ncr_char_t *
+static inline ncr_char_t *
 ncr_json_open(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
 {
     uint64_t    bit;
@@ -438,11 +528,12 @@ ncr_json_open(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
 
     depth = json->depth;
 
-    if (depth >= ncr_min(json->max_depth, NCR_JSON_MAX_DEPTH)) {
+    if (depth >= json->max_depth || depth >= NCR_JSON_MAX_DEPTH) {
         return ncr_json_fail(json, p, "nesting too deep");
     }
 
     if (depth <= json->report) {
+        ncr_json_start(json, p);
         ncr_str_null(&json->text);
 
         if (ncr_json_emit(json, token, p + 1) == NULL) {
@@ -469,10 +560,19 @@ ncr_json_open(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
 }
 
 
-static ncr_char_t *
-ncr_json_close(ncr_json_t *json, ncr_char_t *p, ncr_json_token_e token)
+/* the bracket at p closes the innermost container, if it is of its kind */
+
+static inline ncr_char_t *
+ncr_json_close(ncr_json_t *json, ncr_char_t *p)
 {
-    ncr_uint_t  depth;
+    ncr_uint_t        depth;
+    ncr_json_token_e  token;
+
+    token = json->object ? NCR_JSON_OBJECT_END : NCR_JSON_ARRAY_END;
+
+    if (*p != (json->object ? '}' : ']')) {
+        return ncr_json_fail(json, p, "unexpected character");
+    }
 
     depth = --json->depth;
 
@@ -621,6 +721,11 @@ ncr_json_literal(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 
         if (*++json->literal == '\0') {
             json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
+
+            if (json->depth > json->report) {
+                return p;
+            }
+
             ncr_str_null(&json->text);
 
             return ncr_json_emit(json, json->literal_token, p);
@@ -658,6 +763,10 @@ ncr_json_number(ncr_json_t *json, ncr_char_t *p, ncr_char_t *last)
 
         if (next == NCR_JSON_ST_NUMBER_END) {
             json->state = json->depth ? NCR_JSON_ST_NEXT : NCR_JSON_ST_END;
+
+            if (json->depth > json->report) {
+                return p;
+            }
 
             return ncr_json_text(json, NCR_JSON_NUMBER, p, 0);
         }
@@ -728,16 +837,12 @@ ncr_json_number_next(ncr_uint_t state, ncr_char_t c)
 }
 
 
-/* a token with a text that ends at p, within quotes or not */
+/* a token with a text that is to be reported ends at p, quoted or not */
 
 static ncr_char_t *
 ncr_json_text(ncr_json_t *json, ncr_json_token_e token, ncr_char_t *p,
     size_t quote)
 {
-    if (json->depth > json->report) {
-        return p + quote;
-    }
-
     if (json->start >= json->fed) {
         json->text.data = json->chunk + (json->start - json->fed) + quote;
         json->text.len = (size_t) (p - json->text.data);
@@ -751,12 +856,15 @@ ncr_json_text(ncr_json_t *json, ncr_json_token_e token, ncr_char_t *p,
 }
 
 
-/* p is after the token, and is returned unless the caller wants to stop */
+/*
+ * A token that is to be reported ends before p, which is returned unless the
+ * caller wants to stop.
+ */
 
-static ncr_char_t *
+static inline ncr_char_t *
 ncr_json_emit(ncr_json_t *json, ncr_json_token_e token, ncr_char_t *p)
 {
-    if (json->token == NULL || json->depth > json->report) {
+    if (json->token == NULL) {
         return p;
     }
 
@@ -898,24 +1006,24 @@ ncr_json_unescape(ncr_str_t *dst, ncr_str_t *text)
 static ncr_char_t *
 ncr_json_unescape_one(ncr_char_t **dst, ncr_char_t *p, ncr_char_t *last)
 {
-    uint32_t           c, low;
-    const char        *s;
+    uint32_t  c, low;
 
-    static const char  from[] = "\"\\/bfnrt";
-    static const char  to[] = "\"\\/\b\f\n\r\t";
+    static const ncr_char_t  escapes[256] = {
+        ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b',
+        ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'
+    };
 
     if (last - p < 2) {
         return NULL;
     }
 
     if (p[1] != 'u') {
-        s = memchr(from, p[1], sizeof(from) - 1);
 
-        if (s == NULL) {
+        if (escapes[p[1]] == 0) {
             return NULL;
         }
 
-        *(*dst)++ = (ncr_char_t) to[s - from];
+        *(*dst)++ = escapes[p[1]];
 
         return p + 2;
     }

@@ -9,6 +9,9 @@
 
 #define NCR_STR_MAX_SECONDS  INT64_C(253402300799)  /* the end of 9999 */
 
+#define NCR_STR_ONES         UINT64_C(0x0101010101010101)
+#define NCR_STR_HIGHS        UINT64_C(0x8080808080808080)
+
 
 /* a point in time, field by field; month is 1..12 */
 
@@ -23,6 +26,7 @@ typedef struct {
 
 
 static ncr_char_t ncr_str_lower(ncr_char_t c);
+static inline void ncr_str_lowcase8(ncr_char_t *dst, const ncr_char_t *src);
 static ncr_int_t ncr_str_utc(ncr_str_t *s, ncr_msec_t *value);
 static inline uint32_t ncr_str_two(ncr_char_t *p, ncr_uint_t *bad);
 static ncr_int_t ncr_str_rfc3339_time(ncr_str_t *s, ncr_msec_t *value);
@@ -51,6 +55,58 @@ ncr_str_lower(ncr_char_t c)
 }
 
 
+/* names of headers are long and many, so eight bytes are done at a time */
+
+void
+ncr_str_lowcase(ncr_char_t *dst, const ncr_char_t *src, size_t len)
+{
+    size_t  i;
+
+    if (len < 8) {
+
+        for (i = 0; i < len; i++) {
+            dst[i] = ncr_str_lower(src[i]);
+        }
+
+        return;
+    }
+
+    for (i = 0; i < len - 8; i += 8) {
+        ncr_str_lowcase8(dst + i, src + i);
+    }
+
+    /* the last eight, of which some may be done already */
+
+    ncr_str_lowcase8(dst + len - 8, src + len - 8);
+}
+
+
+/*
+ * The high bit of each byte becomes that of an upper case letter: it is set
+ * by adding where the other seven bits are not less than 'A', and again
+ * where they are more than 'Z'.
+ */
+
+static inline void
+ncr_str_lowcase8(ncr_char_t *dst, const ncr_char_t *src)
+{
+    uint64_t  x, low, upper;
+
+    memcpy(&x, src, 8);
+
+    low = x & ~NCR_STR_HIGHS;
+    upper = (low + NCR_STR_ONES * (0x80 - 'A'))
+            & ~(low + NCR_STR_ONES * (0x7f - 'Z'))
+            & ~x & NCR_STR_HIGHS;
+
+    /* 0x20 makes a letter lower case */
+
+    x |= upper >> 2;
+
+    memcpy(dst, &x, 8);
+}
+
+
 ncr_uint_t
 ncr_str_caseeq(ncr_str_t *s, const char *text)
 {
@@ -58,6 +114,12 @@ ncr_str_caseeq(ncr_str_t *s, const char *text)
 
     if (s->len != strlen(text)) {
         return 0;
+    }
+
+    /* most are as they are usually written */
+
+    if (s->len && memcmp(s->data, text, s->len) == 0) {
+        return 1;
     }
 
     for (i = 0; i < s->len; i++) {
@@ -678,6 +740,26 @@ ncr_str_rfc3339(char *buf, ncr_msec_t t)
             value[unit - units] /= 10;
         }
     }
+}
+
+
+ncr_char_t *
+ncr_str_decimal(ncr_char_t *dst, uint64_t n)
+{
+    size_t       len;
+    ncr_char_t  *p, buf[20];
+
+    p = buf + sizeof(buf);
+
+    do {
+        *--p = (ncr_char_t) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    len = (size_t) (buf + sizeof(buf) - p);
+    memcpy(dst, p, len);
+
+    return dst + len;
 }
 
 

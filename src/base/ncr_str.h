@@ -42,6 +42,9 @@ ncr_str_prefix(ncr_str_t *s, const char *prefix)
 }
 
 
+/* len bytes with letters in lower case; dst may be src */
+void ncr_str_lowcase(ncr_char_t *dst, const ncr_char_t *src, size_t len);
+
 /* the same, whatever the case of letters */
 ncr_uint_t ncr_str_caseeq(ncr_str_t *s, const char *text);
 
@@ -70,6 +73,9 @@ ncr_int_t ncr_str_time(ncr_str_t *s, ncr_msec_t *value);
 /* RFC 3339 in UTC, "2026-11-21T15:00:00Z": 20 bytes and a NUL into buf */
 #define NCR_STR_RFC3339  sizeof("2026-11-21T15:00:00Z")
 void ncr_str_rfc3339(char *buf, ncr_msec_t t);
+
+/* decimal digits, at most 20 and no NUL; returns the end of them */
+ncr_char_t *ncr_str_decimal(ncr_char_t *dst, uint64_t n);
 
 /* copies at most size - 1 bytes and a NUL */
 void ncr_str_copy(char *dst, size_t size, ncr_str_t *src);

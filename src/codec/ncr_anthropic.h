@@ -113,6 +113,8 @@ typedef struct {
     uint64_t        hash_from;
     uint64_t        nhashed;            /* of this part */
     ncr_uint_t      nkeys;
+    ncr_uint_t      nothers;            /* of them, whose names mean nothing */
+    ncr_uint_t      known;              /* a bit for each of the rest */
     ncr_uint_t      top;                /* which top-level key is open */
     ncr_uint_t      inner;
     ncr_uint_t      part;               /* which part is being hashed */
@@ -133,7 +135,7 @@ typedef struct {
 
     /* what needs no value before it has one */
 
-    uint64_t        keys[NCR_ANTHROPIC_KEYS];   /* hashes of the names */
+    uint64_t        others[NCR_ANTHROPIC_KEYS]; /* hashes of their names */
     ncr_char_t      cached_digest[NCR_SHA256_LEN];
     ncr_char_t      system_digest[NCR_SHA256_LEN];
     ncr_char_t      message_digest[NCR_SHA256_LEN];
@@ -220,6 +222,7 @@ typedef struct {
 typedef struct {
     ncr_json_t            json;
     ncr_anthropic_seen_t  seen;
+    unsigned              body:1;       /* not an event of a stream */
 } ncr_anthropic_reader_t;
 
 

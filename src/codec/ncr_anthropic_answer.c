@@ -101,19 +101,20 @@ static ncr_uint_t ncr_anthropic_word(ncr_str_t *s);
 static void ncr_anthropic_started(ncr_anthropic_answer_t *a);
 static void ncr_anthropic_read(ncr_anthropic_answer_t *a,
     ncr_anthropic_reader_t *reader);
-static ncr_int_t ncr_anthropic_body_token(ncr_json_t *json,
-    ncr_json_token_e token);
 static ncr_int_t ncr_anthropic_token(ncr_json_t *json,
     ncr_json_token_e token);
-static void ncr_anthropic_string(ncr_anthropic_reader_t *reader);
+static NCR_NOINLINE void ncr_anthropic_string(
+    ncr_anthropic_reader_t *reader);
 static void ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader,
     ncr_uint_t *path, ncr_uint_t depth);
-static void ncr_anthropic_number(ncr_anthropic_reader_t *reader);
+static NCR_NOINLINE void ncr_anthropic_number(
+    ncr_anthropic_reader_t *reader);
+static ncr_int_t ncr_anthropic_whole(ncr_str_t *number, int64_t *n);
 static ncr_uint_t ncr_anthropic_usage_path(ncr_anthropic_reader_t *reader,
     ncr_uint_t **path);
 static ncr_uint_t ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth);
-static void ncr_anthropic_iteration(ncr_anthropic_reader_t *reader,
-    ncr_json_token_e token);
+static NCR_NOINLINE void ncr_anthropic_iteration(
+    ncr_anthropic_reader_t *reader, ncr_json_token_e token);
 static void ncr_anthropic_apply(ncr_anthropic_answer_t *a,
     ncr_anthropic_seen_t *seen);
 static void ncr_anthropic_apply_start(ncr_anthropic_answer_t *a,
@@ -455,6 +456,7 @@ ncr_anthropic_read(ncr_anthropic_answer_t *a, ncr_anthropic_reader_t *reader)
     memset(&reader->seen, 0, sizeof(reader->seen));
 
     reader->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
+    reader->body = 0;
 
     ncr_json_init(&reader->json);
 
@@ -487,7 +489,7 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 
         ncr_anthropic_read(a, &a->reader);
 
-        json->token = ncr_anthropic_body_token;
+        a->reader.body = 1;
     }
 
     rc = ncr_json_feed(json, p, len);
@@ -524,24 +526,6 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 }
 
 
-/* a body is complete with its last brace, whatever follows that */
-
-static ncr_int_t
-ncr_anthropic_body_token(ncr_json_t *json, ncr_json_token_e token)
-{
-    ncr_int_t  rc;
-
-    rc = ncr_anthropic_token(json, token);
-
-    if (json->depth) {
-        return rc;
-    }
-
-    return (token == NCR_JSON_OBJECT || token == NCR_JSON_ARRAY) ? rc
-                                                                 : NCR_DONE;
-}
-
-
 static ncr_int_t
 ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
 {
@@ -550,6 +534,15 @@ ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
 
     reader = json->data;
     path = reader->seen.path;
+
+    if (json->depth == 0) {
+        path[1] = NCR_ANTHROPIC_K_NONE;
+
+        /* a body is complete with its last brace, whatever follows that */
+
+        return (!reader->body || token == NCR_JSON_OBJECT
+                || token == NCR_JSON_ARRAY) ? NCR_OK : NCR_DONE;
+    }
 
     switch (token) {
 
@@ -631,7 +624,7 @@ ncr_anthropic_string(ncr_anthropic_reader_t *reader)
     path = seen->path;
     key = path[depth];
 
-    if (depth == 0 || key == NCR_ANTHROPIC_K_NONE) {
+    if (key == NCR_ANTHROPIC_K_NONE) {
         return;
     }
 
@@ -749,9 +742,7 @@ ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader, ncr_uint_t *path,
 static void
 ncr_anthropic_number(ncr_anthropic_reader_t *reader)
 {
-    size_t                  i;
     int64_t                 n;
-    ncr_str_t               text;
     ncr_uint_t              counter, depth, *path;
     ncr_anthropic_count_t  *c;
 
@@ -775,14 +766,36 @@ ncr_anthropic_number(ncr_anthropic_reader_t *reader)
         return;
     }
 
-    /* "12.0", which some languages write for 12 */
+    if (ncr_anthropic_whole(&reader->json.text, &n) == NCR_OK
+        && n >= 0 && n <= NCR_ANTHROPIC_COUNT_MAX)
+    {
+        c->value[counter] = (uint64_t) n;
+        c->told |= (ncr_uint_t) 1 << counter;
+    }
+}
 
-    text = reader->json.text;
+
+/* an integer, or "12.0", which some languages write for 12 */
+
+static ncr_int_t
+ncr_anthropic_whole(ncr_str_t *number, int64_t *n)
+{
+    size_t     i;
+    ncr_int_t  rc;
+    ncr_str_t  text;
+
+    rc = ncr_json_int(number, n);
+
+    if (rc != NCR_DECLINED) {
+        return rc;
+    }
+
+    text = *number;
 
     for (i = 0; i < text.len; i++) {
 
         if (text.data[i] == 'e' || text.data[i] == 'E') {
-            return;
+            return NCR_DECLINED;
         }
     }
 
@@ -790,12 +803,7 @@ ncr_anthropic_number(ncr_anthropic_reader_t *reader)
 
     text.len = i;
 
-    if (ncr_json_int(&text, &n) == NCR_OK
-        && n >= 0 && n <= NCR_ANTHROPIC_COUNT_MAX)
-    {
-        c->value[counter] = (uint64_t) n;
-        c->told |= (ncr_uint_t) 1 << counter;
-    }
+    return ncr_json_int(&text, n);
 }
 
 

@@ -70,6 +70,8 @@ static ncr_int_t ncr_anthropic_request_token(ncr_json_t *json,
 static ncr_int_t ncr_anthropic_request_bad(ncr_anthropic_request_t *req,
     const char *error);
 static ncr_int_t ncr_anthropic_request_key(ncr_anthropic_request_t *req);
+static ncr_uint_t ncr_anthropic_request_again(ncr_anthropic_request_t *req,
+    ncr_str_t *name);
 static ncr_anthropic_key_e ncr_anthropic_request_top(ncr_str_t *name);
 static ncr_int_t ncr_anthropic_request_value(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
@@ -80,16 +82,16 @@ static void ncr_anthropic_request_member(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
 static void ncr_anthropic_request_system(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
-static void ncr_anthropic_request_block(ncr_anthropic_request_t *req,
-    ncr_json_token_e token);
+static NCR_NOINLINE void ncr_anthropic_request_block(
+    ncr_anthropic_request_t *req, ncr_json_token_e token);
 static void ncr_anthropic_request_leads(ncr_anthropic_request_t *req);
 static void ncr_anthropic_request_user_id(ncr_anthropic_request_t *req);
 static ncr_int_t ncr_anthropic_request_inner(ncr_json_t *json,
     ncr_json_token_e token);
 static void ncr_anthropic_request_session(ncr_anthropic_request_t *req,
     ncr_uint_t rank, ncr_str_t *session);
-static void ncr_anthropic_request_hash(ncr_anthropic_request_t *req,
-    ncr_json_token_e token);
+static NCR_NOINLINE void ncr_anthropic_request_hash(
+    ncr_anthropic_request_t *req, ncr_json_token_e token);
 static void ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req);
 static ncr_uint_t ncr_anthropic_request_opens(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
@@ -106,7 +108,7 @@ void
 ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
     ncr_sha256_t *cached, ncr_uint_t require_model)
 {
-    memset(req, 0, offsetof(ncr_anthropic_request_t, keys));
+    memset(req, 0, offsetof(ncr_anthropic_request_t, others));
 
     ncr_json_init(&req->json);
 
@@ -274,8 +276,6 @@ ncr_anthropic_request_bad(ncr_anthropic_request_t *req, const char *error)
 static ncr_int_t
 ncr_anthropic_request_key(ncr_anthropic_request_t *req)
 {
-    size_t      i;
-    uint64_t    hash;
     ncr_int_t   rc;
     ncr_str_t   name;
     ncr_char_t  buf[NCR_JSON_TEXT];
@@ -295,27 +295,18 @@ ncr_anthropic_request_key(ncr_anthropic_request_t *req)
         return ncr_anthropic_request_bad(req, "key % is too long");
     }
 
-    /* FNV-1a of 64 bits: names collide for those only who look for it */
+    req->top = ncr_anthropic_request_top(&name);
+    req->inner = 0;
 
-    hash = 0xcbf29ce484222325;
-
-    for (i = 0; i < name.len; i++) {
-        hash = (hash ^ name.data[i]) * 0x100000001b3;
-    }
-
-    for (i = 0; i < req->nkeys; i++) {
-        if (req->keys[i] == hash) {
-            return ncr_anthropic_request_bad(req, "duplicate key %");
-        }
+    if (ncr_anthropic_request_again(req, &name)) {
+        return ncr_anthropic_request_bad(req, "duplicate key %");
     }
 
     if (req->nkeys == NCR_ANTHROPIC_KEYS) {
         return ncr_anthropic_request_bad(req, "too many fields");
     }
 
-    req->keys[req->nkeys++] = hash;
-    req->top = ncr_anthropic_request_top(&name);
-    req->inner = 0;
+    req->nkeys++;
 
     if (req->plain != NULL && req->top == NCR_ANTHROPIC_SYSTEM) {
         req->part = NCR_ANTHROPIC_PART_SYSTEM;
@@ -329,36 +320,100 @@ ncr_anthropic_request_key(ncr_anthropic_request_t *req)
 }
 
 
+/* remembers the key, whose name is known or is one of the others */
+
+static ncr_uint_t
+ncr_anthropic_request_again(ncr_anthropic_request_t *req, ncr_str_t *name)
+{
+    size_t      i;
+    uint64_t    hash;
+    ncr_uint_t  bit;
+
+    if (req->top != NCR_ANTHROPIC_OTHER) {
+        bit = (ncr_uint_t) 1 << req->top;
+
+        if (req->known & bit) {
+            return 1;
+        }
+
+        req->known |= bit;
+
+        return 0;
+    }
+
+    /* FNV-1a of 64 bits: names collide for those only who look for it */
+
+    hash = 0xcbf29ce484222325;
+
+    for (i = 0; i < name->len; i++) {
+        hash = (hash ^ name->data[i]) * 0x100000001b3;
+    }
+
+    for (i = 0; i < req->nothers; i++) {
+        if (req->others[i] == hash) {
+            return 1;
+        }
+    }
+
+    if (req->nothers < NCR_ANTHROPIC_KEYS) {
+        req->others[req->nothers++] = hash;
+    }
+
+    return 0;
+}
+
+
+/* a name costs a comparison of lengths, unless it has that length */
+
 static ncr_anthropic_key_e
 ncr_anthropic_request_top(ncr_str_t *name)
 {
-    ncr_uint_t  i;
+    if (ncr_str_eq(name, "model")) {
+        return NCR_ANTHROPIC_MODEL;
+    }
 
-    static const struct {
-        ncr_str_t             name;
-        ncr_anthropic_key_e   key;
-    } keys[] = {
-        { ncr_string("model"), NCR_ANTHROPIC_MODEL },
-        { ncr_string("stream"), NCR_ANTHROPIC_STREAM },
-        { ncr_string("max_tokens"), NCR_ANTHROPIC_MAX_TOKENS },
-        { ncr_string("metadata"), NCR_ANTHROPIC_METADATA },
-        { ncr_string("system"), NCR_ANTHROPIC_SYSTEM },
-        { ncr_string("messages"), NCR_ANTHROPIC_MESSAGES },
-        { ncr_string("thread"), NCR_ANTHROPIC_THREAD },
-        { ncr_string("session_id"), NCR_ANTHROPIC_SESSION_ID },
-        { ncr_string("sessionId"), NCR_ANTHROPIC_SESSIONID },
-        { ncr_string("prompt_cache_key"), NCR_ANTHROPIC_PROMPT_CACHE_KEY },
-        { ncr_string("conversation"), NCR_ANTHROPIC_CONVERSATION },
-        { ncr_string("conversation_id"), NCR_ANTHROPIC_CONVERSATION_ID }
-    };
+    if (ncr_str_eq(name, "stream")) {
+        return NCR_ANTHROPIC_STREAM;
+    }
 
-    for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    if (ncr_str_eq(name, "max_tokens")) {
+        return NCR_ANTHROPIC_MAX_TOKENS;
+    }
 
-        if (name->len == keys[i].name.len
-            && memcmp(name->data, keys[i].name.data, name->len) == 0)
-        {
-            return keys[i].key;
-        }
+    if (ncr_str_eq(name, "metadata")) {
+        return NCR_ANTHROPIC_METADATA;
+    }
+
+    if (ncr_str_eq(name, "system")) {
+        return NCR_ANTHROPIC_SYSTEM;
+    }
+
+    if (ncr_str_eq(name, "messages")) {
+        return NCR_ANTHROPIC_MESSAGES;
+    }
+
+    if (ncr_str_eq(name, "thread")) {
+        return NCR_ANTHROPIC_THREAD;
+    }
+
+    if (ncr_str_eq(name, "session_id")) {
+        return NCR_ANTHROPIC_SESSION_ID;
+    }
+
+    if (ncr_str_eq(name, "sessionId")) {
+        return NCR_ANTHROPIC_SESSIONID;
+    }
+
+    if (ncr_str_eq(name, "prompt_cache_key")) {
+        return NCR_ANTHROPIC_PROMPT_CACHE_KEY;
+    }
+
+    if (ncr_str_eq(name, "conversation")) {
+        return NCR_ANTHROPIC_CONVERSATION;
+    }
+
+    if (ncr_str_eq(name, "conversation_id")) {
+        return NCR_ANTHROPIC_CONVERSATION_ID;
     }
 
     return NCR_ANTHROPIC_OTHER;

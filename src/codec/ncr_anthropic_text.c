@@ -11,7 +11,7 @@ static size_t ncr_anthropic_text_cut(ncr_char_t *p, size_t len);
 
 
 ncr_int_t
-ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst)
+ncr_anthropic_text_copy(ncr_json_t *json, ncr_str_t *dst)
 {
     size_t      max;
     ncr_int_t   rc;
@@ -21,9 +21,7 @@ ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst)
     text = json->text;
     cut = json->cut;
 
-    /* a text that lies within one chunk is never cut by the scanner */
-
-    max = json->size ? json->size : NCR_JSON_TEXT;
+    max = ncr_anthropic_text_max(json);
 
     if (text.len > max) {
         text.len = ncr_anthropic_text_cut(text.data, max);

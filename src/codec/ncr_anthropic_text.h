@@ -21,7 +21,34 @@
  * NCR_DECLINED: longer than the scanner's room, dst is its beginning;
  * NCR_BAD: an escape that is none.
  */
-ncr_int_t ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst);
+static inline ncr_int_t ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst);
+
+/* the same for a text that is long or escaped, which few are */
+ncr_int_t ncr_anthropic_text_copy(ncr_json_t *json, ncr_str_t *dst);
+
+
+/* the longest text; what lies within one chunk the scanner never cuts */
+
+static inline size_t
+ncr_anthropic_text_max(ncr_json_t *json)
+{
+    return json->size ? json->size : NCR_JSON_TEXT;
+}
+
+
+static inline ncr_int_t
+ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst)
+{
+    if (json->escaped || json->cut
+        || json->text.len > ncr_anthropic_text_max(json))
+    {
+        return ncr_anthropic_text_copy(json, dst);
+    }
+
+    *dst = json->text;
+
+    return NCR_OK;
+}
 
 
 #endif /* _NCR_ANTHROPIC_TEXT_H_INCLUDED_ */

@@ -226,7 +226,7 @@ ngx_http_claude_relay_header_line(ngx_http_request_t *r)
         ngx_memcpy(h->lowcase_key, r->lowcase_header, h->key.len);
 
     } else {
-        ngx_strlow(h->lowcase_key, h->key.data, h->key.len);
+        ncr_str_lowcase(h->lowcase_key, h->key.data, h->key.len);
     }
 
     /* two lengths, or none that can be read: where would the body end? */

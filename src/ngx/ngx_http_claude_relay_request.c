@@ -485,5 +485,9 @@ ngx_http_claude_relay_request_length(ngx_http_request_t *r,
     length = r->headers_in.content_length_n
              + ngx_http_claude_relay_splice_growth(ctx->edits, ctx->nedits);
 
-    return ngx_sprintf(p, "Content-Length: %O" CRLF, length);
+    p = ngx_cpymem(p, "Content-Length: ", sizeof("Content-Length: ") - 1);
+    p = ncr_str_decimal(p, length);
+    *p++ = CR; *p++ = LF;
+
+    return p;
 }

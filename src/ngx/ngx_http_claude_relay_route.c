@@ -23,6 +23,8 @@ static ngx_int_t ngx_http_claude_relay_route_path(ngx_http_request_t *r,
 static ngx_int_t ngx_http_claude_relay_route_row(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_way_t *row,
     ngx_http_claude_relay_route_t *route);
+static ngx_inline ngx_uint_t ngx_http_claude_relay_route_begins(
+    ngx_str_t *path, ngx_str_t *with);
 
 
 /* where other relays have mounted this API; clients are set up for them */
@@ -139,6 +141,10 @@ ngx_http_claude_relay_route_path(ngx_http_request_t *r, ngx_str_t *path,
 
     for (row = ngx_http_claude_relay_rows; row->path.len; row++) {
 
+        if (!ngx_http_claude_relay_route_begins(path, &row->path)) {
+            continue;
+        }
+
         rc = ngx_http_claude_relay_route_row(r, path, row, route);
 
         if (rc != NGX_DECLINED) {
@@ -149,7 +155,7 @@ ngx_http_claude_relay_route_path(ngx_http_request_t *r, ngx_str_t *path,
     for (prefix = ngx_http_claude_relay_prefixes; prefix->len; prefix++) {
 
         if (path->len <= prefix->len
-            || ngx_strncmp(path->data, prefix->data, prefix->len) != 0
+            || !ngx_http_claude_relay_route_begins(path, prefix)
             || path->data[prefix->len] != '/')
         {
             continue;
@@ -159,6 +165,10 @@ ngx_http_claude_relay_route_path(ngx_http_request_t *r, ngx_str_t *path,
         rest.len = path->len - prefix->len;
 
         for (row = ngx_http_claude_relay_rows; row->path.len; row++) {
+
+            if (!ngx_http_claude_relay_route_begins(&rest, &row->path)) {
+                continue;
+            }
 
             rc = ngx_http_claude_relay_route_row(r, &rest, row, route);
 
@@ -172,17 +182,24 @@ ngx_http_claude_relay_route_path(ngx_http_request_t *r, ngx_str_t *path,
 }
 
 
+/* all begin with "/" and many with "/v1/", so the last character is first */
+
+static ngx_inline ngx_uint_t
+ngx_http_claude_relay_route_begins(ngx_str_t *path, ngx_str_t *with)
+{
+    return path->len >= with->len
+           && path->data[with->len - 1] == with->data[with->len - 1]
+           && ngx_memcmp(path->data, with->data, with->len) == 0;
+}
+
+
+/* the path begins with that of the row */
+
 static ngx_int_t
 ngx_http_claude_relay_route_row(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_way_t *row, ngx_http_claude_relay_route_t *route)
 {
     u_char  *p, *last;
-
-    if (path->len < row->path.len
-        || ngx_strncmp(path->data, row->path.data, row->path.len) != 0)
-    {
-        return NGX_DECLINED;
-    }
 
     p = path->data + row->path.len;
     last = path->data + path->len;

@@ -40,6 +40,8 @@ static ngx_int_t ngx_http_claude_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_claude_relay_variable_number(ngx_http_request_t *r,
     uint64_t n, ngx_str_t *s);
+static void ngx_http_claude_relay_variable_seconds(ngx_http_request_t *r,
+    ngx_msec_t ms, ngx_str_t *s);
 static void ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
 static void ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
@@ -207,12 +209,7 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_TTFT:
         if (ctx->has_ttft) {
-            s.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + 4);
-            if (s.data) {
-                s.len = ngx_sprintf(s.data, "%T.%03M",
-                                    (time_t) ctx->ttft / 1000,
-                                    ctx->ttft % 1000) - s.data;
-            }
+            ngx_http_claude_relay_variable_seconds(r, ctx->ttft, &s);
         }
         break;
 
@@ -276,8 +273,33 @@ ngx_http_claude_relay_variable_number(ngx_http_request_t *r, uint64_t n,
     s->data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
 
     if (s->data) {
-        s->len = ngx_sprintf(s->data, "%uL", n) - s->data;
+        s->len = ncr_str_decimal(s->data, n) - s->data;
     }
+}
+
+
+/* milliseconds as "1.234" */
+
+static void
+ngx_http_claude_relay_variable_seconds(ngx_http_request_t *r, ngx_msec_t ms,
+    ngx_str_t *s)
+{
+    u_char  *p;
+
+    s->data = ngx_pnalloc(r->pool, NGX_INT64_LEN + 4);
+
+    if (s->data == NULL) {
+        return;
+    }
+
+    p = ncr_str_decimal(s->data, ms / 1000);
+
+    *p++ = '.';
+    *p++ = (u_char) ('0' + ms % 1000 / 100);
+    *p++ = (u_char) ('0' + ms % 100 / 10);
+    *p++ = (u_char) ('0' + ms % 10);
+
+    s->len = p - s->data;
 }
 
 
@@ -314,6 +336,7 @@ ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
     size_t                            size;
     u_char                           *p;
     ngx_uint_t                        i;
+    const char                       *class;
     ngx_http_claude_relay_attempt_t  *a;
 
     if (ctx->attempts.nelts == 0) {
@@ -335,8 +358,21 @@ ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
     s->data = p;
 
     for (i = 0; i < ctx->attempts.nelts; i++) {
-        p = ngx_sprintf(p, "%s%V:%ui:%s:%M", i ? "," : "", &a[i].account,
-                        a[i].status, ncr_class_name(a[i].class), a[i].ms);
+
+        if (i) {
+            *p++ = ',';
+        }
+
+        p = ngx_cpymem(p, a[i].account.data, a[i].account.len);
+        *p++ = ':';
+        p = ncr_str_decimal(p, a[i].status);
+        *p++ = ':';
+
+        class = ncr_class_name(a[i].class);
+        p = ngx_cpymem(p, class, ngx_strlen(class));
+
+        *p++ = ':';
+        p = ncr_str_decimal(p, a[i].ms);
     }
 
     s->len = p - s->data;

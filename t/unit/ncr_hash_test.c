@@ -134,7 +134,7 @@ main(void)
     ncr_sha256_free(&ncr_test_ctx);
     ncr_sha256_free(&ncr_test_ctx);
     ncr_sha256_free(&other);
-    ncr_test(ncr_test_ctx.md == NULL, "free, twice");
+    ncr_test(ncr_test_ctx.state == NULL, "free, twice");
 
     return ncr_test_done();
 }

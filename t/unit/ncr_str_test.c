@@ -26,6 +26,71 @@ ncr_test_s(const char *text)
 }
 
 
+/* each byte at each place of each length, and nothing behind it */
+
+static void
+ncr_test_lowcase(void)
+{
+    size_t       i, len, at;
+    ncr_char_t   src[24], dst[24], want;
+    ncr_uint_t   c, good, inside, same;
+
+    good = 1;
+    inside = 1;
+    same = 1;
+
+    for (len = 0; len < sizeof(src); len++) {
+
+        for (at = 0; at < len; at++) {
+
+            for (c = 0; c < 256; c++) {
+
+                memset(src, 'Q', sizeof(src));
+                memset(dst, '#', sizeof(dst));
+                src[at] = (ncr_char_t) c;
+
+                ncr_str_lowcase(dst, src, len);
+
+                for (i = 0; i < len; i++) {
+                    want = (i != at) ? 'q'
+                           : (c >= 'A' && c <= 'Z') ? (ncr_char_t) (c + 32)
+                           : (ncr_char_t) c;
+
+                    good &= (dst[i] == want);
+                }
+
+                inside &= (dst[len] == '#');
+
+                ncr_str_lowcase(src, src, len);
+                same &= (memcmp(src, dst, len) == 0 && src[len] == 'Q');
+            }
+        }
+    }
+
+    ncr_test(good, "lowcase: as it is defined");
+    ncr_test(inside, "lowcase: not a byte more");
+    ncr_test(same, "lowcase: in place");
+}
+
+
+static void
+ncr_test_decimal(void)
+{
+    ncr_char_t  *p, buf[24];
+
+    p = ncr_str_decimal(buf, 0);
+    ncr_test(p == buf + 1 && buf[0] == '0', "decimal: 0");
+
+    p = ncr_str_decimal(buf, 1090);
+    ncr_test(p == buf + 4 && memcmp(buf, "1090", 4) == 0, "decimal");
+
+    memset(buf, '#', sizeof(buf));
+    p = ncr_str_decimal(buf, UINT64_MAX);
+    ncr_test(p == buf + 20 && memcmp(buf, "18446744073709551615#", 21) == 0,
+             "decimal: the longest");
+}
+
+
 static void
 ncr_test_compare(void)
 {
@@ -345,6 +410,8 @@ ncr_test_copy(void)
 int
 main(void)
 {
+    ncr_test_lowcase();
+    ncr_test_decimal();
     ncr_test_compare();
     ncr_test_glob();
     ncr_test_numbers();
