@@ -42,6 +42,11 @@ static ngx_int_t ngx_http_claude_relay_pick_bond_locked(
     ngx_http_claude_relay_bond_t *bond);
 static void ngx_http_claude_relay_collect_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
+static ngx_int_t ngx_http_claude_relay_candidate_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t *guarded);
+static void ngx_http_claude_relay_later(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t until, ncr_class_e why);
 static ngx_int_t ngx_http_claude_relay_take_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a, ncr_eligible_e e);
@@ -352,11 +357,8 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch)
 {
     ngx_uint_t                         i, j, n, guarded;
-    ncr_msec_t                         until;
-    ncr_eligible_e                     e;
     ncr_candidate_t                   *c;
     ngx_http_claude_relay_node_t      *node;
-    ngx_http_claude_relay_token_e      token;
     ngx_http_claude_relay_account_t  **a;
 
     a = ctx->pool->accounts.elts;
@@ -379,112 +381,13 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
             j = 0;
         }
 
-        if (!ngx_http_claude_relay_allowed(ctx, ch, a[j])) {
-
-            if ((!a[j]->enabled
-                 || (a[j]->valid_until && a[j]->valid_until <= ch->now))
-                && ctx->refusal == NCR_CLASS_OK
-                && ngx_http_claude_relay_offers(a[j], ctx->route.op,
-                                                &ctx->model))
-            {
-                ctx->refusal = NCR_CLASS_DISABLED;
-            }
-
+        if (ngx_http_claude_relay_candidate_locked(ctx, ch, a[j], &guarded)
+            != NGX_OK)
+        {
             continue;
         }
 
         node = a[j]->node;
-        until = 0;
-
-        e = ncr_health_eligible(&node->health, &ctx->family, ch->now, &until);
-
-        if ((e == NCR_RESTING || e == NCR_RESTING_FAMILY)
-            && until != NCR_HEALTH_FOREVER
-            && (ctx->soonest_any == 0 || until < ctx->soonest_any))
-        {
-            ctx->soonest_any = until;
-        }
-
-        if (ngx_http_claude_relay_marked(ctx->tried, a[j])) {
-            continue;
-        }
-
-        if (e == NCR_ELIGIBLE || e == NCR_ELIGIBLE_PROBE) {
-
-            token = ngx_http_claude_relay_token_locked(a[j], ch->now, &until);
-
-            if (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_NONE) {
-                ctx->refusal = NCR_CLASS_AUTH;
-                continue;
-            }
-
-            if (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_LATER) {
-
-                ctx->refusal = NCR_CLASS_AUTH;
-
-                if (ctx->soonest == 0 || until < ctx->soonest) {
-                    ctx->soonest = until;
-                }
-
-                if (ctx->soonest_any == 0 || until < ctx->soonest_any) {
-                    ctx->soonest_any = until;
-                }
-
-                continue;
-            }
-        }
-
-        if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
-
-            if (until != NCR_HEALTH_FOREVER
-                && (ctx->soonest == 0 || until < ctx->soonest))
-            {
-                ctx->soonest = until;
-            }
-
-            ctx->refusal = (e == NCR_RESTING) ? node->health.why
-                                              : NCR_CLASS_MODEL_LIMITED;
-            continue;
-        }
-
-        if (e == NCR_PROBED) {
-            ctx->refusal = node->health.why;
-            ch->probed++;
-            continue;
-        }
-
-        if (ngx_http_claude_relay_full(ctx, a[j])) {
-            ch->full++;
-            continue;
-        }
-
-        if (!a[j]->schedulable) {
-
-            /* what lives here may stay, but nothing new is sent here */
-
-            if (ctx->refusal == NCR_CLASS_OK) {
-                ctx->refusal = NCR_CLASS_DISABLED;
-            }
-
-            continue;
-        }
-
-        guarded = ngx_http_claude_relay_guarded(ctx, ch, node, &until);
-
-        if (guarded && ch->rmcf->quota_strict) {
-
-            ctx->refusal = NCR_CLASS_LIMITED;
-
-            if (ctx->soonest == 0 || until < ctx->soonest) {
-                ctx->soonest = until;
-            }
-
-            if (ctx->soonest_any == 0 || until < ctx->soonest_any) {
-                ctx->soonest_any = until;
-            }
-
-            continue;
-        }
 
         c = &ch->list[ch->n++];
 
@@ -508,6 +411,118 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
         c->order = node->picks;
         c->reset = ngx_http_claude_relay_soonest_reset(&node->health, ch->now);
     }
+}
+
+
+/* NGX_OK: it may take the request; else ctx and ch know why not, and when */
+
+static ngx_int_t
+ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a,
+    ngx_uint_t *guarded)
+{
+    ncr_msec_t                      until;
+    ncr_eligible_e                  e;
+    ngx_http_claude_relay_node_t   *node;
+    ngx_http_claude_relay_token_e   token;
+
+    if (!ngx_http_claude_relay_allowed(ctx, ch, a)) {
+
+        if ((!a->enabled || (a->valid_until && a->valid_until <= ch->now))
+            && ctx->refusal == NCR_CLASS_OK
+            && ngx_http_claude_relay_offers(a, ctx->route.op, &ctx->model))
+        {
+            ctx->refusal = NCR_CLASS_DISABLED;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    node = a->node;
+    until = 0;
+
+    e = ncr_health_eligible(&node->health, &ctx->family, ch->now, &until);
+
+    if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
+
+        ngx_http_claude_relay_later(ctx, a, until,
+                                    (e == NCR_RESTING)
+                                        ? node->health.why
+                                        : NCR_CLASS_MODEL_LIMITED);
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_claude_relay_marked(ctx->tried, a)) {
+        return NGX_DECLINED;
+    }
+
+    if (e == NCR_PROBED) {
+        ctx->refusal = node->health.why;
+        ch->probed++;
+        return NGX_DECLINED;
+    }
+
+    token = ngx_http_claude_relay_token_locked(a, ch->now, &until);
+
+    if (token != NGX_HTTP_CLAUDE_RELAY_TOKEN_OK) {
+
+        ngx_http_claude_relay_later(ctx, a,
+                               (token == NGX_HTTP_CLAUDE_RELAY_TOKEN_LATER)
+                                   ? until : NCR_HEALTH_FOREVER,
+                               NCR_CLASS_AUTH);
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_claude_relay_full(ctx, a)) {
+        ch->full++;
+        return NGX_DECLINED;
+    }
+
+    if (!a->schedulable) {
+
+        /* what lives here may stay, but nothing new is sent here */
+
+        if (ctx->refusal == NCR_CLASS_OK) {
+            ctx->refusal = NCR_CLASS_DISABLED;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    *guarded = ngx_http_claude_relay_guarded(ctx, ch, node, &until);
+
+    if (*guarded && ch->rmcf->quota_strict) {
+        ngx_http_claude_relay_later(ctx, a, until, NCR_CLASS_LIMITED);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* not now, and why; one that was tried already tells only when it is back */
+
+static void
+ngx_http_claude_relay_later(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t until, ncr_class_e why)
+{
+    if (until != NCR_HEALTH_FOREVER
+        && (ctx->soonest_any == 0 || until < ctx->soonest_any))
+    {
+        ctx->soonest_any = until;
+    }
+
+    if (ngx_http_claude_relay_marked(ctx->tried, a)) {
+        return;
+    }
+
+    if (until != NCR_HEALTH_FOREVER
+        && (ctx->soonest == 0 || until < ctx->soonest))
+    {
+        ctx->soonest = until;
+    }
+
+    ctx->refusal = why;
 }
 
 
