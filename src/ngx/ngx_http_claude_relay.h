@@ -911,8 +911,7 @@ ngx_int_t ngx_http_claude_relay_account_json(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error);
 ngx_uint_t ngx_http_claude_relay_is_setting(const char *name);
 ngx_int_t ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t);
-ngx_int_t ngx_http_claude_relay_account_finish(
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
+ngx_int_t ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, u_char *error);
 void ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a);
 ngx_int_t ngx_http_claude_relay_target_make(ngx_pool_t *pool,

@@ -41,8 +41,8 @@ ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a)
 
 
 ngx_int_t
-ngx_http_claude_relay_account_finish(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_pool_t *pool, ngx_http_claude_relay_account_t *a, u_char *error)
+ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, u_char *error)
 {
     if (ngx_http_claude_relay_account_kind(a, error) != NGX_OK) {
         return NGX_ERROR;

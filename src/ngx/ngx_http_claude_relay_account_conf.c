@@ -40,7 +40,6 @@ static char *ngx_http_claude_relay_set_credential(ngx_conf_t *cf, void *field,
 static char *ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field,
     void *arg);
 static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a);
 static char *ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf,
     void *field, void *arg);
@@ -194,7 +193,7 @@ ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return rv;
     }
 
-    return ngx_http_claude_relay_account_check(cf, rmcf, a);
+    return ngx_http_claude_relay_account_check(cf, a);
 }
 
 
@@ -644,7 +643,6 @@ ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
 
 static char *
 ngx_http_claude_relay_account_check(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a)
 {
     u_char      error[NGX_HTTP_CLAUDE_RELAY_ERROR];
@@ -672,7 +670,7 @@ ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     a->token = (a->platform && a->platform->token
                 && (a->secret.len == 0 || a->refresh_token.len || a->expires));
 
-    if (ngx_http_claude_relay_account_finish(rmcf, cf->pool, a, error)
+    if (ngx_http_claude_relay_account_finish(cf->pool, a, error)
         != NGX_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", error);

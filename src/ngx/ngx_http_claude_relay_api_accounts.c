@@ -122,13 +122,6 @@ ngx_http_claude_relay_api_create(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    if (call->trial->token && call->row.secret[0]) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                          "platform \"%V\" takes tokens, no \"api_key\"",
-                          (ngx_str_t *) &call->trial->platform->name);
-        return;
-    }
-
     if (!call->trial->token && call->with_tokens) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                           "platform \"%V\" takes an \"api_key\", no tokens",
@@ -474,14 +467,20 @@ ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call)
 
     call->trial = ngx_http_claude_relay_account_make(call->rmcf, &call->row,
                                                      error);
-    if (call->trial) {
-        return NGX_OK;
+    if (call->trial == NULL) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "%s", error);
+        return NGX_ERROR;
     }
 
-    ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL, "%s",
-                                     error);
+    if (call->trial->token && call->row.secret[0]) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                          "platform \"%V\" takes tokens, no \"api_key\"",
+                          (ngx_str_t *) &call->trial->platform->name);
+        return NGX_ERROR;
+    }
 
-    return NGX_ERROR;
+    return NGX_OK;
 }
 
 
@@ -670,13 +669,6 @@ ngx_http_claude_relay_patch_found(ngx_http_claude_relay_call_t *call)
     }
 
     if (ngx_http_claude_relay_call_try(call) != NGX_OK) {
-        return;
-    }
-
-    if (call->trial->token && call->row.secret[0]) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                          "platform \"%V\" takes tokens, no \"api_key\"",
-                          (ngx_str_t *) &call->trial->platform->name);
         return;
     }
 

@@ -62,7 +62,6 @@ typedef struct {
     char                               reason[NGX_HTTP_CLAUDE_RELAY_REASON];
     ngx_msec_t                         started;
     unsigned                           has_row:1;
-    unsigned                           waited:1;    /* a request waits */
     unsigned                           uncertain:1; /* may have been used */
     unsigned                           complained:1;
 } ngx_http_claude_relay_refresh_t;
@@ -70,7 +69,7 @@ typedef struct {
 
 static ngx_int_t ngx_http_claude_relay_refresh_start(
     ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ngx_uint_t waited,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t force,
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_claude_relay_refresh_lease(
     ngx_http_claude_relay_main_conf_t *rmcf,
@@ -191,19 +190,19 @@ ngx_int_t
 ngx_http_claude_relay_refresh(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ngx_http_request_t *r)
 {
-    return ngx_http_claude_relay_refresh_start(rmcf, a, 1, r);
+    return ngx_http_claude_relay_refresh_start(rmcf, a, 0, r);
 }
 
 
 static ngx_int_t
 ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ngx_uint_t waited,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t force,
     ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
     ngx_http_claude_relay_refresh_t  *f;
 
-    rc = ngx_http_claude_relay_refresh_lease(rmcf, a, waited == 2);
+    rc = ngx_http_claude_relay_refresh_lease(rmcf, a, force);
 
     if (rc != NGX_OK) {
         return rc;
@@ -230,7 +229,6 @@ ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
 
     f->rmcf = rmcf;
     f->account = a;
-    f->waited = (waited != 0);
     f->now = ngx_http_claude_relay_now();
     f->started = ngx_current_msec;
     f->have = a->node->version;
@@ -834,7 +832,7 @@ ngx_int_t
 ngx_http_claude_relay_refresh_now(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a)
 {
-    return ngx_http_claude_relay_refresh_start(rmcf, a, 2, NULL);
+    return ngx_http_claude_relay_refresh_start(rmcf, a, 1, NULL);
 }
 
 

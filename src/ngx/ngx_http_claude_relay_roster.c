@@ -125,28 +125,25 @@ ngx_int_t
 ngx_http_claude_relay_pool_index(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name)
 {
-    ngx_uint_t                      i;
-    ngx_http_claude_relay_pool_t   *pool;
+    ngx_uint_t                     n;
+    ngx_http_claude_relay_pool_t  *pool;
 
-    pool = rmcf->roster->pools.elts;
-
-    for (i = 0; i < rmcf->roster->pools.nelts; i++) {
-        if (pool[i].name.len == name->len
-            && ngx_strncmp(pool[i].name.data, name->data, name->len) == 0)
-        {
-            return i;
-        }
-    }
-
-    if (rmcf->store == NULL) {
-        return NGX_DECLINED;
-    }
-
-    /* they may come later */
+    n = rmcf->roster->pools.nelts;
 
     pool = ngx_http_claude_relay_roster_pool(rmcf->roster, cf->pool, name);
 
-    return pool ? (ngx_int_t) (rmcf->roster->pools.nelts - 1) : NGX_ERROR;
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (rmcf->store == NULL && rmcf->roster->pools.nelts > n) {
+        return NGX_DECLINED;
+    }
+
+    /* of a new one, accounts may come later */
+
+    return pool
+           - (ngx_http_claude_relay_pool_t *) rmcf->roster->pools.elts;
 }
 
 
@@ -802,7 +799,7 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
 
     a->token = (a->platform && a->platform->token);
 
-    if (ngx_http_claude_relay_account_finish(rmcf, pool, a, error) != NGX_OK) {
+    if (ngx_http_claude_relay_account_finish(pool, a, error) != NGX_OK) {
         goto failed;
     }
 

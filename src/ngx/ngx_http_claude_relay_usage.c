@@ -193,7 +193,6 @@ ngx_http_claude_relay_usage_told(ngx_http_claude_relay_fetch_t *fetch)
     {
         ngx_shmtx_lock(&rmcf->shpool->mutex);
         ncr_health_limits(&node->health, &limits, now);
-        node->usage_told = now;
         ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
     } else {

@@ -88,7 +88,6 @@ struct ngx_http_claude_relay_node_s {
     /* quota by the usage endpoint */
 
     ngx_msec_t                         usage_at;    /* not before */
-    ncr_msec_t                         usage_told;  /* by the wall clock */
 
     /* the last test */
 

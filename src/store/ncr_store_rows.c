@@ -66,6 +66,8 @@ static const ncr_store_member_t  ncr_store_numbers[] = {
 #define NCR_STORE_NUMBERS  10
 
 
+static ncr_int_t ncr_store_row_one(ncr_store_t *store, sqlite3_stmt *stmt,
+    ncr_store_account_t *row);
 static void ncr_store_row_place(ncr_seal_place_t *place, char *id,
     uint64_t number);
 
@@ -168,24 +170,7 @@ ncr_store_row_name(ncr_store_t *store, const char *name,
 
     sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
 
-    switch (sqlite3_step(stmt)) {
-
-    case SQLITE_ROW:
-        rc = ncr_store_row(store, stmt, row);
-        break;
-
-    case SQLITE_DONE:
-        rc = NCR_DECLINED;
-        break;
-
-    default:
-        rc = ncr_store_fail(store);
-        break;
-    }
-
-    sqlite3_reset(stmt);
-
-    return rc;
+    return ncr_store_row_one(store, stmt, row);
 }
 
 
@@ -193,7 +178,6 @@ ncr_int_t
 ncr_store_row_id(ncr_store_t *store, ncr_store_sql_e sql, uint64_t id,
     ncr_store_account_t *row)
 {
-    ncr_int_t      rc;
     sqlite3_stmt  *stmt;
 
     memset(row, 0, sizeof(ncr_store_account_t));
@@ -205,6 +189,18 @@ ncr_store_row_id(ncr_store_t *store, ncr_store_sql_e sql, uint64_t id,
     }
 
     sqlite3_bind_int64(stmt, 1, (sqlite3_int64) id);
+
+    return ncr_store_row_one(store, stmt, row);
+}
+
+
+/* the statement's only row */
+
+static ncr_int_t
+ncr_store_row_one(ncr_store_t *store, sqlite3_stmt *stmt,
+    ncr_store_account_t *row)
+{
+    ncr_int_t  rc;
 
     switch (sqlite3_step(stmt)) {
 
