@@ -37,7 +37,7 @@ sub ask {
     return $nginx->log->{account};
 }
 
-sub fail {
+sub failing {
     my ($uri, $do) = @_;
 
     return ask($uri, message(text => "sandbox($do)"));
@@ -109,7 +109,7 @@ for (["session_id: s1", {}], ["x-session-id: s2", {}],
 
 # F149: the organization is disabled: out until somebody acts, or for long
 
-fail("/oauth", "status=403,once,code=oauth_org_not_allowed,message="
+failing("/oauth", "status=403,once,code=oauth_org_not_allowed,message="
      . "OAuth%20authentication%20is%20currently%20not%20allowed%20for%20this"
      . "%20organization.");
 like(state("oauth"), qr/^(resting|needs-login) disabled$/,
@@ -118,16 +118,16 @@ like(state("oauth"), qr/^(resting|needs-login) disabled$/,
 
 # F154, F155, F156: what a 429 and a 529 mean
 
-fail("/extra", "status=429,nowindow,retry-after=none,message=Extra%20usage%20is"
+failing("/extra", "status=429,nowindow,retry-after=none,message=Extra%20usage%20is"
      . "%20required%20for%20long%20context%20requests.");
 is($r->status, 429, "F154: extra usage: the client's");
 is(state("extra"), "ok", "F154: extra usage is no limit of the account");
 
-fail("/told429", "status=429,once,nowindow,retry-after=none");
+failing("/told429", "status=429,once,nowindow,retry-after=none");
 is(state("told429"), "resting throttled", "F155: 429 without a reset: a pause");
 ok(wait_for(sub { state("told429") eq "ok" }, 8), "F155: of seconds");
 
-fail("/told529", "status=529,once");
+failing("/told529", "status=529,once");
 is(state("told529"), "resting overloaded", "F156: 529 rests");
 is($r->status, 529, "F156: the client is told");
 

@@ -9,6 +9,7 @@ use strict;
 use ClaudeRelay;
 use ClaudeRelayWire;
 use File::Temp qw/ tempdir /;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw/ time sleep /;
 
@@ -91,6 +92,43 @@ for my $more ("", "worker_shutdown_timeout 100ms;") {
     is($nginx->post("/v1/messages", message())->status, 200, "$what: serves");
     is(rotations(), $before + 1, "$what: by one refresh");
     none_twice($what);
+    $nginx->stop;
+}
+
+
+# a call that waits for the store holds the worker that has it
+
+SKIP: {
+    skip "no sqlite3", 3 if `sqlite3 -version` !~ /^\d/;
+
+    my $nginx = nginx(http($dir, $account)
+                      . "claude_relay_control unix:%%DIR%%/control.sock;",
+                      workers => 1);
+    my $held = $nginx->dir . "/held";
+
+    system "(echo 'BEGIN IMMEDIATE;'; echo \".shell touch $held\";"
+           . " sleep 2; echo 'COMMIT;') | sqlite3 $dir/db/relay.db &";
+    ok(until_true(sub { -e $held }, 10), "the store is held");
+
+    my $pid = fork() // die "fork(): $!\n";
+
+    if ($pid == 0) {
+        my $r = eval {
+            $nginx->control("POST", "/v1/accounts", {
+                name => "late", platform => "anthropic", api_key => "sk-late",
+            });
+        };
+        POSIX::_exit($r && $r->status == 201 ? 0 : 1);
+    }
+
+    sleep 0.3;
+    $nginx->stop;
+    waitpid $pid, 0;
+    is($?, 0, "QUIT: a call that waits for the store is answered");
+
+    $nginx->start;
+    is($nginx->control("DELETE", "/v1/accounts/late")->status, 204,
+       "and what it did is there");
     $nginx->stop;
 }
 

@@ -24,6 +24,9 @@
 /* how long other writers may hold the file, ms */
 #define NGX_HTTP_CLAUDE_RELAY_BUSY   5000
 
+/* the timer that holds a worker while its jobs are out, ms; set again */
+#define NGX_HTTP_CLAUDE_RELAY_HOLD   60000
+
 
 typedef struct {
     pthread_t                          id;
@@ -34,6 +37,8 @@ typedef struct {
     ngx_uint_t                         quit;    /* under the mutex */
     ngx_uint_t                         look;    /* under the mutex */
     ngx_connection_t                  *bell;
+    ngx_event_t                        hold;    /* set while jobs are out */
+    ngx_uint_t                         posted;  /* that are not done yet */
     int                                fd;
     int                                locks;
     ngx_atomic_uint_t                  changes; /* of the zone, seen */
@@ -95,6 +100,7 @@ static void ngx_http_claude_relay_state_done(
 static void ngx_http_claude_relay_lost_done(
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_bell_handler(ngx_event_t *ev);
+static void ngx_http_claude_relay_hold_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_claude_relay_bell_init(
     ngx_http_claude_relay_thread_t *t, ngx_cycle_t *cycle);
 static ngx_msec_t ngx_http_claude_relay_monotonic(void);
@@ -206,6 +212,10 @@ ngx_http_claude_relay_store_exit_process(
 
     ngx_http_claude_relay_bell_handler(t->bell->read);
 
+    if (t->hold.timer_set) {
+        ngx_del_timer(&t->hold);
+    }
+
     (void) pthread_cond_destroy(&t->cond);
     (void) pthread_mutex_destroy(&t->mutex);
 
@@ -237,7 +247,22 @@ ngx_http_claude_relay_store_post(ngx_http_claude_relay_job_t *job)
     (void) pthread_cond_signal(&t->cond);
     (void) pthread_mutex_unlock(&t->mutex);
 
+    /* who waits for it has no timer of its own, and would not be answered */
+
+    t->posted++;
+
+    if (!t->hold.timer_set) {
+        ngx_add_timer(&t->hold, NGX_HTTP_CLAUDE_RELAY_HOLD);
+    }
+
     return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_hold_handler(ngx_event_t *ev)
+{
+    ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_HOLD);
 }
 
 
@@ -992,10 +1017,20 @@ ngx_http_claude_relay_bell_handler(ngx_event_t *ev)
         (void) pthread_mutex_unlock(&t->mutex);
 
         if (job == NULL) {
-            return;
+            break;
+        }
+
+        /* the thread's own have nothing to run */
+
+        if (job->run) {
+            t->posted--;
         }
 
         job->done(job);
+    }
+
+    if (t->posted == 0 && t->hold.timer_set) {
+        ngx_del_timer(&t->hold);
     }
 }
 
@@ -1028,6 +1063,10 @@ ngx_http_claude_relay_bell_init(ngx_http_claude_relay_thread_t *t,
     /* not a socket to be closed, or waited for, when the worker leaves */
     rev->channel = 1;
     t->bell->write->channel = 1;
+
+    t->hold.handler = ngx_http_claude_relay_hold_handler;
+    t->hold.data = t->bell;
+    t->hold.log = cycle->log;
 
     return ngx_add_event(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT);
 }
