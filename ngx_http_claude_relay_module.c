@@ -473,6 +473,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    rmcf->tz = ncr_tz_utc();
+    rmcf->prices = ncr_prices_builtin();
+
     ncr_rests_default(&rmcf->rests);
 
     /* that of the cycle before does not live as long as what hangs on this */

@@ -267,6 +267,13 @@ void ncr_anthropic_stream_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
 void ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
     size_t len);
 
+/*
+ * What is to be paid for, by model (E.4, 5); 0: it told no usage.  asked: the
+ * model of the request, for what names none.
+ */
+ncr_uint_t ncr_anthropic_parts(ncr_anthropic_answer_t *a, ncr_str_t *asked,
+    ncr_part_t *parts);
+
 /* 1 if the stream is between two events (a comment may be put in) */
 ncr_uint_t ncr_anthropic_boundary(ncr_anthropic_answer_t *a);
 

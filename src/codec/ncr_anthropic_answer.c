@@ -1164,3 +1164,24 @@ ncr_anthropic_sum(ncr_usage_t *u, const ncr_usage_t *more)
     u->web_searches += more->web_searches;
     u->web_fetches += more->web_fetches;
 }
+
+
+ncr_uint_t
+ncr_anthropic_parts(ncr_anthropic_answer_t *a, ncr_str_t *asked,
+    ncr_part_t *parts)
+{
+    if (!a->has_usage) {
+        return 0;
+    }
+
+    if (a->model[0]) {
+        memcpy(parts[0].model, a->model, sizeof(a->model));
+
+    } else {
+        ncr_str_copy(parts[0].model, sizeof(parts[0].model), asked);
+    }
+
+    parts[0].usage = a->usage;
+
+    return 1;
+}

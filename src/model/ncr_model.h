@@ -48,6 +48,15 @@ typedef struct {
 
 /* the longest names kept; longer ones are cut */
 #define NCR_MODEL_LEN    128
+
+/* what one model of a request has used: several if one fell back (E.4, 5) */
+#define NCR_PARTS        4
+
+typedef struct {
+    char         model[NCR_MODEL_LEN];
+    ncr_usage_t  usage;
+} ncr_part_t;
+
 #define NCR_WINDOW_LEN   16
 #define NCR_WINDOWS      8
 #define NCR_FAMILY_LEN   16

@@ -26,6 +26,10 @@
 #include "ncr_platform.h"
 #include "ncr_health.h"
 #include "ncr_policy.h"
+#include "ncr_key.h"
+#include "ncr_price.h"
+#include "ncr_record.h"
+#include "ncr_ring.h"
 #include "ncr_proxy.h"
 
 
@@ -55,6 +59,7 @@ typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
+typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -163,10 +168,12 @@ struct ngx_http_claude_relay_account_s {
 };
 
 
+/* a key of nginx.conf */
+
 typedef struct {
     ngx_str_t                          name;
     u_char                             digest[NCR_SHA256_LEN];
-    u_char                             id[2 * 8];       /* shown in logs */
+    ncr_key_t                         *key;
     ngx_uint_t                         has_secret;
     u_char                            *file;
     ngx_uint_t                         line;
@@ -281,6 +288,10 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
+
+    const ncr_tz_t                    *tz;      /* of days and weeks */
+    const ncr_prices_t                *prices;
+    ncr_ring_t                        *ring;    /* NULL: nothing is kept */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -437,6 +448,35 @@ typedef enum {
 } ngx_http_claude_relay_sticky_e;
 
 
+/* what the answer costs; made when it is asked for, again as it grows */
+
+typedef struct {
+    ncr_part_t                         parts[NCR_PARTS];
+    ngx_uint_t                         nparts;
+    ncr_usage_t                        usage;   /* of all parts */
+    ncr_tier_e                         tier;
+    ngx_uint_t                         permille;
+    uint64_t                           cost;    /* micro-dollars */
+    uint64_t                           rated;
+    unsigned                           priced:1;
+    unsigned                           estimated:1;
+} ngx_http_claude_relay_bill_t;
+
+
+/* a refusal of our own: by a limit, or by what a key may do */
+
+typedef struct {
+    ngx_uint_t                         status;  /* 0: none */
+    ncr_scope_e                        scope;
+    ncr_str_t                          owner;   /* name */
+    ncr_limit_t                        limit;   /* if by one */
+    ncr_counter_t                      counter;
+    ncr_admits_e                       admits;
+    ngx_str_t                          message;
+    time_t                             retry_after; /* -1: not told */
+} ngx_http_claude_relay_refused_t;
+
+
 /* what has become of an attempt by the client profile */
 
 typedef enum {
@@ -525,7 +565,7 @@ typedef struct {
 struct ngx_http_claude_relay_ctx_s {
     ngx_http_request_t                *request;
     ngx_http_claude_relay_route_t      route;
-    ngx_http_claude_relay_key_t       *key;
+    ncr_key_t                         *key;     /* a copy, or nginx.conf's */
     const char                        *why;     /* the key was refused */
     ngx_str_t                          request_id;
 
@@ -542,6 +582,16 @@ struct ngx_http_claude_relay_ctx_s {
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ngx_str_t                          args;    /* less "key" */
     ngx_str_t                          args_key;
+
+    /* limits and money */
+
+    ncr_key_t                         *user;    /* copies, or NULL */
+    ncr_key_t                         *group;
+    ngx_http_claude_relay_ticket_t    *ticket;
+    ngx_http_claude_relay_refused_t    refused;
+    ngx_http_claude_relay_bill_t      *bill;    /* NULL: nobody has asked */
+    int64_t                            max_tokens;  /* -1 if not told */
+    ncr_msec_t                         began;   /* by the wall clock */
 
     /* the pool */
 
@@ -591,6 +641,7 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_status_t                  status;
     ngx_uint_t                         nheaders;
     ngx_str_t                         *hop;     /* named by "Connection" */
+    ngx_table_elt_t                   *provider_id; /* "request-id" */
     ngx_http_chunked_t                 chunked;
     ngx_http_chunked_t                 peek_chunked;
     u_char                            *peek;
@@ -649,6 +700,9 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           settled:1;   /* what is saved it is */
     unsigned                           strict:1;    /* bound, and stuck */
     unsigned                           has_ttft:1;
+    unsigned                           admitted:1;
+    unsigned                           booked:1;
+    unsigned                           shadowed:1;  /* by a shadow limit */
 };
 
 
@@ -1044,6 +1098,14 @@ ngx_int_t ngx_http_claude_relay_proof(
 /* variables.c */
 
 ngx_int_t ngx_http_claude_relay_add_variables(ngx_conf_t *cf);
+
+/* as the variables have them, in the request's pool; "" if there is none */
+void ngx_http_claude_relay_text_trail(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s);
+void ngx_http_claude_relay_text_sticky(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s);
+void ngx_http_claude_relay_text_session(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s);
 
 /* time */
 

@@ -103,7 +103,7 @@ ngx_http_claude_relay_authorize(ngx_http_request_t *r,
 
     for (i = 0; i < rmcf->keys.nelts; i++) {
         if (ncr_hash_equal(key[i].digest, digest, NCR_SHA256_LEN)) {
-            ctx->key = &key[i];
+            ctx->key = key[i].key;
         }
     }
 

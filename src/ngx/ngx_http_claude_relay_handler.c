@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 
 #include <time.h>
 
@@ -28,6 +28,7 @@ static void ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+static void ngx_http_claude_relay_end(void *data);
 static void ngx_http_claude_relay_cleanup(void *data);
 
 
@@ -198,11 +199,17 @@ ngx_http_claude_relay_get_ctx(ngx_http_request_t *r)
 static ngx_http_claude_relay_ctx_t *
 ngx_http_claude_relay_create_ctx(ngx_http_request_t *r)
 {
+    ngx_http_cleanup_t           *end;
     ngx_pool_cleanup_t           *cln;
     ngx_http_claude_relay_ctx_t  *ctx;
 
     cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
+        return NULL;
+    }
+
+    end = ngx_http_cleanup_add(r, 0);
+    if (end == NULL) {
         return NULL;
     }
 
@@ -213,12 +220,17 @@ ngx_http_claude_relay_create_ctx(ngx_http_request_t *r)
 
     ctx->request = r;
     ctx->started = ngx_current_msec;
+    ctx->began = ngx_http_claude_relay_now();
+    ctx->max_tokens = -1;
     ctx->ev.handler = ngx_http_claude_relay_resume;
     ctx->ev.data = ctx;
     ctx->ev.log = r->connection->log;
 
     cln->handler = ngx_http_claude_relay_cleanup;
     cln->data = ctx;
+
+    end->handler = ngx_http_claude_relay_end;
+    end->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_claude_relay_module);
 
@@ -473,6 +485,7 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     }
 
     ctx->family = ncr_model_family(ncr(&ctx->model));
+    ctx->max_tokens = ctx->scan->max_tokens;
     ctx->system = ctx->scan->system;
 
     ngx_http_claude_relay_session(r, ctx);
@@ -510,6 +523,18 @@ ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx)
     }
 
     ngx_http_claude_relay_release(ctx);
+}
+
+
+/* the request is over, its pool is there still; before it is logged */
+
+static void
+ngx_http_claude_relay_end(void *data)
+{
+    ngx_http_claude_relay_ctx_t  *ctx = data;
+
+    ngx_http_claude_relay_forget(ctx);
+    ngx_http_claude_relay_book(ctx);
 }
 
 

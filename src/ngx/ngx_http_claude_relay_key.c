@@ -18,6 +18,8 @@
 #define NGX_HTTP_CLAUDE_RELAY_SECRET_MAX  512
 
 
+static char *ngx_http_claude_relay_key_make(ngx_conf_t *cf,
+    ngx_http_claude_relay_key_t *key);
 static char *ngx_http_claude_relay_key_field(ngx_conf_t *cf,
     ngx_command_t *dummy, void *conf);
 
@@ -98,6 +100,35 @@ ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
+    return ngx_http_claude_relay_key_make(cf, &key[n]);
+}
+
+
+static char *
+ngx_http_claude_relay_key_make(ngx_conf_t *cf,
+    ngx_http_claude_relay_key_t *key)
+{
+    u_char           buf[NCR_KEY_MAX];
+    ncr_key_build_t  b;
+
+    ncr_key_begin(&b, buf, NCR_SCOPE_KEY);
+    ncr_key_put(&b, &b.key->name, ncr(&key->name));
+
+    if (ncr_key_end(&b) != NCR_OK) {
+        return "is too large";
+    }
+
+    b.key->conf = 1;
+    b.key->enabled = 1;
+    ngx_memcpy(b.key->digest, key->digest, NCR_SHA256_LEN);
+
+    key->key = ngx_palloc(cf->pool, b.key->size);
+    if (key->key == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memcpy(key->key, b.key, b.key->size);
+
     return NGX_CONF_OK;
 }
 
@@ -165,7 +196,6 @@ ngx_http_claude_relay_key_field(ngx_conf_t *cf, ngx_command_t *dummy,
 
     ngx_explicit_memzero(secret.data, secret.len);
 
-    ncr_hash_hex(key->id, key->digest, sizeof(key->id) / 2);
     key->has_secret = 1;
 
     return NGX_CONF_OK;

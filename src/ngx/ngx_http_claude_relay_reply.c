@@ -427,6 +427,7 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
     ctx->named = 0;
     ctx->inflate = NULL;
     ctx->hop = NULL;
+    ctx->provider_id = NULL;
 
     part = &r->upstream->headers_in.headers.part;
     h = part->elts;
@@ -448,6 +449,9 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
 
         if (ncr_str_eq(&name, "x-request-id")) {
             ctx->named = 1;
+
+        } else if (ncr_str_eq(&name, "request-id")) {
+            ctx->provider_id = &h[i];
 
         } else if (name.len > 0 && (name.data[0] == 'a' || name.data[0] == 'r'
                              || name.data[0] == 'x'))

@@ -94,6 +94,7 @@ ngx_http_claude_relay_derive(ngx_http_claude_relay_ctx_t *ctx,
     const char *kind, ngx_str_t *value, u_char *key)
 {
     u_char                              digest[NCR_SHA256_LEN];
+    ncr_str_t                           name;
     ncr_sha256_t                       *sha;
     ngx_http_claude_relay_loc_conf_t   *rlcf;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -115,7 +116,8 @@ ngx_http_claude_relay_derive(ngx_http_claude_relay_ctx_t *ctx,
     /* ids are unique by themselves, and know their owner */
 
     if (ctx->key && ngx_strcmp(kind, "id") != 0) {
-        ncr_sha256_update(sha, ctx->key->name.data, ctx->key->name.len);
+        name = ncr_key_text(ctx->key, ctx->key->name);
+        ncr_sha256_update(sha, name.data, name.len);
     }
 
     ncr_sha256_update(sha, "", 1);

@@ -14,7 +14,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 
 #include <sys/eventfd.h>
 
@@ -179,6 +179,20 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
 
     rlcf = ngx_http_get_module_loc_conf(ctx->request,
                                         ngx_http_claude_relay_module);
+
+    if (!ctx->admitted) {
+
+        rc = ngx_http_claude_relay_admit(ctx);
+
+        if (rc == NGX_AGAIN) {
+            ngx_http_claude_relay_wait(ctx, NGX_HTTP_CLAUDE_RELAY_POLL);
+            return NGX_AGAIN;
+        }
+
+        if (rc != NGX_OK) {
+            return NGX_DECLINED;
+        }
+    }
 
 again:
 
@@ -664,6 +678,10 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     time_t       after;
     ngx_uint_t   status;
     const char  *message;
+
+    if (ctx->refused.status) {
+        return ngx_http_claude_relay_refused(r, ctx);
+    }
 
     if (ctx->soonest_any == 0) {
         ngx_http_claude_relay_outlook(ctx);

@@ -38,16 +38,12 @@ typedef enum {
 
 static ngx_int_t ngx_http_claude_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static void ngx_http_claude_relay_variable_key_id(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
 static void ngx_http_claude_relay_variable_number(ngx_http_request_t *r,
     uint64_t n, ngx_str_t *s);
 static void ngx_http_claude_relay_variable_seconds(ngx_http_request_t *r,
     ngx_msec_t ms, ngx_str_t *s);
-static void ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
-static void ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
-static void ngx_http_claude_relay_variable_session(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
 static void ngx_http_claude_relay_variable_quota(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
 static ngx_int_t ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
@@ -119,6 +115,7 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_str_t                          s;
+    ncr_str_t                          text;
     ncr_anthropic_answer_t            *a;
     ngx_http_claude_relay_ctx_t       *ctx;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
@@ -150,14 +147,14 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_KEY:
         if (ctx->key) {
-            s = ctx->key->name;
+            text = ncr_key_text(ctx->key, ctx->key->name);
+            s = ngx_http_claude_relay_str(&text);
         }
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_KEY_ID:
         if (ctx->key) {
-            s.data = ctx->key->id;
-            s.len = sizeof(ctx->key->id);
+            ngx_http_claude_relay_variable_key_id(r, ctx, &s);
         }
         break;
 
@@ -189,15 +186,15 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_SESSION:
-        ngx_http_claude_relay_variable_session(r, ctx, &s);
+        ngx_http_claude_relay_text_session(ctx, &s);
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_ATTEMPTS:
-        ngx_http_claude_relay_variable_trail(r, ctx, &s);
+        ngx_http_claude_relay_text_trail(ctx, &s);
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_STICKY:
-        ngx_http_claude_relay_variable_sticky(r, ctx, &s);
+        ngx_http_claude_relay_text_sticky(ctx, &s);
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_INPUT:
@@ -267,6 +264,19 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 
 
 static void
+ngx_http_claude_relay_variable_key_id(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+{
+    s->data = ngx_pnalloc(r->pool, 2 * 8);
+
+    if (s->data) {
+        ncr_hash_hex(s->data, ctx->key->digest, 8);
+        s->len = 2 * 8;
+    }
+}
+
+
+static void
 ngx_http_claude_relay_variable_number(ngx_http_request_t *r, uint64_t n,
     ngx_str_t *s)
 {
@@ -329,9 +339,9 @@ ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
 
 /* account:status:class:ms, in the order of the attempts */
 
-static void
-ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+void
+ngx_http_claude_relay_text_trail(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s)
 {
     size_t                            size;
     u_char                           *p;
@@ -350,7 +360,7 @@ ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
         size += a[i].account.len + 2 * NGX_INT_T_LEN + 32;
     }
 
-    p = ngx_pnalloc(r->pool, size);
+    p = ngx_pnalloc(ctx->request->pool, size);
     if (p == NULL) {
         return;
     }
@@ -379,9 +389,9 @@ ngx_http_claude_relay_variable_trail(ngx_http_request_t *r,
 }
 
 
-static void
-ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+void
+ngx_http_claude_relay_text_sticky(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s)
 {
     switch (ctx->sticky) {
 
@@ -397,7 +407,7 @@ ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED:
-        s->data = ngx_pnalloc(r->pool, 64);
+        s->data = ngx_pnalloc(ctx->request->pool, 64);
         if (s->data) {
             s->len = ngx_snprintf(s->data, 64, "moved:%s",
                                   ncr_class_name(ctx->moved)) - s->data;
@@ -407,15 +417,15 @@ ngx_http_claude_relay_variable_sticky(ngx_http_request_t *r,
 }
 
 
-static void
-ngx_http_claude_relay_variable_session(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s)
+void
+ngx_http_claude_relay_text_session(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s)
 {
     if (!ctx->has_session) {
         return;
     }
 
-    s->data = ngx_pnalloc(r->pool, 2 * 8);
+    s->data = ngx_pnalloc(ctx->request->pool, 2 * 8);
 
     if (s->data) {
         s->len = ngx_hex_dump(s->data, ctx->session, 8) - s->data;

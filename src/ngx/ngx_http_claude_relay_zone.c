@@ -198,6 +198,7 @@ ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
 
     for (i = 0; i < NGX_MAX_PROCESSES; i++) {
         ngx_queue_init(&zone->rows[i].leases);
+        ngx_queue_init(&zone->rows[i].tickets);
     }
 
     rmcf->shpool->data = zone;

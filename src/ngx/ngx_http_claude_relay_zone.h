@@ -21,7 +21,7 @@
 
 
 /* raised whenever a structure of this file changes its shape */
-#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  3
+#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  4
 
 
 /* why something failed, for operators; never holds a secret */
@@ -113,6 +113,7 @@ typedef struct {
     uint64_t                           seq;         /* of its oldest roster */
     ngx_atomic_t                       waiting;     /* share of the zone */
     ngx_queue_t                        leases;
+    ngx_queue_t                        tickets;
 } ngx_http_claude_relay_row_t;
 
 

@@ -221,6 +221,53 @@ ncr_int_t ncr_store_restore(ncr_store_t *store, ncr_store_account_t *row,
 
 
 /*
+ * What else an operator makes: keys, users, groups, limits.  One table: a row
+ * has a kind, a name that is unique in its kind, and its settings as JSON.
+ * seq is of the same count as that of accounts; a key's secret is here as its
+ * SHA-256 only, which no two rows share.
+ */
+#define NCR_STORE_KIND    16
+
+typedef struct {
+    uint64_t      id;                   /* never used for another row */
+    uint64_t      seq;
+    uint64_t      version;              /* raised by each put, for ETags */
+    char          kind[NCR_STORE_KIND]; /* "key", "user", "group", "limit" */
+    char          name[NCR_STORE_NAME];
+    unsigned      removed:1;            /* a tombstone: no data, no digest */
+    unsigned      has_digest:1;
+    ncr_char_t    digest[32];
+    char         *data;                 /* JSON object; "" of a tombstone */
+    ncr_msec_t    created;
+    ncr_msec_t    updated;
+} ncr_store_object_t;
+
+typedef ncr_int_t (*ncr_store_object_pt)(void *data,
+    ncr_store_object_t *row);
+
+/* as ncr_store_load(), for objects of every kind */
+ncr_int_t ncr_store_objects(ncr_store_t *store, uint64_t *seq,
+    ncr_store_object_pt handler, void *data);
+
+/* one into row (release it with ..._object_free()), or NCR_DECLINED */
+ncr_int_t ncr_store_object_find(ncr_store_t *store, const char *kind,
+    const char *name, ncr_store_object_t *row);
+void ncr_store_object_free(ncr_store_object_t *row);
+
+/*
+ * Makes or changes row's kind, name, data, digest (has_digest 0: as it is);
+ * *version as in ncr_store_put().  NCR_DECLINED: that does not hold, or the
+ * digest is another row's: ncr_store_error() tells.  Sets *version, row->id,
+ * ->seq, ->version.
+ */
+ncr_int_t ncr_store_object_put(ncr_store_t *store, ncr_store_object_t *row,
+    uint64_t *version, ncr_msec_t now);
+
+ncr_int_t ncr_store_object_remove(ncr_store_t *store, const char *kind,
+    const char *name, uint64_t version, ncr_msec_t now);
+
+
+/*
  * Locks that die with their process, whatever kills it: one for each
  * account's id, on a file beside the store, for all processes that share it.
  * Never blocks.  A lock belongs to the descriptor, which must be opened after
