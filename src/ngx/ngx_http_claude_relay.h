@@ -56,6 +56,9 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 
 
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
+typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
+typedef struct ngx_http_claude_relay_counter_s
+                                              ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;

@@ -31,30 +31,37 @@ struct ngx_http_claude_relay_subject_s {
 };
 
 
-/* a counter in the zone; it stays while a ticket has something of it */
-
-typedef struct ngx_http_claude_relay_counter_s
-                                              ngx_http_claude_relay_counter_t;
+/*
+ * A counter in the zone; it stays while a ticket has something of it, or its
+ * window is not over.  Lists are linked by one pointer each, so that a worker
+ * that dies leaves no list half-way.
+ */
 
 struct ngx_http_claude_relay_counter_s {
     ngx_http_claude_relay_counter_t   *next;    /* of the bucket */
-    ngx_queue_t                        queue;   /* least used first */
+    ngx_http_claude_relay_ticket_t    *waiters; /* the first is the next */
     ngx_uint_t                         refs;    /* tickets */
     ncr_counter_t                      counter;
+    ncr_msec_t                         warned;  /* of a shadow limit, last */
 };
 
 
-/* what one request has reserved; hangs on its worker's row, as leases do */
+/*
+ * What one request has reserved, or its place in the queue of one counter;
+ * hangs on its worker's row, as leases do.
+ */
 
 typedef struct {
     ngx_http_claude_relay_counter_t   *counter;
-    ncr_limit_t                        limit;
     uint64_t                           amount;
 } ngx_http_claude_relay_reserve_t;
 
 struct ngx_http_claude_relay_ticket_s {
     ngx_queue_t                        queue;   /* of the worker's row */
-    ngx_uint_t                         n;
+    ngx_http_claude_relay_ticket_t    *behind;  /* who waits after it */
+    uint64_t                           owner;   /* the key that waits */
+    uint32_t                           waits;
+    uint32_t                           n;
     ngx_http_claude_relay_reserve_t    reserves[];
 };
 
