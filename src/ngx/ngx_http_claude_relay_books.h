@@ -99,6 +99,10 @@ ngx_int_t ngx_http_claude_relay_key_json(ncr_key_build_t *build,
 
 ngx_int_t ngx_http_claude_relay_admit(ngx_http_claude_relay_ctx_t *ctx);
 
+/* permille of prices: the key's and everybody's */
+ngx_uint_t ngx_http_claude_relay_rate(ngx_http_claude_relay_ctx_t *ctx,
+    ncr_platform_t *platform);
+
 /* the answer of ctx->refused, in the caller's dialect */
 ngx_int_t ngx_http_claude_relay_refused(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
@@ -112,6 +116,27 @@ ngx_uint_t ngx_http_claude_relay_account_admits_locked(
  * into rec, and gives the rest back; safe without a ticket */
 void ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
     ncr_amounts_t *used, ncr_record_t *rec);
+
+/* queue.c: a client leaves; how long one may wait still */
+void ngx_http_claude_relay_leave(ngx_http_claude_relay_ctx_t *ctx);
+ngx_msec_t ngx_http_claude_relay_patience(ngx_http_claude_relay_ctx_t *ctx);
+
+/* refused.c: limits of ours instead of the upstream's, if they are wanted */
+ngx_int_t ngx_http_claude_relay_limit_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
+/* "key:cost/day": the limit that refused, or was nearest to; the shadow that
+ * would have refused */
+void ngx_http_claude_relay_text_limit(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t shadow, ngx_str_t *s);
+
+/* JSON array: limits of an account, and what of them is used; so much for
+ * each at most */
+#define NGX_HTTP_CLAUDE_RELAY_VIEW_LIMIT  1280
+
+void ngx_http_claude_relay_view_limits(ncr_out_t *out,
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now);
 
 void ngx_http_claude_relay_ticket_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,

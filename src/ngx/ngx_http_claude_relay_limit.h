@@ -27,6 +27,8 @@ struct ngx_http_claude_relay_claim_s {
     uint64_t                           want;
     ncr_counter_t                      seen;        /* when it was admitted */
     ncr_scope_e                        scope;
+    unsigned                           shadowed:1;  /* would refuse */
+    unsigned                           warn:1;
 };
 
 
@@ -38,9 +40,15 @@ ngx_int_t ngx_http_claude_relay_counters_create(
 ngx_http_claude_relay_counter_t *ngx_http_claude_relay_counter_find_locked(
     ngx_http_claude_relay_zone_t *zone, uint64_t id);
 
-/* found or made; NULL: the zone is full */
+/* found, or made, which *made counts; NULL: the zone is full.  None goes
+ * before one of the two below is called */
 ngx_http_claude_relay_counter_t *ngx_http_claude_relay_counter_get_locked(
-    ngx_http_claude_relay_main_conf_t *rmcf, uint64_t id, ncr_msec_t now);
+    ngx_http_claude_relay_main_conf_t *rmcf, uint64_t id, ngx_uint_t *made);
+
+void ngx_http_claude_relay_counters_tidy_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t made, ncr_msec_t now);
+ngx_int_t ngx_http_claude_relay_counters_sweep_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_msec_t now);
 
 void ngx_http_claude_relay_counter_roll_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_counter_t *counter,
@@ -63,18 +71,22 @@ ngx_int_t ngx_http_claude_relay_tickets_drop_locked(
 
 
 /*
- * queue.c.  NGX_AGAIN: it has a place; NGX_DECLINED: ctx->refused tells why
- * there is none.
+ * queue.c.  NGX_AGAIN: it has a place; NGX_DECLINED: ctx->refused.queue tells
+ * why there is none; NGX_ERROR: the zone is full.
  */
 
 ngx_int_t ngx_http_claude_relay_queue_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_claim_t *claim);
+
+/* is anybody in front of it? */
 ngx_uint_t ngx_http_claude_relay_behind_locked(
     ngx_http_claude_relay_ctx_t *ctx);
 ngx_uint_t ngx_http_claude_relay_late(ngx_http_claude_relay_ctx_t *ctx);
 
-/* admitted, or gone: how long it has waited is kept */
-void ngx_http_claude_relay_served_locked(ngx_http_claude_relay_ctx_t *ctx);
+/* admitted, or refused: how long it has waited is kept */
+void ngx_http_claude_relay_served_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_main_conf_t *rmcf);
 
 
 /* limit.c */
@@ -82,9 +94,14 @@ void ngx_http_claude_relay_served_locked(ngx_http_claude_relay_ctx_t *ctx);
 /* tokens and money, at most, of the request; made once */
 ncr_amounts_t *ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx);
 
-/* permille of prices, of the key and of all */
-ngx_uint_t ngx_http_claude_relay_rate(ngx_http_claude_relay_ctx_t *ctx,
-    ncr_platform_t *platform);
+ncr_limit_t *ngx_http_claude_relay_account_limit(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_uint_t i);
+
+
+/* limit_conf.c: arguments as one text; scope: NULL, or of "per=" */
+ngx_int_t ngx_http_claude_relay_limit_args(ngx_conf_t *cf, ngx_uint_t first,
+    ncr_str_t *text, ngx_uint_t *scope);
 
 
 /* refused.c */
@@ -92,6 +109,9 @@ ngx_uint_t ngx_http_claude_relay_rate(ngx_http_claude_relay_ctx_t *ctx,
 /* ctx->refused by this claim */
 void ngx_http_claude_relay_refuse_claim(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_claim_t *claim, ncr_admits_e admits);
+
+void ngx_http_claude_relay_claim_owner(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_claim_t *claim, ngx_str_t *name);
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_LIMIT_H_INCLUDED_ */

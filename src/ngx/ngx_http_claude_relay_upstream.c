@@ -185,7 +185,9 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         rc = ngx_http_claude_relay_admit(ctx);
 
         if (rc == NGX_AGAIN) {
-            ngx_http_claude_relay_wait(ctx, NGX_HTTP_CLAUDE_RELAY_POLL);
+            ngx_http_claude_relay_wait(ctx,
+                           ngx_min(ngx_http_claude_relay_patience(ctx) + 1,
+                                   NGX_HTTP_CLAUDE_RELAY_POLL));
             return NGX_AGAIN;
         }
 

@@ -223,6 +223,7 @@ void ngx_http_claude_relay_ring_all(void);
  */
 
 typedef struct {
+    ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_node_t       node;
     const char                        *state;
