@@ -25,7 +25,7 @@
 
 #define NCR_STORE_OBJECT                                                      \
     "id, seq, kind, name, removed, version, digest, data, created, updated, " \
-    "activated"
+    "activated, prefix"
 
 
 static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
@@ -95,10 +95,11 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " WHERE kind = ?1 AND name = ?2 AND removed = 1",
 
     "INSERT INTO objects (" NCR_STORE_OBJECT ") VALUES"
-    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
     " ON CONFLICT (id) DO UPDATE SET"
     " seq = ?2, kind = ?3, name = ?4, removed = ?5, version = ?6,"
-    " digest = ?7, data = ?8, created = ?9, updated = ?10, activated = ?11"
+    " digest = ?7, data = ?8, created = ?9, updated = ?10, activated = ?11,"
+    " prefix = ?12"
 };
 
 

@@ -227,6 +227,7 @@ ncr_int_t ncr_store_restore(ncr_store_t *store, ncr_store_account_t *row,
  * SHA-256 only, which no two rows share.
  */
 #define NCR_STORE_KIND    16
+#define NCR_STORE_PREFIX  12            /* what is shown of a secret, and NUL */
 
 typedef struct {
     uint64_t      id;                   /* never used for another row */
@@ -237,6 +238,7 @@ typedef struct {
     unsigned      removed:1;            /* a tombstone: no data, no digest */
     unsigned      has_digest:1;
     ncr_char_t    digest[32];
+    char          prefix[NCR_STORE_PREFIX];     /* goes with digest */
     char         *data;                 /* JSON object; "" of a tombstone */
     ncr_msec_t    created;
     ncr_msec_t    updated;
@@ -270,8 +272,9 @@ void ncr_store_object_free(ncr_store_object_t *row);
 ncr_int_t ncr_store_object_put(ncr_store_t *store, ncr_store_object_t *row,
     uint64_t *version, ncr_msec_t now);
 
+/* as ncr_store_remove(); *seq: of the tombstone */
 ncr_int_t ncr_store_object_remove(ncr_store_t *store, const char *kind,
-    const char *name, uint64_t version, ncr_msec_t now);
+    const char *name, uint64_t version, ncr_msec_t now, uint64_t *seq);
 
 /* its first use; the version stays.  NCR_DECLINED: it has been used before,
  * or is gone */

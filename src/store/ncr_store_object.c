@@ -182,6 +182,13 @@ ncr_store_object_row(ncr_store_t *store, sqlite3_stmt *stmt,
         row->has_digest = 1;
     }
 
+    p = sqlite3_column_text(stmt, 11);
+    name = (size_t) sqlite3_column_bytes(stmt, 11);
+
+    if (p && name < NCR_STORE_PREFIX) {
+        memcpy(row->prefix, p, name);
+    }
+
     row->data = (char *) (uintptr_t) sqlite3_column_text(stmt, 7);
 
     if (row->data == NULL) {
@@ -431,6 +438,7 @@ ncr_store_object_put_row(ncr_store_t *store, ncr_store_object_t *row,
 
     if (row->has_digest) {
         memcpy(cur->digest, row->digest, 32);
+        memcpy(cur->prefix, row->prefix, NCR_STORE_PREFIX);
         cur->has_digest = 1;
     }
 
@@ -482,7 +490,7 @@ ncr_store_object_new(ncr_store_t *store, ncr_store_object_t *row,
 
 ncr_int_t
 ncr_store_object_remove(ncr_store_t *store, const char *kind,
-    const char *name, uint64_t version, ncr_msec_t now)
+    const char *name, uint64_t version, ncr_msec_t now, uint64_t *seq)
 {
     ncr_int_t           rc;
     ncr_store_object_t  cur;
@@ -511,6 +519,7 @@ ncr_store_object_remove(ncr_store_t *store, const char *kind,
 
         cur.data = NULL;
         cur.has_digest = 0;
+        cur.prefix[0] = '\0';
         cur.removed = 1;
         cur.activated = 0;
         cur.version++;
@@ -518,6 +527,8 @@ ncr_store_object_remove(ncr_store_t *store, const char *kind,
 
         rc = ncr_store_object_save(store, &cur, 0);
     }
+
+    *seq = cur.seq;
 
     ncr_store_object_free(&cur);
 
@@ -701,6 +712,7 @@ ncr_store_object_save(ncr_store_t *store, ncr_store_object_t *row,
     sqlite3_bind_int64(stmt, 9, row->created);
     sqlite3_bind_int64(stmt, 10, row->updated);
     sqlite3_bind_int64(stmt, 11, row->activated);
+    sqlite3_bind_text(stmt, 12, row->prefix, -1, SQLITE_STATIC);
 
     return ncr_store_run(store, stmt);
 }

@@ -86,7 +86,8 @@ const ncr_store_step_t  ncr_store_steps[] = {
       "    data      TEXT NOT NULL,"
       "    created   INTEGER NOT NULL,"
       "    updated   INTEGER NOT NULL,"
-      "    activated INTEGER NOT NULL"
+      "    activated INTEGER NOT NULL,"
+      "    prefix    TEXT NOT NULL"
       ");"
 
       "CREATE UNIQUE INDEX objects_name ON objects (kind, name)"

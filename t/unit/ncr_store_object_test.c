@@ -59,6 +59,7 @@ ncr_test_row(ncr_store_object_t *row, const char *kind, const char *name,
 
     if (digest) {
         row->has_digest = 1;
+        snprintf(row->prefix, sizeof(row->prefix), "cr_%d", digest);
         memset(row->digest, digest, 32);
     }
 }
@@ -94,7 +95,7 @@ ncr_test_load(ncr_store_t *store, uint64_t *seq, ncr_test_seen_t *seen)
 static void
 ncr_test_objects(void)
 {
-    uint64_t             seq, version, id;
+    uint64_t             seq, version, id, last;
     ncr_uint_t           accounts;
     ncr_store_t         *store, *other;
     ncr_test_seen_t      seen;
@@ -129,6 +130,7 @@ ncr_test_objects(void)
     ncr_test(ncr_store_object_find(other, "key", "a", &found) == NCR_OK
              && strcmp(found.data, "{\"x\":1}") == 0 && found.has_digest
              && found.digest[0] == 1 && found.digest[31] == 1
+             && strcmp(found.prefix, "cr_1") == 0
              && found.version == 1 && found.created == 1000
              && found.activated == 0 && !found.removed, "found by another");
     ncr_store_object_free(&found);
@@ -179,11 +181,11 @@ ncr_test_objects(void)
              == NCR_OK && accounts == 1 && seq > seen.last,
              "the account has come later");
 
-    ncr_test(ncr_store_object_remove(store, "key", "a", 1, 3000)
+    ncr_test(ncr_store_object_remove(store, "key", "a", 1, 3000, &last)
              == NCR_DECLINED, "remove: another version");
-    ncr_test(ncr_store_object_remove(store, "key", "nobody", UINT64_MAX, 3000)
+    ncr_test(ncr_store_object_remove(store, "key", "nobody", UINT64_MAX, 3000, &last)
              == NCR_DECLINED, "remove: nothing");
-    ncr_test(ncr_store_object_remove(store, "key", "a", 2, 3000) == NCR_OK
+    ncr_test(ncr_store_object_remove(store, "key", "a", 2, 3000, &last) == NCR_OK
              && ncr_store_object_find(store, "key", "a", &found)
                 == NCR_DECLINED, "remove");
     ncr_test(ncr_test_load(other, &seq, &seen) == 1 && seen.removed == 1,
@@ -227,7 +229,7 @@ ncr_test_objects(void)
 static void
 ncr_test_activate(void)
 {
-    uint64_t             version;
+    uint64_t             version, last;
     ncr_store_t         *store;
     ncr_store_object_t   row, found;
 
@@ -254,7 +256,7 @@ ncr_test_activate(void)
              && found.activated == 7000, "set by hand");
     ncr_store_object_free(&found);
 
-    (void) ncr_store_object_remove(store, "key", "a", UINT64_MAX, 1);
+    (void) ncr_store_object_remove(store, "key", "a", UINT64_MAX, 1, &last);
     ncr_test(ncr_store_object_activate(store, row.id, 6000) == NCR_DECLINED,
              "of one that is gone");
 
@@ -266,7 +268,7 @@ ncr_test_activate(void)
 static void
 ncr_test_restore(void)
 {
-    uint64_t             version;
+    uint64_t             version, last;
     ncr_store_t         *store;
     ncr_store_object_t   rows[4], found;
 
@@ -318,7 +320,7 @@ ncr_test_restore(void)
              "restore: newer than the file");
     ncr_store_object_free(&found);
 
-    (void) ncr_store_object_remove(store, "key", "a", UINT64_MAX, 1);
+    (void) ncr_store_object_remove(store, "key", "a", UINT64_MAX, 1, &last);
     ncr_test(ncr_store_object_restore(store, rows, 1) == NCR_OK
              && ncr_store_object_find(store, "key", "a", &found)
                 == NCR_DECLINED, "restore: what was removed since");
