@@ -243,6 +243,9 @@ typedef struct {
     ngx_str_t                          key;     /* contents of key_file */
     ngx_str_t                          passphrase;
     ngx_queue_t                        rows;    /* until there is a zone */
+    ngx_queue_t                        objects; /* the same */
+    uint64_t                           file;    /* where they are from */
+    uint64_t                           seq;     /* of the last of them */
     ngx_uint_t                         older;   /* than what the zone has */
 } ngx_http_claude_relay_store_conf_t;
 
