@@ -250,6 +250,12 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
 
     for (i = 0; i < all; i++) {
 
+        if (ctx->key
+            && ncr_key_check_model(ctx->key, ncr(&m[i].id)) != NCR_KEY_OK)
+        {
+            continue;
+        }
+
         id = ngx_http_claude_relay_mapped(rlcf->map, &m[i].id);
 
         if (id == NULL) {
