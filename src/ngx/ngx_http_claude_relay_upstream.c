@@ -22,7 +22,7 @@
 static void ngx_http_claude_relay_attempt(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_choose(
     ngx_http_claude_relay_ctx_t *ctx);
-static ngx_msec_int_t ngx_http_claude_relay_patience(
+static ngx_msec_int_t ngx_http_claude_relay_slot_patience(
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_claude_relay_worth_waiting(
     ngx_http_claude_relay_ctx_t *ctx);
@@ -185,7 +185,9 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         rc = ngx_http_claude_relay_admit(ctx);
 
         if (rc == NGX_AGAIN) {
-            ngx_http_claude_relay_wait(ctx, NGX_HTTP_CLAUDE_RELAY_SLOT_POLL);
+            ngx_http_claude_relay_wait(ctx,
+                           ngx_min(ngx_http_claude_relay_patience(ctx) + 1,
+                                   NGX_HTTP_CLAUDE_RELAY_SLOT_POLL));
             return NGX_AGAIN;
         }
 
@@ -206,7 +208,7 @@ again:
 
     if (rc == NGX_AGAIN) {
 
-        left = ngx_http_claude_relay_patience(ctx);
+        left = ngx_http_claude_relay_slot_patience(ctx);
 
         if (left > 0) {
             left = ngx_min(left, NGX_HTTP_CLAUDE_RELAY_SLOT_POLL);
@@ -249,7 +251,7 @@ again:
 /* how much longer a slot is waited for, or a turn, which takes its time */
 
 static ngx_msec_int_t
-ngx_http_claude_relay_patience(ngx_http_claude_relay_ctx_t *ctx)
+ngx_http_claude_relay_slot_patience(ngx_http_claude_relay_ctx_t *ctx)
 {
     ngx_msec_t                        *until, wait;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
