@@ -208,6 +208,97 @@ arrives("/here2", '{"messages":[],"model":"fast"}',
 is($nginx->log->{model}, "fast", "the model asked for is told");
 
 
+# by the key's slots
+
+my %slots = (
+    opus => "map opus model=claude-sonnet-5 effort=high;",
+    place => "map sonnet platform=console model=big; map haiku effort=low;",
+    both => "map haiku platform=console model=other-small effort=max;",
+    deny => "map opus model=claude-sonnet-5; models claude-opus-*;",
+);
+
+$nginx->stop;
+
+$nginx = relay(
+    keys => join("", map { "claude_relay_key $_ { secret $_-secret-0001;"
+                           . " $slots{$_} }\n" } sort keys %slots),
+    accounts => account("key", "priority 200;")
+        . account("console", "platform console; api_key sk-ant-con-000001;"
+                             . " model_map other-* last/name;"
+                             . " models *;"),
+    server => "claude_relay_retry_wait 0;",
+    location => "claude_relay_map swift claude-haiku-5-5;"
+                . " client_body_buffer_size 1k;",
+);
+
+sub slot {
+    my ($key, $body, $wanted, $account, $name, $uri) = @_;
+
+    $uri //= "/v1/messages";
+
+    $r = $nginx->request("POST", $uri, body => $body,
+                         key => "$key-secret-0001",
+                         headers => ["content-type: application/json"]);
+
+    is($r->status, 200, "F052: $name: answered");
+    is($up->last->{body_sha256}, sha256($wanted), "F052: $name: as it should be")
+        or diag(substr($up->last->{body} // "", 0, 300));
+    is($nginx->log->{account}, $account, "F052: $name: by its account");
+}
+
+slot("opus", '{"model":"claude-opus-5","messages":[]}',
+     '{"output_config":{"effort":"high"},"model":"claude-sonnet-5",'
+     . '"messages":[]}', "key", "model and effort");
+is($nginx->log->{model}, "claude-opus-5", "F052: what was asked is told");
+slot("opus", '{"messages":[],"output_config":{"effort":"low","x":1},'
+     . '"model":"claude-opus-5"}',
+     '{"messages":[],"output_config":{"effort":"high","x":1},'
+     . '"model":"claude-sonnet-5"}', "key", "an effort is replaced");
+slot("opus", '{"messages":[{"role":"user","content":"' . $long
+     . '"}],"output_config":{"format":{}},"model":"claude-opus-5"}',
+     '{"messages":[{"role":"user","content":"' . $long
+     . '"}],"output_config":{"effort":"high","format":{}},'
+     . '"model":"claude-sonnet-5"}', "key", "in a file");
+slot("opus", '{"model":"claude-haiku-5-5","messages":[]}',
+     '{"model":"claude-haiku-5-5","messages":[]}', "key", "another slot");
+slot("opus", '{"model":"claude-opus-5","messages":[]}',
+     '{"model":"claude-sonnet-5","messages":[]}', "key", "no effort to count",
+     "/v1/messages/count_tokens");
+
+slot("place", '{"model":"claude-sonnet-4-6","messages":[]}',
+     '{"model":"big","messages":[]}', "console", "another platform");
+slot("place", '{"model":"claude-haiku-5-5","messages":[]}',
+     '{"output_config":{"effort":"low"},"model":"claude-haiku-5-5",'
+     . '"messages":[]}', "key", "effort alone");
+slot("place", '{"model":"claude-opus-5","messages":[]}',
+     '{"model":"claude-opus-5","messages":[]}', "key", "an empty slot");
+slot("both", '{"model":"swift","messages":[],"output_config":null}',
+     '{"model":"last/name","messages":[],"output_config":{"effort":"max"}}',
+     "console", "the location's map, then the slot, then the account's map");
+slot("deny", '{"model":"claude-opus-5","messages":[]}',
+     '{"model":"claude-sonnet-5","messages":[]}', "key",
+     "the key may ask for what it asks for");
+
+$r = $nginx->request("POST", "/v1/messages", key => "deny-secret-0001",
+                     body => '{"model":"claude-sonnet-5","messages":[]}');
+is($r->status, 403, "F052: and not for what it is mapped to");
+
+$r = $nginx->request("POST", "/v1/messages", key => "opus-secret-0001",
+                     body => '{"model":"claude-opus-5","messages":[],'
+                     . '"output_config":{"effort":"low","eff\u006frt":"max"}}');
+is_error($r, 400, "invalid_request_error", "F052: an effort told twice",
+         qr/duplicate key "effort" in output_config/);
+
+# the only account of the slot's platform fails: nobody else is asked
+
+$up->behave("sk-ant-con-000001", "status=529");
+$r = $nginx->request("POST", "/v1/messages", key => "place-secret-0001",
+                     body => '{"model":"claude-sonnet-4-6","messages":[]}');
+is($r->status, 529, "F052: no other platform is asked");
+is($nginx->log->{account}, "console", "F052: no other account");
+$up->behave("sk-ant-con-000001", "");
+
+
 # configurations
 
 my @bad = (
