@@ -446,6 +446,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_map"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_map,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_cors"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_cors,
@@ -681,6 +688,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->limit_headers = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
+    conf->map = NGX_CONF_UNSET_PTR;
     conf->cors = NGX_CONF_UNSET_PTR;
     conf->profile.on = NGX_CONF_UNSET_UINT;
     conf->profile.headers = NGX_CONF_UNSET_PTR;
@@ -746,6 +754,7 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     }
 
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
+    ngx_conf_merge_ptr_value(conf->map, prev->map, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
 
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK

@@ -59,6 +59,29 @@ typedef struct {
 } ncr_anthropic_system_t;
 
 
+/* where "output_config" is, for those who set its effort */
+
+typedef enum {
+    NCR_ANTHROPIC_CONFIG_NONE = 0,
+    NCR_ANTHROPIC_CONFIG_OBJECT,
+    NCR_ANTHROPIC_CONFIG_NULL,
+    NCR_ANTHROPIC_CONFIG_OTHER
+} ncr_anthropic_config_e;
+
+
+typedef struct {
+    ncr_anthropic_config_e  kind;
+    uint64_t        open;               /* after the body's "{" */
+    uint64_t        start;              /* span of the value */
+    uint64_t        end;
+    uint64_t        effort_start;       /* span of its effort; 0: it has none */
+    uint64_t        effort_end;
+    unsigned        alone:1;            /* the body has no member at all */
+    unsigned        empty:1;            /* {} */
+    unsigned        again:1;            /* effort is told more than once */
+} ncr_anthropic_config_t;
+
+
 typedef struct {
 
     /* results, valid once ncr_anthropic_request_final() said NCR_OK */
@@ -92,6 +115,15 @@ typedef struct {
     ncr_char_t      digest[NCR_SHA256_LEN];
 
     ncr_anthropic_system_t  system;
+    ncr_anthropic_config_t  config;
+
+    /*
+     * told only if turns was set after init, as it makes messages dearer to
+     * read: the last message is a user's, and has a tool_result in it
+     */
+    unsigned        turns:1;
+    unsigned        user:1;
+    unsigned        result:1;
 
     /*
      * to be set after init, or NULL: what the first or second block of system
@@ -131,6 +163,9 @@ typedef struct {
     unsigned        has_message:1;
     unsigned        first_done:1;
     unsigned        require_model:1;
+    unsigned        role:1;             /* the open key of a message */
+    unsigned        blocks:1;           /* it is "content" */
+    unsigned        type:1;             /* the open key of a block */
     size_t          nname;
 
     /* what needs no value before it has one */
@@ -172,6 +207,15 @@ ncr_str_t ncr_anthropic_request_error(ncr_anthropic_request_t *req,
 #define NCR_ANTHROPIC_LEAD_EDITS  4
 ncr_uint_t ncr_anthropic_lead(ncr_anthropic_system_t *system,
     ncr_str_t *block, ncr_edit_t *edits);
+
+
+/*
+ * The edits that set output_config.effort to a JSON string with its quotes:
+ * their number, 0 if output_config is nothing that has members.
+ */
+#define NCR_ANTHROPIC_EFFORT_EDITS  3
+ncr_uint_t ncr_anthropic_effort(ncr_anthropic_config_t *config,
+    ncr_str_t *effort, ncr_edit_t *edits);
 
 
 /* an answer: stream or JSON, fed as it passes; E.4 */

@@ -58,7 +58,7 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
 
     a = ctx->answer;
 
-    bill->nparts = ncr_anthropic_parts(a, ncr(&ctx->model), bill->parts);
+    bill->nparts = ncr_anthropic_parts(a, ncr(&ctx->sent), bill->parts);
     bill->estimated = (bill->nparts && a->state != NCR_ANTHROPIC_COMPLETE);
     bill->tier = ngx_http_claude_relay_tier(a);
 

@@ -331,6 +331,8 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
                                hash ? &ctx->reader->plain : NULL,
                                hash ? &ctx->reader->cached : NULL, 1);
 
+    ctx->scan->turns = (ctx->pool->turns != 0);
+
     if (rlcf->profile.block.len) {
         ctx->scan->leading = ncr(&rlcf->profile.system);
     }
@@ -520,9 +522,19 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return (rc == NGX_OK) ? NGX_DONE : rc;
     }
 
-    ctx->family = ncr_model_family(ncr(&ctx->model));
     ctx->max_tokens = ctx->scan->max_tokens;
     ctx->system = ctx->scan->system;
+    ctx->user_turn = (ctx->route.op == NCR_OP_MESSAGES
+                      && ctx->scan->user && !ctx->scan->result);
+
+    if (ngx_http_claude_relay_map(r, ctx) != NGX_OK) {
+        ctx->error = NCR_CLASS_CLIENT;
+
+        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                             "duplicate key \"effort\" in output_config", -1);
+
+        return (rc == NGX_OK) ? NGX_DONE : rc;
+    }
 
     ngx_http_claude_relay_session(r, ctx);
 

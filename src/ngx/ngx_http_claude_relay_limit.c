@@ -556,7 +556,7 @@ ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
 
     cost = 0;
 
-    if (ncr_price_most(rmcf->prices, ncr(&ctx->model), ctx->began, input,
+    if (ncr_price_most(rmcf->prices, ncr(&ctx->wanted), ctx->began, input,
                        output, &cost)
         == NCR_OK)
     {

@@ -437,6 +437,7 @@ ngx_http_claude_relay_permit_account(ngx_http_request_t *r,
     if (a) {
         *((ngx_http_claude_relay_account_t **) pool->accounts.elts) = a;
         pool->accounts.nelts = 1;
+        pool->turns |= a->turns.on;
     }
 
     if (fallback) {

@@ -625,6 +625,8 @@ ngx_http_claude_relay_lease_free_locked(
         lease->node->health.probing = 0;
     }
 
+    (void) ngx_http_claude_relay_turn_end_locked(lease);
+
     ngx_slab_free_locked(rmcf->shpool, lease);
 }
 
@@ -690,6 +692,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
     {
         node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
         node->inflight = 0;
+        node->turns = 0;
         node->health.probing = 0;
 
         /* a refresh that died with its worker is anybody's */
@@ -712,6 +715,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
         {
             lease = ngx_queue_data(q, ngx_http_claude_relay_lease_t, queue);
             lease->node->inflight += lease->slot;
+            lease->node->turns |= lease->turn;
 
             if (lease->probe) {
                 lease->node->health.probing = 1;

@@ -56,6 +56,8 @@ struct ngx_http_claude_relay_node_s {
     ngx_uint_t                         generation;  /* last that named it */
     ngx_uint_t                         number;      /* never reused */
     ngx_uint_t                         inflight;
+    ngx_uint_t                         turns;       /* 1: one has its turn */
+    ngx_msec_t                         turn_at;     /* the next one's */
     ncr_msec_t                         used;        /* the zone's turn */
     uint64_t                           picks;
     ncr_health_t                       health;
@@ -104,6 +106,8 @@ struct ngx_http_claude_relay_lease_s {
     ngx_http_claude_relay_node_t      *node;
     ngx_uint_t                         slot;        /* 1 if it takes one */
     ngx_uint_t                         probe;
+    ngx_uint_t                         turn;        /* 1 until it has begun */
+    ngx_msec_t                         gap;         /* after it */
 };
 
 
@@ -201,6 +205,15 @@ ngx_http_claude_relay_lease_t *ngx_http_claude_relay_lease_locked(
     ngx_http_claude_relay_node_t *node, ngx_uint_t slot, ngx_uint_t probe);
 void ngx_http_claude_relay_lease_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_lease_t *lease);
+
+/* turn.c */
+
+ngx_uint_t ngx_http_claude_relay_turn_waits_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t *a);
+void ngx_http_claude_relay_turn_take_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a);
+ngx_uint_t ngx_http_claude_relay_turn_end_locked(
     ngx_http_claude_relay_lease_t *lease);
 
 void ngx_http_claude_relay_tokens_free_locked(
