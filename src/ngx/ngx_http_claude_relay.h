@@ -58,6 +58,7 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
@@ -292,6 +293,7 @@ struct ngx_http_claude_relay_main_conf_s {
     const ncr_tz_t                    *tz;      /* of days and weeks */
     const ncr_prices_t                *prices;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
+    ngx_uint_t                         metrics_keys;    /* 0: not wanted */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -366,6 +368,8 @@ typedef struct {
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *cors;        /* of ngx_str_t */
     ngx_http_claude_relay_profile_t    profile;
+    ngx_uint_t                         metrics_accounts;    /* at most */
+    ngx_uint_t                         metrics_keys;
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;
 
@@ -789,6 +793,11 @@ char *ngx_http_claude_relay_set_models(ngx_conf_t *cf, ngx_command_t *cmd,
 /* health.c */
 
 ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+
+/* metrics_text.c */
+
+char *ngx_http_claude_relay_set_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* location.c: requests of our own into a location of the operator's */
 

@@ -4,7 +4,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_fetch.h"
 
 #include <sys/eventfd.h>
@@ -145,6 +145,12 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         }
 
     } else if (ngx_http_claude_relay_zone_create(shm_zone, rmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
