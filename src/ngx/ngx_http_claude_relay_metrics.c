@@ -39,6 +39,8 @@ static void ngx_http_claude_relay_metrics_request(
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t op, ngx_uint_t status,
     ngx_uint_t stream);
 static ngx_uint_t ngx_http_claude_relay_metrics_op(ncr_op_e op);
+static void ngx_http_claude_relay_metrics_refused(
+    ngx_http_claude_relay_metrics_t *m, ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_metrics_limits_locked(
     ngx_http_claude_relay_metrics_t *m, ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_metrics_tokens_locked(uint64_t *tokens,
@@ -260,7 +262,15 @@ ngx_http_claude_relay_metrics_locked(ngx_http_claude_relay_ctx_t *ctx,
 void
 ngx_http_claude_relay_metrics_local(ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_uint_t  op;
+    ngx_uint_t                          op;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    /* by what a key may do: not everybody gets as far as a record */
+
+    ngx_http_claude_relay_metrics_refused(rmcf->zone->metrics, ctx);
 
     op = ngx_http_claude_relay_metrics_op(ctx->route.op);
 
@@ -311,14 +321,10 @@ ngx_http_claude_relay_metrics_op(ncr_op_e op)
 
 
 static void
-ngx_http_claude_relay_metrics_limits_locked(
-    ngx_http_claude_relay_metrics_t *m, ngx_http_claude_relay_ctx_t *ctx)
+ngx_http_claude_relay_metrics_refused(ngx_http_claude_relay_metrics_t *m,
+    ngx_http_claude_relay_ctx_t *ctx)
 {
     ngx_uint_t  scope, unit;
-
-    if (ctx->shadowed) {
-        m->shadowed++;
-    }
 
     if (ctx->refused.status == 0) {
         return;
@@ -331,16 +337,36 @@ ngx_http_claude_relay_metrics_limits_locked(
            ? ngx_min((ngx_uint_t) ctx->refused.limit.unit, NCR_UNITS)
            : NCR_UNITS;
 
-    m->limits[0][scope][unit]++;
+    (void) ngx_atomic_fetch_add(&m->refusals[scope][unit], 1);
 }
 
 
-void
-ngx_http_claude_relay_metrics_shadowed_locked(
-    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope,
-    ncr_unit_e unit)
+static void
+ngx_http_claude_relay_metrics_limits_locked(
+    ngx_http_claude_relay_metrics_t *m, ngx_http_claude_relay_ctx_t *ctx)
 {
-    rmcf->zone->metrics->limits[1][scope][unit]++;
+    ngx_uint_t                      i;
+    ngx_http_claude_relay_claim_t  *claim;
+
+    if (ctx->refused.status) {
+        ngx_http_claude_relay_metrics_refused(m, ctx);
+        m->queues[ctx->refused.queue]++;
+    }
+
+    if (!ctx->shadowed) {
+        return;
+    }
+
+    m->shadowed++;
+
+    for (i = 0; i < ctx->nclaims; i++) {
+
+        claim = &ctx->claims[i];
+
+        if (claim->shadowed) {
+            m->shadows[claim->scope][claim->limit->unit]++;
+        }
+    }
 }
 
 

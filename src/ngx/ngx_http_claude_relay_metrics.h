@@ -15,7 +15,7 @@
 #define _NGX_HTTP_CLAUDE_RELAY_METRICS_H_INCLUDED_
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_limit.h"
 #include "ncr_metrics.h"
 
 
@@ -28,6 +28,9 @@
 /* the last unit: a refusal by something else than a limit */
 #define NGX_HTTP_CLAUDE_RELAY_METRICS_SCOPES  (NCR_SCOPE_MODEL + 1)
 #define NGX_HTTP_CLAUDE_RELAY_METRICS_UNITS   (NCR_UNITS + 1)
+
+#define NGX_HTTP_CLAUDE_RELAY_METRICS_QUEUES                                  \
+    (NGX_HTTP_CLAUDE_RELAY_QUEUE_LATE + 1)
 
 /* rows of models in a zone of usual size, the first is that of the rest */
 #define NGX_HTTP_CLAUDE_RELAY_METRICS_MODELS  65
@@ -90,6 +93,8 @@ struct ngx_http_claude_relay_metrics_s {
     ngx_atomic_t              requests[NGX_HTTP_CLAUDE_RELAY_METRICS_OPS]
                                       [NGX_HTTP_CLAUDE_RELAY_METRICS_CODES]
                                       [2];
+    ngx_atomic_t             refusals[NGX_HTTP_CLAUDE_RELAY_METRICS_SCOPES]
+                                     [NGX_HTTP_CLAUDE_RELAY_METRICS_UNITS];
     ngx_atomic_t                       received;    /* bytes */
     ngx_atomic_t                       sent;
     ngx_atomic_t                       heartbeats;
@@ -104,8 +109,9 @@ struct ngx_http_claude_relay_metrics_s {
     uint64_t                           sticky[
                                      NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED + 1];
     uint64_t                           moves[NCR_CLASSES];
-    uint64_t                  limits[2][NGX_HTTP_CLAUDE_RELAY_METRICS_SCOPES]
-                                    [NGX_HTTP_CLAUDE_RELAY_METRICS_UNITS];
+    uint64_t                  shadows[NGX_HTTP_CLAUDE_RELAY_METRICS_SCOPES]
+                                     [NCR_UNITS];
+    uint64_t                  queues[NGX_HTTP_CLAUDE_RELAY_METRICS_QUEUES];
     ncr_histogram_t           durations[NGX_HTTP_CLAUDE_RELAY_METRICS_OPS][2];
     ncr_histogram_t                    own;
 

@@ -15,6 +15,8 @@ static void ngx_http_claude_relay_metrics_single(ncr_metrics_t *m,
     ngx_uint_t digits);
 static void ngx_http_claude_relay_metrics_classes(ncr_metrics_t *m,
     const char *label, uint64_t *values);
+static void ngx_http_claude_relay_metrics_limit(ncr_metrics_t *m,
+    ngx_uint_t scope, ngx_uint_t unit, uint64_t value);
 static void ngx_http_claude_relay_metrics_text_model(
     ngx_http_claude_relay_scrape_t *s, const char *name, const char *help,
     size_t offset, ngx_uint_t digits);
@@ -56,6 +58,10 @@ static const char
 
 static const char  *ngx_http_claude_relay_metrics_refreshes[] = {
     "ok", "failed", "needs-login", "superseded"
+};
+
+static const char  *ngx_http_claude_relay_metrics_queues[] = {
+    "off", "full", "crowded", "late"
 };
 
 static const char  *ngx_http_claude_relay_metrics_sticky[] = {
@@ -260,50 +266,70 @@ ngx_http_claude_relay_metrics_text_times(ngx_http_claude_relay_scrape_t *s)
 void
 ngx_http_claude_relay_metrics_text_limits(ngx_http_claude_relay_scrape_t *s)
 {
-    uint64_t        n;
-    ngx_uint_t      shadow, scope, unit;
-    ncr_metrics_t  *m;
+    ngx_uint_t                        scope, unit, i;
+    ncr_metrics_t                    *m;
+    ngx_http_claude_relay_metrics_t  *metrics;
 
     m = &s->m;
+    metrics = s->metrics;
 
-    for (shadow = 0; shadow < 2; shadow++) {
+    ncr_metrics_family(m, "claude_relay_refusals_total", "counter",
+                       "Requests that a limit has refused, or a restriction "
+                       "of a key (unit none).");
 
-        if (shadow) {
-            ncr_metrics_family(m, "claude_relay_limit_shadowed_total",
-                               "counter",
-                               "Times that a shadow limit would have "
-                               "refused a request.");
+    for (scope = 0; scope < NGX_HTTP_CLAUDE_RELAY_METRICS_SCOPES; scope++) {
 
-        } else {
-            ncr_metrics_family(m, "claude_relay_limit_refusals_total",
-                               "counter",
-                               "Requests that a limit, or a restriction of "
-                               "a key (unit none), has refused.");
+        for (unit = 0; unit < NGX_HTTP_CLAUDE_RELAY_METRICS_UNITS; unit++) {
+            ngx_http_claude_relay_metrics_limit(m, scope, unit,
+                                             metrics->refusals[scope][unit]);
         }
+    }
 
-        for (scope = 0; scope < NGX_HTTP_CLAUDE_RELAY_METRICS_SCOPES; scope++)
-        {
-            for (unit = 0; unit < NGX_HTTP_CLAUDE_RELAY_METRICS_UNITS; unit++)
-            {
-                n = s->metrics->limits[shadow][scope][unit];
+    ncr_metrics_family(m, "claude_relay_shadow_refusals_total", "counter",
+                       "Requests that a shadow limit would have refused, "
+                       "counted for each such limit.");
 
-                if (n == 0) {
-                    continue;
-                }
+    for (scope = 0; scope < NGX_HTTP_CLAUDE_RELAY_METRICS_SCOPES; scope++) {
 
-                ncr_metrics_label_text(m, "scope",
-                               ngx_http_claude_relay_metrics_scopes[scope]);
-                ncr_metrics_label_text(m, "unit",
-                               ngx_http_claude_relay_metrics_units[unit]);
-                ncr_metrics_value(m, n, 0);
-            }
+        for (unit = 0; unit < NCR_UNITS; unit++) {
+            ngx_http_claude_relay_metrics_limit(m, scope, unit,
+                                              metrics->shadows[scope][unit]);
         }
     }
 
     ngx_http_claude_relay_metrics_single(m,
         "claude_relay_shadowed_requests_total", "counter",
         "Requests that at least one shadow limit would have refused.",
-        s->metrics->shadowed, 0);
+        metrics->shadowed, 0);
+
+    ncr_metrics_family(m, "claude_relay_queue_refusals_total", "counter",
+                       "Requests that could not wait for a limit: no place, "
+                       "waits are too long, or it has waited too long.");
+
+    for (i = NGX_HTTP_CLAUDE_RELAY_QUEUE_FULL;
+         i < NGX_HTTP_CLAUDE_RELAY_METRICS_QUEUES;
+         i++)
+    {
+        ncr_metrics_label_text(m, "reason",
+                               ngx_http_claude_relay_metrics_queues[i]);
+        ncr_metrics_value(m, metrics->queues[i], 0);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_metrics_limit(ncr_metrics_t *m, ngx_uint_t scope,
+    ngx_uint_t unit, uint64_t value)
+{
+    if (value == 0) {
+        return;
+    }
+
+    ncr_metrics_label_text(m, "scope",
+                           ngx_http_claude_relay_metrics_scopes[scope]);
+    ncr_metrics_label_text(m, "unit",
+                           ngx_http_claude_relay_metrics_units[unit]);
+    ncr_metrics_value(m, value, 0);
 }
 
 

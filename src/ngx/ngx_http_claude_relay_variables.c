@@ -7,7 +7,7 @@
 /* $claude_relay_*: names and numbers for log_format, map and limit_req. */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 typedef enum {
@@ -32,7 +32,9 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_VAR_REQUEST_ID,
     NGX_HTTP_CLAUDE_RELAY_VAR_STREAM,
     NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE,
-    NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA
+    NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA,
+    NGX_HTTP_CLAUDE_RELAY_VAR_LIMIT,
+    NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW
 } ngx_http_claude_relay_var_e;
 
 
@@ -79,6 +81,8 @@ static ngx_http_variable_t  ngx_http_claude_relay_vars[] = {
     ngx_http_claude_relay_var("stream", STREAM),
     ngx_http_claude_relay_var("profile", PROFILE),
     ngx_http_claude_relay_var("quota", QUOTA),
+    ngx_http_claude_relay_var("limit", LIMIT),
+    ngx_http_claude_relay_var("shadow", SHADOW),
       ngx_http_null_variable
 };
 
@@ -245,6 +249,12 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA:
         ngx_http_claude_relay_variable_quota(r, ctx, &s);
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_LIMIT:
+    case NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW:
+        ngx_http_claude_relay_text_limit(ctx,
+                           data == NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW, &s);
         break;
     }
 
