@@ -334,6 +334,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_keys"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,

@@ -39,3 +39,11 @@ ncr_price_bill(const ncr_prices_t *prices, ncr_bill_t *bill, uint64_t *cost)
 
     return bill->nparts ? NCR_DECLINED : NCR_OK;
 }
+
+
+const ncr_price_t *
+ncr_price_find(const ncr_prices_t *prices, ncr_str_t *model, ncr_tier_e tier,
+    ncr_msec_t time)
+{
+    return NULL;
+}

@@ -65,6 +65,7 @@ typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_subject_s
@@ -358,6 +359,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_str_t                          timezone;    /* its name; "": UTC */
     const ncr_prices_t                *prices;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
+    ngx_uint_t                         metrics_keys;    /* 0: not wanted */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -440,6 +442,8 @@ typedef struct {
     ngx_array_t                       *map;         /* of ..._map_t, or NULL */
     ngx_array_t                       *cors;        /* of ngx_str_t */
     ngx_http_claude_relay_profile_t    profile;
+    ngx_uint_t                         metrics_accounts;    /* at most */
+    ngx_uint_t                         metrics_keys;
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;
 
@@ -931,6 +935,11 @@ char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
 /* health.c */
 
 ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+
+/* metrics_text.c */
+
+char *ngx_http_claude_relay_set_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* location.c: requests of our own into a location of the operator's */
 

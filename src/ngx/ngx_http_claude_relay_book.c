@@ -116,6 +116,7 @@ ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx)
     ctx->booked = 1;
 
     if (!ngx_http_claude_relay_bookable(ctx)) {
+        ngx_http_claude_relay_metrics_local(ctx);
         return;
     }
 
@@ -164,6 +165,17 @@ ngx_http_claude_relay_bookable(ngx_http_claude_relay_ctx_t *ctx)
 }
 
 
+ngx_uint_t
+ngx_http_claude_relay_final_status(ngx_http_request_t *r)
+{
+    ngx_uint_t  status;
+
+    status = r->err_status ? r->err_status : r->headers_out.status;
+
+    return status ? status : NGX_HTTP_CLIENT_CLOSED_REQUEST;
+}
+
+
 static void
 ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec)
@@ -176,13 +188,7 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
 
     rec->kind = NCR_RECORD_REQUEST;
     rec->time = ctx->began;
-    rec->status = (uint32_t) (r->err_status ? r->err_status
-                                            : r->headers_out.status);
-
-    if (rec->status == 0) {
-        rec->status = NGX_HTTP_CLIENT_CLOSED_REQUEST;
-    }
-
+    rec->status = (uint32_t) ngx_http_claude_relay_final_status(r);
     rec->attempts = (uint32_t) ctx->nattempts;
     rec->duration = (uint32_t) (ngx_current_msec - ctx->started);
     rec->ttft = ctx->has_ttft ? (uint32_t) ctx->ttft : UINT32_MAX;

@@ -526,6 +526,8 @@ ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
 {
     ngx_http_claude_relay_attempt_t  *a;
 
+    ngx_http_claude_relay_metrics_attempt(ctx->account, class);
+
     a = ngx_array_push(&ctx->attempts);
 
     if (a == NULL) {

@@ -148,6 +148,12 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log);
 }
 

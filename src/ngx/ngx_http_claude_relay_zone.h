@@ -44,6 +44,28 @@ typedef struct {
 } ngx_http_claude_relay_tokens_t;
 
 
+/* kinds of tokens: they add up, so those of thinking are no kind */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_TALLY_INPUT = 0,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_OUTPUT,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_READ,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_WRITE_5M,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_WRITE_1H,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_TOKENS
+} ngx_http_claude_relay_tally_token_e;
+
+
+/* what an account has done, for the metrics; it only grows */
+
+typedef struct {
+    ngx_atomic_t                       attempts[NCR_CLASSES];
+    uint64_t                           requests;    /* that it answered */
+    uint64_t                           cost;        /* micro-dollars */
+    uint64_t                  tokens[NGX_HTTP_CLAUDE_RELAY_TALLY_TOKENS];
+} ngx_http_claude_relay_tally_t;
+
+
 /*
  * An account's part that all workers share; found by name after a reload.
  * What stands under "tokens" is true for accounts that live by them.
@@ -96,6 +118,8 @@ struct ngx_http_claude_relay_node_s {
     ncr_msec_t                         tested;
     ngx_uint_t                         test_status;
     ngx_msec_t                         test_ms;
+
+    ngx_http_claude_relay_tally_t      tally;
 };
 
 
@@ -164,6 +188,8 @@ struct ngx_http_claude_relay_zone_s {
     ngx_uint_t                         nsessions;
     ngx_uint_t                         nids;
     ngx_uint_t                         evicted;
+
+    ngx_http_claude_relay_metrics_t   *metrics;
 
     ngx_atomic_t                       waiting;     /* requests for a slot */
     uint64_t                           turn;
