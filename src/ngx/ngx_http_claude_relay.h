@@ -60,6 +60,10 @@ typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
+typedef struct ngx_http_claude_relay_subject_s
+                                              ngx_http_claude_relay_subject_t;
+typedef struct ngx_http_claude_relay_subjects_s
+                                             ngx_http_claude_relay_subjects_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -251,6 +255,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_claude_relay_zone_t      *zone;
     ngx_slab_pool_t                   *shpool;
+    ngx_http_claude_relay_subjects_t  *subjects;    /* NULL: no store */
     ngx_log_t                         *log;     /* of this configuration */
 
     ngx_array_t                        accounts;    /* of nginx.conf */

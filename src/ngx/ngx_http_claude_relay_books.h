@@ -19,15 +19,56 @@
 #include "ncr_ledger.h"
 
 
-/* a key, a user or a group of the store; nginx.conf's are with the worker */
-
-typedef struct ngx_http_claude_relay_subject_s
-                                              ngx_http_claude_relay_subject_t;
+/*
+ * A row of the store: a key, a user, a group, or limits of models; nginx.conf's
+ * are with the worker.  The record is packed, and the row's JSON lies behind
+ * it, so that a store that has lost its file can have it back.
+ */
 
 struct ngx_http_claude_relay_subject_s {
-    ngx_http_claude_relay_subject_t   *next;    /* of the bucket */
-    uint64_t                           hash;
-    ncr_key_t                          key;     /* and its texts */
+    ngx_http_claude_relay_subject_t   *by_id;       /* next of the bucket */
+    ngx_http_claude_relay_subject_t   *by_name;
+    ngx_http_claude_relay_subject_t   *by_digest;
+    u_char                            *rest;        /* of the JSON, or NULL */
+    uint64_t                           id;
+    uint64_t                           seq;
+    uint64_t                           version;
+    ncr_msec_t                         updated;
+    ncr_msec_t                         activated;   /* first use, or 0 */
+    ncr_msec_t                         used;        /* last use, or 0 */
+    u_char                             digest[NCR_SHA256_LEN];
+    uint8_t                            scope;       /* ncr_scope_e */
+    uint8_t                            has_digest;
+    uint16_t                           name;        /* lengths */
+    uint16_t                           record;
+    uint16_t                           head;        /* of the JSON in here */
+    uint32_t                           tail;        /* and in rest */
+    u_char                             data[];      /* name, record, JSON */
+};
+
+
+/*
+ * The subjects of one store.  Each worker has one of these; after a reload
+ * with another store there are two of them, until the old workers are gone.
+ * All can be made anew of "ids": if a worker died while it was changing
+ * something, "dirty" is set, and the next one who changes something, or finds
+ * the worker dead, does so.
+ */
+
+struct ngx_http_claude_relay_subjects_s {
+    ngx_http_claude_relay_subjects_t  *next;
+    uint32_t                           store;       /* hash of its path */
+    ngx_uint_t                         generation;  /* last that took them */
+    ngx_uint_t                         dirty;
+    uint64_t                           seq;         /* all up to it is here */
+    uint64_t                           file;        /* whose seq that is */
+    ngx_uint_t                         mask;        /* of the tables */
+    ngx_uint_t                         n[NCR_SCOPE_MODEL + 1];
+    ngx_http_claude_relay_subject_t   *models;      /* by their by_digest */
+    ngx_http_claude_relay_subject_t  **ids;
+    ngx_http_claude_relay_subject_t  **names;
+    ngx_http_claude_relay_subject_t  **digests;
+    ngx_http_claude_relay_subject_t   *buckets[];
 };
 
 
@@ -59,20 +100,63 @@ struct ngx_http_claude_relay_ticket_s {
 };
 
 
-/* subject.c; all with the lock held */
+/*
+ * subject.c; all with the lock held.  What is found is a copy, which is good
+ * until the next one of the same scope is looked for; NULL if there is none,
+ * or no store.
+ */
 
 ncr_key_t *ngx_http_claude_relay_subject_by_digest_locked(
-    ngx_http_claude_relay_zone_t *zone, u_char *digest);
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *digest);
 ncr_key_t *ngx_http_claude_relay_subject_by_name_locked(
-    ngx_http_claude_relay_zone_t *zone, ncr_scope_e scope, ncr_str_t *name);
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope,
+    ncr_str_t *name);
 
-/* key (copied) takes the place of one with the same id, if its seq is newer;
- * NGX_DECLINED: it is not; NGX_ERROR: no room */
+/* a key was used: when; its first use begins "valid_for".  NGX_OK: this was
+ * the first one, and key->activated is set: without the lock,
+ * ngx_http_claude_relay_activated() then tells the store */
+ngx_int_t ngx_http_claude_relay_subject_used_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key, ncr_msec_t now);
+
+/* limits of models, for everybody: the records of scope MODEL, one after the
+ * other; *pos is NULL at first */
+ncr_key_t *ngx_http_claude_relay_global_limits_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_subject_t **pos);
+
+/*
+ * key (copied) takes the place of one with the same id, and of another one
+ * with its name, if its seq is newer.  row has what the store needs to be
+ * told if it loses its file.  NGX_DECLINED: it is not newer; NGX_ERROR: no
+ * room, and an older one is gone.
+ */
 ngx_int_t ngx_http_claude_relay_subject_put_locked(
-    ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key);
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key,
+    ncr_store_object_t *row);
 void ngx_http_claude_relay_subject_remove_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
     uint64_t seq);
+
+/* a row with its own texts, as it was put; NGX_ERROR: no memory */
+ngx_int_t ngx_http_claude_relay_subject_row_locked(
+    ngx_http_claude_relay_subject_t *subject, ncr_store_object_t *row);
+
+/* "key" and NCR_SCOPE_KEY; NULL, or -1, for what is none */
+const char *ngx_http_claude_relay_kind(ncr_scope_e scope);
+ngx_int_t ngx_http_claude_relay_scope(const char *kind);
+
+/* rmcf->subjects: those of this store's path, made if they are not there */
+ngx_int_t ngx_http_claude_relay_subjects_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* a worker has come, or died: what nobody has any more goes, what was left
+ * half-way is made good */
+void ngx_http_claude_relay_subjects_sweep_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+
+/* objects.c: the store's row of it has this first use, as soon as can be */
+void ngx_http_claude_relay_activated(uint64_t id, ncr_msec_t at);
 
 
 /*

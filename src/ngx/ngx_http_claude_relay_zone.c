@@ -4,7 +4,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_fetch.h"
 
 #include <sys/eventfd.h>
@@ -243,6 +243,14 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     ngx_http_claude_relay_zone_sweep_locked(rmcf);
+
+    if (ngx_http_claude_relay_subjects_locked(rmcf) != NGX_OK) {
+        ngx_shmtx_unlock(&rmcf->shpool->mutex);
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "no room for the keys of the store in zone \"%V\"",
+                      &rmcf->shm_zone->shm.name);
+        return NGX_ERROR;
+    }
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
@@ -638,6 +646,7 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     gone = row->pid;
     row->pid = 0;
     row->waiting = 0;
+    row->subjects = NULL;
 
     q = ngx_queue_head(&row->leases);
 
@@ -651,6 +660,7 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_init(&row->leases);
 
     ngx_http_claude_relay_recount_locked(zone, gone);
+    ngx_http_claude_relay_subjects_sweep_locked(rmcf);
 }
 
 
@@ -876,6 +886,7 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     row->pid = ngx_pid;
     row->generation = rmcf->zone->generation;
     row->seq = rmcf->roster->seq;
+    row->subjects = rmcf->subjects;
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
@@ -920,6 +931,9 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
     ngx_http_claude_relay_lookup_exit();
+
+    /* other workers are the ones to keep them for */
+    rmcf->subjects = NULL;
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 

@@ -114,6 +114,7 @@ typedef struct {
     ngx_atomic_t                       waiting;     /* share of the zone */
     ngx_queue_t                        leases;
     ngx_queue_t                        tickets;
+    ngx_http_claude_relay_subjects_t  *subjects;    /* of its store */
 } ngx_http_claude_relay_row_t;
 
 
@@ -158,6 +159,7 @@ struct ngx_http_claude_relay_zone_s {
 
     ngx_atomic_t                       changes;     /* of the store, rung */
     uint32_t                           store;       /* hash of its path */
+    ngx_http_claude_relay_subjects_t  *subjects;        /* newest first */
     ngx_uint_t                         store_failed;    /* 1 while it is so */
     ncr_msec_t                         store_since;
     char                               store_error[NCR_STORE_ERROR];

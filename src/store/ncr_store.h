@@ -240,6 +240,7 @@ typedef struct {
     char         *data;                 /* JSON object; "" of a tombstone */
     ncr_msec_t    created;
     ncr_msec_t    updated;
+    ncr_msec_t    activated;            /* the first use, or 0 */
 } ncr_store_object_t;
 
 typedef ncr_int_t (*ncr_store_object_pt)(void *data,
