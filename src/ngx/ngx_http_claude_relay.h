@@ -306,6 +306,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
 
     const ncr_tz_t                    *tz;      /* of days and weeks */
+    ngx_str_t                          timezone;    /* its name; "": UTC */
     const ncr_prices_t                *prices;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
 
@@ -1072,6 +1073,10 @@ char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
