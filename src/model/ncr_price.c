@@ -662,11 +662,3 @@ ncr_price_round(ncr_price_sum_t *sum)
 
     return result;
 }
-
-
-const ncr_price_t *
-ncr_price_find(const ncr_prices_t *prices, ncr_str_t *model, ncr_tier_e tier,
-    ncr_msec_t time)
-{
-    return NULL;
-}
