@@ -515,10 +515,9 @@ ngx_http_claude_relay_counts(ngx_http_claude_relay_ctx_t *ctx,
 ncr_amounts_t *
 ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
 {
-    off_t                               bytes;
-    uint64_t                            cost, input, output;
-    ncr_amounts_t                      *wants;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
+    off_t           bytes;
+    uint64_t        cost, input, output;
+    ncr_amounts_t  *wants;
 
     wants = &ctx->wants;
 
@@ -551,15 +550,7 @@ ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
     wants->unit[NCR_UNIT_OUTPUT] = output;
     wants->unit[NCR_UNIT_TOKENS] = input + output;
 
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
-    cost = 0;
-
-    if (ncr_price_most(rmcf->prices, ncr(&ctx->model), ctx->began, input,
-                       output, &cost)
-        == NCR_OK)
-    {
+    if (ngx_http_claude_relay_cost_most(ctx, input, output, &cost) == NGX_OK) {
         ctx->priced = 1;
         wants->unit[NCR_UNIT_COST] =
                           cost * ngx_http_claude_relay_rate_most(ctx) / 1000;
