@@ -515,10 +515,9 @@ ngx_http_claude_relay_counts(ngx_http_claude_relay_ctx_t *ctx,
 ncr_amounts_t *
 ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
 {
-    off_t                               bytes;
-    uint64_t                            cost, input, output;
-    ncr_amounts_t                      *wants;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
+    off_t           bytes;
+    uint64_t        cost, input, output;
+    ncr_amounts_t  *wants;
 
     wants = &ctx->wants;
 
@@ -551,15 +550,7 @@ ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
     wants->unit[NCR_UNIT_OUTPUT] = output;
     wants->unit[NCR_UNIT_TOKENS] = input + output;
 
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
-    cost = 0;
-
-    if (ncr_price_most(rmcf->prices, ncr(&ctx->wanted), ctx->began, input,
-                       output, &cost)
-        == NCR_OK)
-    {
+    if (ngx_http_claude_relay_cost_most(ctx, input, output, &cost) == NGX_OK) {
         ctx->priced = 1;
         wants->unit[NCR_UNIT_COST] =
                           cost * ngx_http_claude_relay_rate_most(ctx) / 1000;
@@ -664,6 +655,29 @@ ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
     if (ctx->account && ctx->route.op != NCR_OP_COUNT_TOKENS) {
         ngx_http_claude_relay_charge_account_locked(ctx, used, rec);
     }
+}
+
+
+void
+ngx_http_claude_relay_unreserve(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->ticket == NULL) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_ticket_free_locked(rmcf, ctx->ticket);
+    ctx->ticket = NULL;
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_ring(rmcf->zone);
 }
 
 
