@@ -101,7 +101,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     if (ngx_http_claude_relay_auth(r, ctx) != NGX_OK) {
         ctx->error = (ctx->refused.status == NGX_HTTP_FORBIDDEN)
                      ? NCR_CLASS_FORBIDDEN : NCR_CLASS_AUTH;
-        (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
+
+        if (ctx->refused.status == 0) {
+            (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
+        }
 
         return ngx_http_claude_relay_refuse(r, ctx,
                             ctx->refused.status ? ctx->refused.status
