@@ -320,8 +320,9 @@ ngx_http_claude_relay_refuse_status(ngx_http_claude_relay_ctx_t *ctx,
 static ngx_int_t
 ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_uint_t                          i, n;
-    ncr_limit_t                        *limit;
+    uint64_t                            owner;
+    ngx_uint_t                          i, n, everybody;
+    ncr_limit_t                        *limit, *own;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     ctx->claimed = 1;
@@ -335,13 +336,18 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
     rmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_claude_relay_module);
 
+    if (ngx_http_claude_relay_everybody(rmcf, &everybody) != NGX_OK) {
+        goto failed;
+    }
+
     n = (ctx->key ? ctx->key->nlimits : 0)
         + (ctx->user ? ctx->user->nlimits : 0)
         + (ctx->group ? ctx->group->nlimits : 0)
         + rmcf->limits[NCR_SCOPE_KEY].nelts
         + rmcf->limits[NCR_SCOPE_USER].nelts
         + rmcf->limits[NCR_SCOPE_GROUP].nelts
-        + rmcf->limits[NCR_SCOPE_MODEL].nelts;
+        + rmcf->limits[NCR_SCOPE_MODEL].nelts
+        + everybody;
 
     if (n == 0) {
         return NGX_OK;
@@ -351,10 +357,7 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
                              n * sizeof(ngx_http_claude_relay_claim_t));
 
     if (ctx->claims == NULL) {
-        ngx_http_claude_relay_refuse_status(ctx,
-                             NGX_HTTP_INTERNAL_SERVER_ERROR,
-                             "the relay has no memory to count this request");
-        return NGX_DECLINED;
+        goto failed;
     }
 
     ngx_http_claude_relay_claims_of(ctx, NCR_SCOPE_KEY, ctx->key);
@@ -373,6 +376,25 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
         ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, 0, &limit[i]);
     }
 
+    for (i = 0; i < everybody; i++) {
+
+        limit = ngx_http_claude_relay_everybody_limit(i, &owner);
+
+        if (!ngx_http_claude_relay_counts(ctx, limit)) {
+            continue;
+        }
+
+        /* the worker's copy does not last as long as a request */
+
+        own = ngx_palloc(ctx->request->pool, sizeof(ncr_limit_t));
+        if (own == NULL) {
+            goto failed;
+        }
+
+        *own = *limit;
+        ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, owner, own);
+    }
+
     if (ctx->unpriced && rmcf->unpriced_refuse) {
         ctx->error = NCR_CLASS_CLIENT;
         ngx_http_claude_relay_refuse_status(ctx, NGX_HTTP_FORBIDDEN,
@@ -382,6 +404,12 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
     }
 
     return NGX_OK;
+
+failed:
+
+    ngx_http_claude_relay_refuse_status(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                             "the relay has no memory to count this request");
+    return NGX_DECLINED;
 }
 
 
