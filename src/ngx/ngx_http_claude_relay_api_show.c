@@ -38,10 +38,6 @@ static cJSON *ngx_http_claude_relay_show_identity(
     ngx_http_claude_relay_account_t *a);
 static void ngx_http_claude_relay_show_maps(cJSON *json,
     ngx_http_claude_relay_account_t *a);
-static void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
-    ngx_str_t *value);
-static void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
-    ncr_msec_t t);
 
 
 void
@@ -585,7 +581,7 @@ ngx_http_claude_relay_show_identity(ngx_http_claude_relay_account_t *a)
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value)
 {
@@ -603,7 +599,7 @@ ngx_http_claude_relay_show_str(cJSON *json, const char *name,
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_time(cJSON *json, const char *name, ncr_msec_t t)
 {
     char  buf[NCR_STR_RFC3339];
