@@ -814,6 +814,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           admitted:1;
     unsigned                           booked:1;
     unsigned                           shadowed:1;  /* by a shadow limit */
+    unsigned                           completed:1; /* booked early */
     unsigned                           claimed:1;   /* claims are made */
     unsigned                           priced:1;    /* wants has a cost */
     unsigned                           unpriced:1;  /* but a limit has one */
@@ -950,6 +951,7 @@ void ngx_http_claude_relay_start(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status);
 void ngx_http_claude_relay_resume(ngx_event_t *ev);
+void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
 

@@ -207,6 +207,9 @@ ngx_uint_t ngx_http_claude_relay_rate(ngx_http_claude_relay_ctx_t *ctx,
 ngx_int_t ngx_http_claude_relay_refused(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
+/* without an answer: what was reserved goes back before the client hears */
+void ngx_http_claude_relay_unreserve(ngx_http_claude_relay_ctx_t *ctx);
+
 /* of an account: may it take this request; *until if not, 0 = not known */
 ngx_uint_t ngx_http_claude_relay_account_admits_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t *a,

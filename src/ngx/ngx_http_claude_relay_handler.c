@@ -605,21 +605,13 @@ ngx_http_claude_relay_cleanup(void *data)
 
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
     ngx_http_claude_relay_forget(ctx);
 
-    if (ctx->ticket) {
-
-        /* nothing was booked: what is reserved goes back all the same */
-
-        ngx_shmtx_lock(&rmcf->shpool->mutex);
-        ngx_http_claude_relay_ticket_free_locked(rmcf, ctx->ticket);
-        ngx_shmtx_unlock(&rmcf->shpool->mutex);
-    }
+    ngx_http_claude_relay_unreserve(ctx);
 
     if (ctx->roster) {
+        rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_claude_relay_module);
         ngx_http_claude_relay_roster_release(rmcf, ctx->roster);
         ctx->roster = NULL;
     }

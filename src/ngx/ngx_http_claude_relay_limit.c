@@ -667,6 +667,29 @@ ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
 }
 
 
+void
+ngx_http_claude_relay_unreserve(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->ticket == NULL) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_ticket_free_locked(rmcf, ctx->ticket);
+    ctx->ticket = NULL;
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_ring(rmcf->zone);
+}
+
+
 /* a request that began in one window may end in the next, and is its */
 
 static void
