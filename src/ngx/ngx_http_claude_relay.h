@@ -1166,17 +1166,6 @@ ngx_http_claude_relay_roster_t *ngx_http_claude_relay_roster_of(
 ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
     ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
-/* limit_conf.c */
-
-char *ngx_http_claude_relay_set_limit(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_rate(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_queue(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-const char *ngx_http_claude_relay_account_limit_add(ngx_pool_t *pool,
-    ngx_http_claude_relay_account_t *a, ncr_str_t *text);
-
 /* directives.c: values that are more than a slot */
 
 char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
