@@ -299,6 +299,40 @@ is($nginx->log->{account}, "console", "F052: no other account");
 $up->behave("sk-ant-con-000001", "");
 
 
+# with a client profile: system, effort and model in one body
+
+$nginx->stop;
+
+my $conf = root() . "/conf/claude_code_profile.conf";
+my $identity = qq({"type":"text","text":"You are Claude Code, Anthropic's )
+             . qq(official CLI for Claude."});
+
+$nginx = relay(
+    http => "include $conf;",
+    keys => "claude_relay_key opus { secret opus-secret-0001;"
+            . " map opus effort=high; }",
+    accounts => account("login", "platform claude-oauth;"
+                        . " access_token sk-ant-oat01-login;"
+                        . " model_map claude-opus-* up/opus;"),
+    location => "claude_relay_client_profile claude-code;",
+);
+
+slot("opus", '{"model":"claude-opus-5","system":"be brief","messages":[]}',
+     '{"output_config":{"effort":"high"},"model":"up/opus","system":['
+     . $identity . ',{"type":"text","text":"be brief"}],"messages":[]}',
+     "login", "profile and slot");
+slot("opus", '{"messages":[],"system":"be brief","model":"claude-opus-5"}',
+     '{"output_config":{"effort":"high"},"messages":[],"system":['
+     . $identity . ',{"type":"text","text":"be brief"}],"model":"up/opus"}',
+     "login", "profile and slot, another order");
+slot("opus", '{"messages":[],"output_config":{},"model":"claude-opus-5"}',
+     '{"system":[' . $identity . '],"messages":[],"output_config":{"effort":'
+     . '"high"},"model":"up/opus"}', "login", "profile, no system");
+slot("opus", '{"model":"claude-opus-5","messages":[]}',
+     '{"system":[' . $identity . '],"output_config":{"effort":"high"},'
+     . '"model":"up/opus","messages":[]}', "login", "profile, neither");
+
+
 # configurations
 
 my @bad = (

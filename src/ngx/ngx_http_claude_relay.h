@@ -933,6 +933,11 @@ const char *ngx_http_claude_relay_map_add(ngx_pool_t *pool, ngx_array_t **map,
 char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* self.c */
+
+ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
 /* health.c */
 
 ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);

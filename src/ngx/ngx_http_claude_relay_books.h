@@ -154,6 +154,12 @@ void ngx_http_claude_relay_subject_remove_locked(
 ngx_int_t ngx_http_claude_relay_subject_row_locked(
     ngx_http_claude_relay_subject_t *subject, ncr_store_object_t *row);
 
+/* the row of a key, with its own texts, and when it was used last, or 0;
+ * NGX_DECLINED: it is not there any more */
+ngx_int_t ngx_http_claude_relay_subject_about_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key,
+    ncr_store_object_t *row, ncr_msec_t *used);
+
 /* "key" and NCR_SCOPE_KEY; NULL, or -1, for what is none */
 const char *ngx_http_claude_relay_kind(ncr_scope_e scope);
 ngx_int_t ngx_http_claude_relay_scope(const char *kind);

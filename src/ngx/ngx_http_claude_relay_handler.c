@@ -84,6 +84,13 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                                        "method not allowed for this path");
     }
 
+    if (ctx->route.op == NCR_OP_SELF
+        && rlcf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_OFF)
+    {
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_NOT_FOUND,
+                                            "there are no keys here");
+    }
+
     if (r->method == NGX_HTTP_OPTIONS
         || ctx->route.op == NCR_OP_PROBE
         || ctx->route.op == NCR_OP_TELEMETRY)
@@ -106,6 +113,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     }
 
     (void) ngx_atomic_fetch_add(&rmcf->zone->requests, 1);
+
+    if (ctx->route.op == NCR_OP_SELF) {
+        return ngx_http_claude_relay_self(r, ctx);
+    }
 
     if (ctx->route.op == NCR_OP_MODELS) {
         rc = ngx_http_discard_request_body(r);

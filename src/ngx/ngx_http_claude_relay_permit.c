@@ -62,6 +62,10 @@ ngx_http_claude_relay_permit(ngx_http_request_t *r,
                                                 && rlcf->clients->clients),
                                          &req);
 
+    if (ctx->route.op == NCR_OP_SELF) {
+        req.service = UINT32_MAX;
+    }
+
     why = NCR_KEY_OK;
 
     if (key) {
@@ -94,7 +98,9 @@ ngx_http_claude_relay_permit(ngx_http_request_t *r,
         return ngx_http_claude_relay_permit_key(ctx, why);
     }
 
-    if (key->valid_for && key->activated == 0) {
+    if (key->valid_for && key->activated == 0
+        && ctx->route.op != NCR_OP_SELF)
+    {
         ngx_http_claude_relay_permit_first(r, ctx, req.now);
     }
 
