@@ -47,3 +47,13 @@ ncr_price_find(const ncr_prices_t *prices, ncr_str_t *model, ncr_tier_e tier,
 {
     return NULL;
 }
+
+
+ncr_int_t
+ncr_price_most(const ncr_prices_t *prices, ncr_str_t *model, ncr_msec_t time,
+    uint64_t input, uint64_t output, uint64_t *cost)
+{
+    *cost = 0;
+
+    return NCR_DECLINED;
+}
