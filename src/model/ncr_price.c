@@ -662,21 +662,3 @@ ncr_price_round(ncr_price_sum_t *sum)
 
     return result;
 }
-
-
-const ncr_price_t *
-ncr_price_find(const ncr_prices_t *prices, ncr_str_t *model, ncr_tier_e tier,
-    ncr_msec_t time)
-{
-    return NULL;
-}
-
-
-ncr_int_t
-ncr_price_most(const ncr_prices_t *prices, ncr_str_t *model, ncr_msec_t time,
-    uint64_t input, uint64_t output, uint64_t *cost)
-{
-    *cost = 0;
-
-    return NCR_DECLINED;
-}
