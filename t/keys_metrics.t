@@ -235,7 +235,7 @@ END
 );
 
 my $m = scrape($nginx);
-my $r;
+my ($r, $before);
 
 is(value($m, "claude_relay_requests_total"), 0, "F189: nothing yet");
 ok(wait_for(sub { value(scrape($nginx), "claude_relay_workers") == 2 }),
@@ -356,11 +356,18 @@ cmp_ok(value($m, "claude_relay_received_bytes_total"), ">", 16 * 50,
 cmp_ok(value($m, "claude_relay_sent_bytes_total"), ">", 16 * 100,
        "F189: bytes");
 
-# priced or not, but never neither
+# $3, $15, $0.30, $3.75 and $6 for a million of them; each request is rounded
 
-is(value($m, "claude_relay_unpriced_requests_total", %served),
-   value($m, "claude_relay_cost_dollars_total", %served) > 0 ? 0 : 5,
-   "F189: a model without a price is said to be so");
+my $cost = int(3 * $usage->{input_tokens} + 15 * $usage->{output_tokens}
+               + 0.3 * $usage->{cache_read_input_tokens}
+               + 3.75 * $usage->{cache_creation}{ephemeral_5m_input_tokens}
+               + 6 * $usage->{cache_creation}{ephemeral_1h_input_tokens}
+               + 0.5);
+
+is(value($m, "claude_relay_cost_dollars_total", %served), 5 * $cost / 1e6,
+   "F189: cost");
+is(value($m, "claude_relay_unpriced_requests_total"), 0,
+   "F189: all have a price");
 
 for (["ok", 3], ["disabled", 1], ["resting", 0], ["needs-login", 0]) {
     my ($state, $n) = @$_;
@@ -455,10 +462,43 @@ is(series($k, "claude_relay_key_requests_total"), 2,
    "F189: keys=1: one key, and the row of the rest");
 
 
+sub moved {
+    my ($name, %label) = @_;
+    return value($m, $name, %label) - value($before, $name, %label);
+}
+
+
+# 4a. one request, two models: each has its tokens, the cost is that of both
+
+$before = settled($nginx, 0);
+
+$nginx->post("/v1/messages", message(), "x-sandbox: iterations");
+$nginx->post("/v1/messages", message(model => "nobody-knows"));
+$nginx->post("/v1/messages", message(model => "anthropic/claude-haiku-4-5"));
+
+$m = settled($nginx, value($before, "claude_relay_requests_total") + 3);
+
+cmp_ok(moved("claude_relay_tokens_total", model => "claude-opus-4-8",
+             type => "output"), ">", 0, "F189: the second model's tokens");
+is(moved("claude_relay_tokens_total"),
+   moved("claude_relay_account_tokens_total"), "F189: none is lost");
+is(sprintf("%.6f", moved("claude_relay_cost_dollars_total")),
+   sprintf("%.6f", moved("claude_relay_account_cost_dollars_total")),
+   "F189: nor is money");
+cmp_ok(moved("claude_relay_cost_dollars_total", model => "claude-opus-4-8"),
+       ">", 0, "F189: the second model's share");
+is(moved("claude_relay_unpriced_requests_total"), 1,
+   "F189: without a price");
+is(moved("claude_relay_unpriced_requests_total", model => "nobody-knows"), 1,
+   "F189: which one");
+is(moved("claude_relay_model_requests_total", model => "claude-haiku-4-5"), 1,
+   "F189: a name as the price table has it");
+
+
 # 5. failover, sessions, windows, rests
 
 my @session = ("x-claude-code-session-id: 11111111-0000-4000-8000-000000000001");
-my $before = settled($nginx, 0);
+$before = settled($nginx, 0);
 
 $nginx->post("/v1/messages", message(), @session) for 1 .. 2;
 $nginx->post("/v1/messages", message(), @session,
@@ -466,11 +506,6 @@ $nginx->post("/v1/messages", message(), @session,
 $nginx->post("/oauth/v1/messages", message(), "x-sandbox: util-5h=0.69");
 
 $m = settled($nginx, value($before, "claude_relay_requests_total") + 4);
-
-sub moved {
-    my ($name, %label) = @_;
-    return value($m, $name, %label) - value($before, $name, %label);
-}
 
 is(moved("claude_relay_sticky_requests_total", result => "miss"), 2,
    "N08: new sessions");
@@ -739,10 +774,17 @@ $nginx->stop;
     cmp_ok(series($m, "claude_relay_model_requests_total"), "<=", 18,
            "F189: in few series");
     cmp_ok(value($m, "claude_relay_model_requests_total",
-                 model => "(other)"), ">=", $hostile - 16,
+                 model => "(other)"), ">=", $hostile - 9,
            "F189: most as the rest");
     cmp_ok(series($m, "gen_ai_server_request_duration_seconds_count"), "<=",
            18, "F189: of gen_ai, too");
+    is(value($m, "claude_relay_model_requests_total",
+             model => "claude-sonnet-4-6"), 50,
+       "F189: a model with a price has a row all the same");
+    is(value($m, "gen_ai_server_request_duration_seconds_count",
+             gen_ai_request_model => "(other)",
+             gen_ai_response_model => "claude-sonnet-4-6"), 50,
+       "F189: not so the names that it was asked for by");
     is(series($m, "claude_relay_key_requests_total"), 3,
        "F189: keys=2: two, and the rest");
     is(value($m, "claude_relay_key_requests_total", key => "(other)"), 3,
