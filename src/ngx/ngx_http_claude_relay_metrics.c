@@ -18,6 +18,9 @@
 /* models take no more than this share of the zone */
 #define NGX_HTTP_CLAUDE_RELAY_METRICS_SHARE  16
 
+/* sessions that go for a row, at most; there are 32 in a page */
+#define NGX_HTTP_CLAUDE_RELAY_METRICS_EVICT  64
+
 /* rows that a worker finds without a search */
 #define NGX_HTTP_CLAUDE_RELAY_METRICS_KNOWN  32
 
@@ -87,20 +90,24 @@ ngx_http_claude_relay_metrics_zone(ngx_http_claude_relay_main_conf_t *rmcf,
         n = ngx_min(n, NGX_HTTP_CLAUDE_RELAY_METRICS_MODELS);
 
         m = ngx_slab_calloc_locked(rmcf->shpool,
-                      sizeof(ngx_http_claude_relay_metrics_t)
-                      + n * sizeof(ngx_http_claude_relay_metrics_model_t));
+                                   sizeof(ngx_http_claude_relay_metrics_t));
 
         if (m) {
+            m->models[0] = ngx_slab_calloc_locked(rmcf->shpool,
+                              sizeof(ngx_http_claude_relay_metrics_model_t));
+        }
+
+        if (m && m->models[0]) {
             m->max = n;
             m->n = 1;
 
-            (void) ngx_cpystrn((u_char *) m->models[0].platform,
+            (void) ngx_cpystrn((u_char *) m->models[0]->platform,
                                (u_char *) "(other)",
-                               sizeof(m->models[0].platform));
-            (void) ngx_cpystrn((u_char *) m->models[0].asked,
+                               sizeof(m->models[0]->platform));
+            (void) ngx_cpystrn((u_char *) m->models[0]->asked,
                                (u_char *) "(other)",
                                NGX_HTTP_CLAUDE_RELAY_METRICS_NAME);
-            (void) ngx_cpystrn((u_char *) m->models[0].served,
+            (void) ngx_cpystrn((u_char *) m->models[0]->served,
                                (u_char *) "(other)",
                                NGX_HTTP_CLAUDE_RELAY_METRICS_NAME);
 
@@ -147,9 +154,12 @@ ngx_http_claude_relay_metrics_keys_zone(
            + (rmcf->metrics_keys + 1)
              * sizeof(ngx_http_claude_relay_metrics_key_t);
 
+    /* pages in a row are needed: some more sessions than fit may have to go,
+     * but not all of them for a table that is larger than the zone */
+
     keys = ngx_http_claude_relay_alloc_locked(rmcf,
-                                              size + n * sizeof(uint32_t),
-                                              NGX_MAX_UINT32_VALUE);
+                              size + n * sizeof(uint32_t),
+                              4 * size / sizeof(ngx_http_claude_relay_bond_t));
     if (keys == NULL) {
         return NGX_ERROR;
     }
@@ -491,7 +501,7 @@ ngx_http_claude_relay_metrics_model_locked(
         || served->len > NGX_HTTP_CLAUDE_RELAY_METRICS_NAME)
     {
         row = ngx_http_claude_relay_metrics_row_locked(rmcf, rec, served);
-        return &m->models[row];
+        return m->models[row];
     }
 
     k = &ngx_http_claude_relay_metrics_known[
@@ -507,10 +517,14 @@ ngx_http_claude_relay_metrics_model_locked(
         && ngx_memcmp(k->names + NGX_HTTP_CLAUDE_RELAY_METRICS_NAME,
                       asked->data, asked->len) == 0)
     {
-        return &m->models[k->row];
+        return m->models[k->row];
     }
 
     row = ngx_http_claude_relay_metrics_row_locked(rmcf, rec, served);
+
+    if (row == 0) {
+        return m->models[0];
+    }
 
     k->prices = rmcf->prices;
     k->platform = rec->platform.data;
@@ -522,11 +536,12 @@ ngx_http_claude_relay_metrics_model_locked(
     ngx_memcpy(k->names + NGX_HTTP_CLAUDE_RELAY_METRICS_NAME, asked->data,
                asked->len);
 
-    return &m->models[row];
+    return m->models[row];
 }
 
 
-/* rows are never taken away, so a worker may remember where one is */
+/* rows are never taken away, so a worker may remember where one is; the
+ * first is a good answer for now if the zone is full */
 
 static ngx_uint_t
 ngx_http_claude_relay_metrics_row_locked(
@@ -563,7 +578,7 @@ ngx_http_claude_relay_metrics_row_locked(
     }
 
     for (i = 1; i < m->n; i++) {
-        row = &m->models[i];
+        row = m->models[i];
 
         if (ngx_strcmp(row->served, s) == 0
             && ngx_strcmp(row->asked, a) == 0
@@ -577,10 +592,18 @@ ngx_http_claude_relay_metrics_row_locked(
         return 0;
     }
 
-    ngx_memcpy(m->models[i].served, s, sizeof(s));
-    ngx_memcpy(m->models[i].asked, a, sizeof(a));
-    ngx_memcpy(m->models[i].platform, platform, sizeof(platform));
+    row = ngx_http_claude_relay_alloc_locked(rmcf,
+                             sizeof(ngx_http_claude_relay_metrics_model_t),
+                             NGX_HTTP_CLAUDE_RELAY_METRICS_EVICT);
+    if (row == NULL) {
+        return 0;
+    }
 
+    ngx_memcpy(row->served, s, sizeof(s));
+    ngx_memcpy(row->asked, a, sizeof(a));
+    ngx_memcpy(row->platform, platform, sizeof(platform));
+
+    m->models[i] = row;
     m->unpriced += !priced;
     m->n = i + 1;
 

@@ -120,7 +120,8 @@ struct ngx_http_claude_relay_metrics_s {
     ngx_uint_t                         max;     /* models */
     ngx_uint_t                         n;
     ngx_uint_t                         unpriced;    /* of these, no price */
-    ngx_http_claude_relay_metrics_model_t  models[];
+    ngx_http_claude_relay_metrics_model_t
+                             *models[NGX_HTTP_CLAUDE_RELAY_METRICS_MODELS];
 };
 
 
@@ -159,6 +160,7 @@ typedef struct {
     off_t                              length;
 
     ngx_http_claude_relay_metrics_t   *metrics;     /* a copy */
+    ngx_http_claude_relay_metrics_model_t  *models;
     ngx_uint_t                         workers;
     ngx_uint_t                         pages;
     ngx_uint_t                         pages_free;

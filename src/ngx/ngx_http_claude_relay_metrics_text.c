@@ -21,7 +21,7 @@ static void ngx_http_claude_relay_metrics_text_model(
     ngx_http_claude_relay_scrape_t *s, const char *name, const char *help,
     size_t offset, ngx_uint_t digits);
 static ngx_uint_t ngx_http_claude_relay_metrics_once(
-    ngx_http_claude_relay_metrics_t *metrics, ngx_uint_t i,
+    ngx_http_claude_relay_scrape_t *s, ngx_uint_t i,
     ngx_http_claude_relay_metrics_model_t *sum);
 static void ngx_http_claude_relay_metrics_text_genai_row(ncr_metrics_t *m,
     ngx_http_claude_relay_metrics_model_t *row, const char *type,
@@ -429,7 +429,7 @@ ngx_http_claude_relay_metrics_text_models(ngx_http_claude_relay_scrape_t *s)
                        "Tokens by model and kind; the kinds add up.");
 
     for (i = 0; i < s->metrics->n; i++) {
-        if (ngx_http_claude_relay_metrics_once(s->metrics, i, &sum)) {
+        if (ngx_http_claude_relay_metrics_once(s, i, &sum)) {
             ngx_http_claude_relay_metrics_text_tokens(m,
                                "platform", sum.platform, "model", sum.served,
                                sum.tokens);
@@ -457,7 +457,7 @@ ngx_http_claude_relay_metrics_text_model(ngx_http_claude_relay_scrape_t *s,
 
     for (i = 0; i < s->metrics->n; i++) {
 
-        if (!ngx_http_claude_relay_metrics_once(s->metrics, i, &sum)) {
+        if (!ngx_http_claude_relay_metrics_once(s, i, &sum)) {
             continue;
         }
 
@@ -476,20 +476,20 @@ ngx_http_claude_relay_metrics_text_model(ngx_http_claude_relay_scrape_t *s,
  */
 
 static ngx_uint_t
-ngx_http_claude_relay_metrics_once(ngx_http_claude_relay_metrics_t *metrics,
+ngx_http_claude_relay_metrics_once(ngx_http_claude_relay_scrape_t *s,
     ngx_uint_t i, ngx_http_claude_relay_metrics_model_t *sum)
 {
     ngx_uint_t                              j, k;
     ngx_http_claude_relay_metrics_model_t  *row;
 
-    row = metrics->models;
+    row = s->models;
 
     if (i == 0) {
         *sum = row[0];
         return sum->requests != 0;
     }
 
-    for (j = 1; j < metrics->n; j++) {
+    for (j = 1; j < s->metrics->n; j++) {
 
         if (ngx_strcmp(row[j].served, row[i].served) != 0
             || ngx_strcmp(row[j].platform, row[i].platform) != 0)
@@ -553,7 +553,7 @@ ngx_http_claude_relay_metrics_text_ratio(ngx_http_claude_relay_scrape_t *s)
     all = 0;
 
     for (i = 0; i < s->metrics->n; i++) {
-        tokens = s->metrics->models[i].tokens;
+        tokens = s->models[i].tokens;
 
         read += tokens[NGX_HTTP_CLAUDE_RELAY_TALLY_READ];
         all += tokens[NGX_HTTP_CLAUDE_RELAY_TALLY_READ]
@@ -581,7 +581,7 @@ ngx_http_claude_relay_metrics_text_genai(ngx_http_claude_relay_scrape_t *s)
     ngx_http_claude_relay_metrics_model_t  *row;
 
     m = &s->m;
-    row = s->metrics->models;
+    row = s->models;
     n = s->metrics->n;
 
     /* the first one is of use only if there were too many */

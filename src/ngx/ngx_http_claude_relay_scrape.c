@@ -323,7 +323,6 @@ ngx_http_claude_relay_metrics_close(ngx_http_claude_relay_scrape_t *s)
 static ngx_int_t
 ngx_http_claude_relay_metrics_copy(ngx_http_claude_relay_scrape_t *s)
 {
-    size_t                             size;
     ngx_uint_t                         i;
     ngx_slab_pool_t                   *shpool;
     ngx_http_claude_relay_zone_t      *zone;
@@ -333,22 +332,23 @@ ngx_http_claude_relay_metrics_copy(ngx_http_claude_relay_scrape_t *s)
     shpool = s->rmcf->shpool;
     m = zone->metrics;
 
-    /* how many rows there can be does not change */
+    s->metrics = ngx_palloc(s->request->pool,
+                            sizeof(ngx_http_claude_relay_metrics_t));
 
-    size = sizeof(ngx_http_claude_relay_metrics_t)
-           + m->max * sizeof(ngx_http_claude_relay_metrics_model_t);
+    s->models = ngx_palloc(s->request->pool, m->max
+                              * sizeof(ngx_http_claude_relay_metrics_model_t));
 
-    s->metrics = ngx_palloc(s->request->pool, size);
-    if (s->metrics == NULL) {
+    if (s->metrics == NULL || s->models == NULL) {
         return NGX_ERROR;
     }
 
     ngx_shmtx_lock(&shpool->mutex);
 
-    size = sizeof(ngx_http_claude_relay_metrics_t)
-           + m->n * sizeof(ngx_http_claude_relay_metrics_model_t);
+    ngx_memcpy(s->metrics, m, sizeof(ngx_http_claude_relay_metrics_t));
 
-    ngx_memcpy(s->metrics, m, size);
+    for (i = 0; i < m->n; i++) {
+        s->models[i] = *m->models[i];
+    }
 
     s->pages = shpool->last - shpool->pages;
     s->pages_free = shpool->pfree;
