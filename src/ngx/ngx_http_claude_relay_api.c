@@ -75,6 +75,9 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
     { NGX_HTTP_POST, "/v1/logins", ngx_http_claude_relay_api_login, 1, 1 },
     { NGX_HTTP_POST, "/v1/logins/*", ngx_http_claude_relay_api_code, 1, 1 },
     { NGX_HTTP_POST, "/v1/rekey", ngx_http_claude_relay_api_rekey, 0, 1 },
+    { NGX_HTTP_GET, "/v1/audit", ngx_http_claude_relay_api_audit, 0, 0 },
+    { NGX_HTTP_GET, "/v1/audit/*",
+      ngx_http_claude_relay_api_audit_entry, 0, 0 },
     { 0, NULL, NULL, 0, 0 }
 };
 
