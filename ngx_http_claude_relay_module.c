@@ -117,6 +117,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_user"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_user,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_group"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_group,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_store"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
       ngx_http_claude_relay_store,
@@ -263,6 +277,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_claude_relay_loc_conf_t, keys),
       &ngx_http_claude_relay_keys },
+
+    { ngx_string("claude_relay_clients"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_clients,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("claude_relay_pool"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
@@ -481,6 +502,12 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->keys, cf->pool, 8,
                           sizeof(ngx_http_claude_relay_key_t))
            != NGX_OK
+        || ngx_array_init(&rmcf->users, cf->pool, 4,
+                          sizeof(ngx_http_claude_relay_key_t))
+           != NGX_OK
+        || ngx_array_init(&rmcf->groups, cf->pool, 4,
+                          sizeof(ngx_http_claude_relay_key_t))
+           != NGX_OK
         || ngx_array_init(&rmcf->free_index, cf->pool, 8, sizeof(ngx_uint_t))
            != NGX_OK
         || ngx_array_init(&rmcf->hosts, cf->pool, 4,
@@ -555,7 +582,11 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
 
     /* before locations are merged: they look their pools up */
 
-    return ngx_http_claude_relay_roster_init(cf, rmcf);
+    if (ngx_http_claude_relay_roster_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_claude_relay_keys_init(cf, rmcf);
 }
 
 
@@ -577,6 +608,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     }
 
     conf->keys = NGX_CONF_UNSET_UINT;
+    conf->clients = NGX_CONF_UNSET_PTR;
     conf->platforms = NGX_CONF_UNSET_PTR;
     conf->policy = NGX_CONF_UNSET_PTR;
     conf->sticky_ttl = NGX_CONF_UNSET;
@@ -617,6 +649,12 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
     ngx_conf_merge_uint_value(conf->keys, prev->keys,
                               NGX_HTTP_CLAUDE_RELAY_KEYS_ON);
+
+    if (conf->clients == NGX_CONF_UNSET_PTR) {
+        conf->clients_words = prev->clients_words;
+    }
+
+    ngx_conf_merge_ptr_value(conf->clients, prev->clients, NULL);
     ngx_conf_merge_str_value(conf->pool_name, prev->pool_name, "default");
     ngx_conf_merge_ptr_value(conf->platforms, prev->platforms, NULL);
     ngx_conf_merge_ptr_value(conf->policy, prev->policy,
@@ -810,7 +848,9 @@ ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (conf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_ON && rmcf->keys.nelts == 0) {
+    if (conf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_ON && rmcf->keys.nelts == 0
+        && rmcf->store == NULL)
+    {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no \"claude_relay_key\" is defined, and "
                       "\"claude_relay_keys off\" is not written: nobody could "

@@ -177,16 +177,20 @@ struct ngx_http_claude_relay_account_s {
 };
 
 
-/* a key of nginx.conf */
+/* a key, a user or a group of nginx.conf */
 
-typedef struct {
+typedef struct ngx_http_claude_relay_key_s  ngx_http_claude_relay_key_t;
+
+struct ngx_http_claude_relay_key_s {
     ngx_str_t                          name;
     u_char                             digest[NCR_SHA256_LEN];
     ncr_key_t                         *key;
+    ngx_str_t                          settings;    /* JSON, as of the API */
     ngx_uint_t                         has_secret;
     u_char                            *file;
     ngx_uint_t                         line;
-} ngx_http_claude_relay_key_t;
+    ngx_http_claude_relay_key_t       *next;    /* of the bucket */
+};
 
 
 /* the accounts of one pool, in the order of the configuration */
@@ -244,6 +248,9 @@ typedef struct {
     ngx_str_t                          key;     /* contents of key_file */
     ngx_str_t                          passphrase;
     ngx_queue_t                        rows;    /* until there is a zone */
+    ngx_queue_t                        objects; /* the same */
+    uint64_t                           file;    /* where they are from */
+    uint64_t                           seq;     /* of the last of them */
     ngx_uint_t                         older;   /* than what the zone has */
 } ngx_http_claude_relay_store_conf_t;
 
@@ -265,7 +272,11 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_array_t                        accounts;    /* of nginx.conf */
                                      /* of ngx_http_claude_relay_account_t * */
-    ngx_array_t                        keys;
+    ngx_array_t                        keys;    /* of nginx.conf */
+    ngx_array_t                        users;   /* of ..._key_t, all three */
+    ngx_array_t                        groups;
+    ngx_http_claude_relay_key_t      **key_hash;    /* keys by digest */
+    ngx_uint_t                         key_mask;
     ngx_http_claude_relay_roster_t    *roster;  /* the newest */
     ngx_queue_t                        rosters; /* those alive */
     ngx_array_t                        free_index;
@@ -355,6 +366,8 @@ typedef struct {
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
     ngx_uint_t                         keys;
+    ncr_key_t                         *clients; /* and no other field; NULL */
+    ngx_str_t                          clients_words;
     ngx_str_t                          pool_name;
     ngx_uint_t                         pool;    /* of a roster's pools */
     ngx_array_t                       *platforms;   /* of ncr_platform_t * */
@@ -608,7 +621,8 @@ struct ngx_http_claude_relay_ctx_s {
     /* the pool */
 
     ngx_http_claude_relay_roster_t    *roster;
-    ngx_http_claude_relay_pool_t      *pool;
+    ngx_http_claude_relay_pool_t      *pool;    /* location's, or key's */
+    ngx_http_claude_relay_account_t   *preferred;   /* by the key, or NULL */
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_account_t   *attempt_account; /* of this attempt */
     ngx_http_claude_relay_lease_t     *lease;
@@ -689,6 +703,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           own_reply:1;
     unsigned                           committed:1;
     unsigned                           authorized:1; /* or refused: done */
+    unsigned                           bound:1;     /* to one account only */
     unsigned                           has_session:1;
     unsigned                           has_id:1;
     unsigned                           thread:1;    /* bind the answer's id */
@@ -759,10 +774,21 @@ ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_query(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
-/* auth.c: NGX_OK, or the message of a 401 in ctx->why; done once */
+/* auth.c: NGX_OK, or ctx->why has the message of a 401, or of what
+ * ctx->refused.status says; done once */
 
 ngx_int_t ngx_http_claude_relay_auth(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+
+/* permit.c: what the key, its user and its group allow; NGX_ERROR: as above.
+ * By the model: NGX_DECLINED, and why is the text of the 403 */
+
+ngx_int_t ngx_http_claude_relay_permit(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_permit_model(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char **why);
+char *ngx_http_claude_relay_set_clients(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* session.c */
 
@@ -996,6 +1022,20 @@ char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_claude_relay_user(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_group(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_keys_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* of nginx.conf, or NULL */
+ngx_http_claude_relay_key_t *ngx_http_claude_relay_key_conf(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope,
+    ncr_str_t *name);
+ngx_http_claude_relay_key_t *ngx_http_claude_relay_key_conf_digest(
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *digest);
+
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
 char *ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,

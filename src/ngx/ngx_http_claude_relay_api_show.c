@@ -20,6 +20,8 @@ typedef struct {
 
 static cJSON *ngx_http_claude_relay_show_store(
     ngx_http_claude_relay_call_t *call);
+static void ngx_http_claude_relay_show_zone(
+    ngx_http_claude_relay_call_t *call, cJSON *json);
 static ngx_int_t ngx_http_claude_relay_show_filter(
     ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_filter_t *filter);
@@ -33,10 +35,6 @@ static void ngx_http_claude_relay_show_parts(cJSON *json,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now);
 static cJSON *ngx_http_claude_relay_show_identity(
     ngx_http_claude_relay_account_t *a);
-static void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
-    ngx_str_t *value);
-static void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
-    ncr_msec_t t);
 
 
 void
@@ -95,6 +93,8 @@ ngx_http_claude_relay_api_status(ngx_http_claude_relay_call_t *call)
     (void) cJSON_AddItemToObject(json, "store",
                                  ngx_http_claude_relay_show_store(call));
 
+    ngx_http_claude_relay_show_zone(call, json);
+
     accounts = cJSON_AddObjectToObject(json, "accounts");
 
     (void) cJSON_AddNumberToObject(accounts, "total",
@@ -146,6 +146,48 @@ ngx_http_claude_relay_show_store(ngx_http_claude_relay_call_t *call)
     }
 
     return json;
+}
+
+
+/* its memory, and what the store has put there */
+
+static void
+ngx_http_claude_relay_show_zone(ngx_http_claude_relay_call_t *call,
+    cJSON *json)
+{
+    cJSON                              *zone;
+    ngx_uint_t                          free, n[NCR_SCOPE_MODEL + 1];
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = call->rmcf;
+
+    ngx_memzero(n, sizeof(n));
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    free = rmcf->shpool->pfree;
+
+    if (rmcf->subjects) {
+        ngx_memcpy(n, rmcf->subjects->n, sizeof(n));
+    }
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    zone = cJSON_AddObjectToObject(json, "zone");
+
+    (void) cJSON_AddNumberToObject(zone, "size",
+                                   (double) rmcf->shm_zone->shm.size);
+    (void) cJSON_AddNumberToObject(zone, "free",
+                                   (double) (free * ngx_pagesize));
+
+    (void) cJSON_AddNumberToObject(json, "keys",
+                     (double) (n[NCR_SCOPE_KEY] + rmcf->keys.nelts));
+    (void) cJSON_AddNumberToObject(json, "users",
+                     (double) (n[NCR_SCOPE_USER] + rmcf->users.nelts));
+    (void) cJSON_AddNumberToObject(json, "groups",
+                     (double) (n[NCR_SCOPE_GROUP] + rmcf->groups.nelts));
+    (void) cJSON_AddNumberToObject(json, "limits",
+                                   (double) n[NCR_SCOPE_MODEL]);
 }
 
 
@@ -513,7 +555,7 @@ ngx_http_claude_relay_show_identity(ngx_http_claude_relay_account_t *a)
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value)
 {
@@ -531,7 +573,7 @@ ngx_http_claude_relay_show_str(cJSON *json, const char *name,
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_time(cJSON *json, const char *name, ncr_msec_t t)
 {
     char  buf[NCR_STR_RFC3339];

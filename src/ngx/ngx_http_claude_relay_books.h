@@ -37,6 +37,7 @@ struct ngx_http_claude_relay_subject_s {
     ncr_msec_t                         activated;   /* first use, or 0 */
     ncr_msec_t                         used;        /* last use, or 0 */
     u_char                             digest[NCR_SHA256_LEN];
+    char                               prefix[NCR_STORE_PREFIX];
     uint8_t                            scope;       /* ncr_scope_e */
     uint8_t                            has_digest;
     uint16_t                           name;        /* lengths */
@@ -118,6 +119,11 @@ ncr_key_t *ngx_http_claude_relay_subject_by_name_locked(
 ngx_int_t ngx_http_claude_relay_subject_used_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key, ncr_msec_t now);
 
+/* when it was used, ms or 0; NGX_DECLINED: there is no such subject */
+ngx_int_t ngx_http_claude_relay_subject_times_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
+    ncr_msec_t *activated, ncr_msec_t *used);
+
 /* limits of models, for everybody: the records of scope MODEL, one after the
  * other; *pos is NULL at first */
 ncr_key_t *ngx_http_claude_relay_global_limits_locked(
@@ -127,8 +133,8 @@ ncr_key_t *ngx_http_claude_relay_global_limits_locked(
 /*
  * key (copied) takes the place of one with the same id, and of another one
  * with its name, if its seq is newer.  row has what the store needs to be
- * told if it loses its file.  NGX_DECLINED: it is not newer; NGX_ERROR: no
- * room, and an older one is gone.
+ * told if it loses its file.  NGX_DECLINED: it is not newer; NGX_ABORT: of an
+ * older version; NGX_ERROR: no room, and what was there is gone.
  */
 ngx_int_t ngx_http_claude_relay_subject_put_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key,
@@ -148,6 +154,10 @@ ngx_int_t ngx_http_claude_relay_scope(const char *kind);
 /* rmcf->subjects: those of this store's path, made if they are not there */
 ngx_int_t ngx_http_claude_relay_subjects_locked(
     ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* the store's file is another one: its seqs count from now on */
+void ngx_http_claude_relay_subjects_anew_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, uint64_t file);
 
 /* a worker has come, or died: what nobody has any more goes, what was left
  * half-way is made good */

@@ -37,6 +37,8 @@ static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch);
 static ngx_int_t ngx_http_claude_relay_pick_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
+static ngx_int_t ngx_http_claude_relay_pick_preferred_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
 static ngx_int_t ngx_http_claude_relay_pick_bond_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_bond_t *bond);
@@ -82,15 +84,7 @@ ngx_http_claude_relay_now(void)
 static uint64_t
 ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx)
 {
-    uint64_t  owner;
-
-    if (ctx->key == NULL) {
-        return 0;
-    }
-
-    ngx_memcpy(&owner, ctx->key->digest, sizeof(owner));
-
-    return owner;
+    return ctx->key ? ctx->key->id : 0;
 }
 
 
@@ -219,6 +213,10 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
         }
     }
 
+    if (ngx_http_claude_relay_pick_preferred_locked(ctx, ch) == NGX_OK) {
+        return NGX_OK;
+    }
+
     if (ctx->has_session && !ctx->route.id.len) {
 
         bond = ngx_http_claude_relay_bond_locked(zone, ctx->session, ch->now);
@@ -268,6 +266,33 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     return NGX_DECLINED;
+}
+
+
+/* the account of a key that may have others, too: at once, or not now */
+
+static ngx_int_t
+ngx_http_claude_relay_pick_preferred_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch)
+{
+    ngx_uint_t                        guarded;
+    ncr_eligible_e                    e;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = ctx->preferred;
+
+    if (a == NULL || ctx->bound
+        || ngx_http_claude_relay_marked(ctx->failed, a)
+        || ngx_http_claude_relay_candidate_locked(ctx, ch, a, &guarded)
+           != NGX_OK
+        || guarded)
+    {
+        return NGX_DECLINED;
+    }
+
+    e = ncr_health_eligible(&a->node->health, &ctx->family, ch->now, NULL);
+
+    return ngx_http_claude_relay_take_locked(ctx, ch, a, e);
 }
 
 

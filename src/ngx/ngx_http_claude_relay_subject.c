@@ -226,6 +226,27 @@ ngx_http_claude_relay_subject_used_locked(
 }
 
 
+ngx_int_t
+ngx_http_claude_relay_subject_times_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
+    ncr_msec_t *activated, ncr_msec_t *used)
+{
+    ngx_http_claude_relay_subject_t  *s;
+
+    s = rmcf->subjects
+        ? ngx_http_claude_relay_subject_id(rmcf->subjects, scope, id) : NULL;
+
+    if (s == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *activated = s->activated;
+    *used = s->used;
+
+    return NGX_OK;
+}
+
+
 static ngx_http_claude_relay_subject_t *
 ngx_http_claude_relay_subject_id(ngx_http_claude_relay_subjects_t *subjects,
     ncr_scope_e scope, uint64_t id)
@@ -321,6 +342,15 @@ ngx_http_claude_relay_subject_put_locked(
 
     if ((old && old->seq >= key->seq) || (other && other->seq > key->seq)) {
         return NGX_DECLINED;
+    }
+
+    /* an older copy of the file was put in its place */
+
+    if (row
+        && ((old && old->version > row->version)
+            || (other && other->version > row->version)))
+    {
+        return NGX_ABORT;
     }
 
     s = ngx_http_claude_relay_subject_make(rmcf, key, row);
@@ -461,6 +491,7 @@ ngx_http_claude_relay_subject_make(ngx_http_claude_relay_main_conf_t *rmcf,
         s->version = row->version;
         s->updated = row->updated;
         s->has_digest = row->has_digest;
+        ngx_memcpy(s->prefix, row->prefix, NCR_STORE_PREFIX);
     }
 
     if (key->scope == NCR_SCOPE_KEY) {
@@ -745,6 +776,30 @@ found:
 
 
 void
+ngx_http_claude_relay_subjects_anew_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, uint64_t file)
+{
+    ngx_uint_t                         i;
+    ngx_http_claude_relay_subject_t   *s;
+    ngx_http_claude_relay_subjects_t  *subjects;
+
+    subjects = rmcf->subjects;
+
+    /* whoever dies in here is followed by one who does it again */
+
+    for (i = 0; i <= subjects->mask; i++) {
+        for (s = subjects->ids[i]; s; s = s->by_id) {
+            s->seq = 0;
+        }
+    }
+
+    subjects->seq = 0;
+    ngx_memory_barrier();
+    subjects->file = file;
+}
+
+
+void
 ngx_http_claude_relay_subjects_sweep_locked(
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
@@ -838,6 +893,7 @@ ngx_http_claude_relay_subject_row_locked(ngx_http_claude_relay_subject_t *s,
     row->has_digest = s->has_digest;
 
     ngx_memcpy(row->digest, s->digest, NCR_SHA256_LEN);
+    ngx_memcpy(row->prefix, s->prefix, NCR_STORE_PREFIX);
     ngx_memcpy(row->name, s->data, s->name);
     (void) ngx_cpystrn((u_char *) row->kind,
                        (u_char *) ngx_http_claude_relay_kinds[s->scope],

@@ -43,6 +43,8 @@ static ngx_int_t ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
 static void ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, time_t after);
 static ngx_int_t ngx_http_claude_relay_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc,
@@ -783,6 +785,10 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
         break;
     }
 
+    if (ctx->bound) {
+        return ngx_http_claude_relay_bound_refusal(r, ctx, status, after);
+    }
+
     if (ctx->strict) {
         return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
                         "session_binding_error: the account of this session "
@@ -790,6 +796,36 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_error(r, ctx, status, message, after);
+}
+
+
+/* the key's own account, and no other: why it cannot, and until when */
+
+static ngx_int_t
+ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, time_t after)
+{
+    char         buf[NGX_HTTP_CLAUDE_RELAY_NAME_LEN + 128];
+    const char  *why;
+
+    if (ctx->preferred == NULL) {
+        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                        "the account of this API key does not exist", -1);
+    }
+
+    why = ncr_class_name(ctx->error);
+
+    /* what waiting does not mend is not to be tried again */
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE && after == -1) {
+        status = NGX_HTTP_FORBIDDEN;
+    }
+
+    ngx_snprintf((u_char *) buf, sizeof(buf),
+                 "the account of this API key cannot serve the request now: "
+                 "%s%Z", why);
+
+    return ngx_http_claude_relay_error(r, ctx, status, buf, after);
 }
 
 
