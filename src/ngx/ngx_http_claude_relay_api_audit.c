@@ -206,6 +206,7 @@ ngx_http_claude_relay_audit_args(ngx_http_claude_relay_call_t *call,
 
         if (ncr_uri_unescape(&text, value.data) == NCR_OK) {
             value.len = text.len;
+            ngx_memmove(value.data, text.data, text.len);
             value.data[value.len] = '\0';
 
             if (ngx_strlen(value.data) == value.len
