@@ -77,6 +77,11 @@ typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
 typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
 typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
+typedef struct ngx_http_claude_relay_audit_conf_s
+                                          ngx_http_claude_relay_audit_conf_t;
+typedef struct ngx_http_claude_relay_audit_loc_s
+                                          ngx_http_claude_relay_audit_loc_t;
+typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -360,6 +365,7 @@ struct ngx_http_claude_relay_main_conf_s {
     const ncr_prices_t                *prices;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
     ngx_uint_t                         metrics_keys;    /* 0: not wanted */
+    ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -444,6 +450,7 @@ typedef struct {
     ngx_http_claude_relay_profile_t    profile;
     ngx_uint_t                         metrics_accounts;    /* at most */
     ngx_uint_t                         metrics_keys;
+    ngx_http_claude_relay_audit_loc_t *audit;   /* NULL: off */
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;
 
@@ -775,6 +782,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_event_t                        beat;
     ngx_buf_t                         *beat_buf;
     ngx_msec_t                         last_out;
+
+    ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
 
     /* for the log */
 
@@ -1225,6 +1234,30 @@ ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* audit_conf.c, audit_thread.c, audit.c */
+
+char *ngx_http_claude_relay_set_audit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_audit_log(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_audit_redact(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_audit_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_claude_relay_audit_init_process(ngx_cycle_t *cycle,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+void ngx_http_claude_relay_audit_exit_process(void);
+
+/* only where a location's "audit" is set */
+void ngx_http_claude_relay_audit_start(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
+/* only where ctx->capture is; each byte once */
+void ngx_http_claude_relay_audit_request(ngx_http_claude_relay_ctx_t *ctx,
+    u_char *p, size_t n);
+void ngx_http_claude_relay_audit_response(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_chain_t *in);
 
 /* control.c: the control socket */
 

@@ -148,6 +148,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     ctx->background = (h && ncr_str_eq(ncr(h), "cli-bg"));
     ctx->head = (r->method == NGX_HTTP_HEAD);
 
+    if (rlcf->audit) {
+        ngx_http_claude_relay_audit_start(r, ctx);
+    }
+
     if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -390,6 +394,10 @@ ngx_http_claude_relay_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
         }
 
+        if (ctx->capture) {
+            ngx_http_claude_relay_audit_request(ctx, b->pos, n);
+        }
+
         /* what is broken is read to its end, so the connection lives on */
 
         if (n && ctx->scan && !ctx->scan_failed
@@ -465,6 +473,10 @@ ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
             n = ngx_read_file(b->file, buf,
                               ngx_min((off_t) sizeof(buf),
                                       b->file_last - pos), pos);
+
+            if (n > 0 && ctx->capture) {
+                ngx_http_claude_relay_audit_request(ctx, buf, n);
+            }
 
             if (n <= 0
                 || ncr_anthropic_request_feed(ctx->scan, buf, n) != NCR_OK)

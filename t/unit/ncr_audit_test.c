@@ -564,7 +564,8 @@ ncr_test_trouble(void)
     /* a reader keeps the log from being written back, and no more */
 
     sqlite3_exec(db, "BEGIN; SELECT count(*) FROM entries", NULL, NULL, NULL);
-    ncr_test(ncr_audit_put(audit, &e, 1) == NCR_OK, "a reader: in nobody's way");
+    ncr_test(ncr_audit_put(audit, &e, 1) == NCR_OK,
+             "a reader: in nobody's way");
     sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
 
     /* an entry that lies */
