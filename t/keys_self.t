@@ -121,6 +121,7 @@ for my $path ("/v1/organizations", "/v1/organizations/", "/v1/me/x",
 {
     my $status = about("alice-secret-0001", $path)->status;
     is($status, 404, "F005: $path: no such path") || diag($r->body);
+    is(about(undef, $path)->status, 404, "F005: $path: nor without a key");
 }
 
 is(about("gem-secret-0001", "/v1/me")->status, 200,

@@ -231,6 +231,16 @@ ngx_http_claude_relay_route_row(ngx_http_request_t *r, ngx_str_t *path,
         route->id.len = p - route->id.data;
     }
 
+    /* of what lies below "organizations", there is the usage of each */
+
+    if (row->op == NCR_OP_SELF && row->below
+        && (route->id.len == 0
+            || last - p != sizeof("/usage") - 1
+            || ngx_memcmp(p, "/usage", sizeof("/usage") - 1) != 0))
+    {
+        return NGX_DECLINED;
+    }
+
     route->op = row->op;
     route->methods = row->methods;
     route->path = *path;

@@ -38,9 +38,6 @@ typedef struct {
 } ngx_http_claude_relay_self_t;
 
 
-static ngx_int_t ngx_http_claude_relay_self_wrong(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status,
-    const char *message);
 static ngx_int_t ngx_http_claude_relay_self_look(
     ngx_http_claude_relay_self_t *self);
 static void ngx_http_claude_relay_self_budgets_locked(
@@ -107,23 +104,10 @@ ngx_http_claude_relay_self(ngx_http_request_t *r,
 
     path = ncr(&ctx->route.path);
 
-    /* of what lies below "organizations", there is the usage of any one */
-
-    if (ncr_str_prefix(path, "/v1/organizations")
-        && (ctx->route.id.len == 0
-            || path->len != sizeof("/v1/organizations/") - 1
-                            + ctx->route.id.len + sizeof("/usage") - 1
-            || ngx_memcmp(path->data + path->len - (sizeof("/usage") - 1),
-                          "/usage", sizeof("/usage") - 1)
-               != 0))
-    {
-        return ngx_http_claude_relay_self_wrong(r, ctx, NGX_HTTP_NOT_FOUND,
-                                                "no such path on this relay");
-    }
-
     if (ctx->key == NULL) {
-        return ngx_http_claude_relay_self_wrong(r, ctx, NGX_HTTP_UNAUTHORIZED,
-                                                "no API key");
+        ctx->error = NCR_CLASS_AUTH;
+        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_UNAUTHORIZED,
+                                           "no API key", -1);
     }
 
     ngx_memzero(&self, offsetof(ngx_http_claude_relay_self_t, budgets));
@@ -172,16 +156,6 @@ ngx_http_claude_relay_self(ngx_http_request_t *r,
 
     return ngx_http_claude_relay_send(r, NGX_HTTP_OK,
                                       &ngx_http_claude_relay_self_type, &body);
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_self_wrong(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message)
-{
-    ctx->error = NCR_CLASS_CLIENT;
-
-    return ngx_http_claude_relay_error(r, ctx, status, message, -1);
 }
 
 
