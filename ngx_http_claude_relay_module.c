@@ -7,7 +7,7 @@
 /* The roof: directives, their merging, the wiring of the floors.  No logic. */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);

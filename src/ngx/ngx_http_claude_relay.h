@@ -771,6 +771,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           admitted:1;
     unsigned                           booked:1;
     unsigned                           shadowed:1;  /* by a shadow limit */
+    unsigned                           completed:1; /* booked early */
     unsigned                           claimed:1;   /* claims are made */
     unsigned                           priced:1;    /* wants has a cost */
     unsigned                           unpriced:1;  /* but a limit has one */
@@ -890,6 +891,7 @@ void ngx_http_claude_relay_start(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status);
 void ngx_http_claude_relay_resume(ngx_event_t *ev);
+void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
 
@@ -1103,17 +1105,6 @@ ngx_http_claude_relay_roster_t *ngx_http_claude_relay_roster_of(
     ngx_http_claude_relay_account_t *a);
 ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
     ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
-
-/* limit_conf.c */
-
-char *ngx_http_claude_relay_set_limit(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_rate(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_queue(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-const char *ngx_http_claude_relay_account_limit_add(ngx_pool_t *pool,
-    ngx_http_claude_relay_account_t *a, ncr_str_t *text);
 
 /* directives.c: values that are more than a slot */
 

@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_books.h"
 
 #include <cjson/cJSON.h>
 

@@ -36,10 +36,6 @@ static void ngx_http_claude_relay_show_parts(cJSON *json,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now);
 static cJSON *ngx_http_claude_relay_show_identity(
     ngx_http_claude_relay_account_t *a);
-static void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
-    ngx_str_t *value);
-static void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
-    ncr_msec_t t);
 
 
 void
@@ -545,7 +541,7 @@ ngx_http_claude_relay_show_identity(ngx_http_claude_relay_account_t *a)
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value)
 {
@@ -563,7 +559,7 @@ ngx_http_claude_relay_show_str(cJSON *json, const char *name,
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_time(cJSON *json, const char *name, ncr_msec_t t)
 {
     char  buf[NCR_STR_RFC3339];

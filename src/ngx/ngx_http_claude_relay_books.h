@@ -201,6 +201,9 @@ ngx_uint_t ngx_http_claude_relay_rate(ngx_http_claude_relay_ctx_t *ctx,
 ngx_int_t ngx_http_claude_relay_refused(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
+/* without an answer: what was reserved goes back before the client hears */
+void ngx_http_claude_relay_unreserve(ngx_http_claude_relay_ctx_t *ctx);
+
 /* of an account: may it take this request; *until if not, 0 = not known */
 ngx_uint_t ngx_http_claude_relay_account_admits_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t *a,
@@ -210,6 +213,18 @@ ngx_uint_t ngx_http_claude_relay_account_admits_locked(
  * into rec, and gives the rest back; safe without a ticket */
 void ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
     ncr_amounts_t *used, ncr_record_t *rec);
+
+/* limit_conf.c */
+
+char *ngx_http_claude_relay_set_limit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_rate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_queue(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+const char *ngx_http_claude_relay_account_limit_add(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ncr_str_t *text);
+
 
 /* queue.c: a client leaves; how long one may wait still */
 void ngx_http_claude_relay_leave(ngx_http_claude_relay_ctx_t *ctx);

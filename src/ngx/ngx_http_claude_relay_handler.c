@@ -94,7 +94,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     if (ngx_http_claude_relay_auth(r, ctx) != NGX_OK) {
         ctx->error = (ctx->refused.status == NGX_HTTP_FORBIDDEN)
                      ? NCR_CLASS_FORBIDDEN : NCR_CLASS_AUTH;
-        (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
+
+        if (ctx->refused.status == 0) {
+            (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
+        }
 
         return ngx_http_claude_relay_refuse(r, ctx,
                             ctx->refused.status ? ctx->refused.status
@@ -579,21 +582,13 @@ ngx_http_claude_relay_cleanup(void *data)
 
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
     ngx_http_claude_relay_forget(ctx);
 
-    if (ctx->ticket) {
-
-        /* nothing was booked: what is reserved goes back all the same */
-
-        ngx_shmtx_lock(&rmcf->shpool->mutex);
-        ngx_http_claude_relay_ticket_free_locked(rmcf, ctx->ticket);
-        ngx_shmtx_unlock(&rmcf->shpool->mutex);
-    }
+    ngx_http_claude_relay_unreserve(ctx);
 
     if (ctx->roster) {
+        rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_claude_relay_module);
         ngx_http_claude_relay_roster_release(rmcf, ctx->roster);
         ctx->roster = NULL;
     }

@@ -23,8 +23,8 @@
 #define NGX_HTTP_CLAUDE_RELAY_OUTPUT       8192
 #define NGX_HTTP_CLAUDE_RELAY_MAX_OUTPUT   1000000
 
-/* the same shadow limit is told in the log this often, ms */
-#define NGX_HTTP_CLAUDE_RELAY_SHADOW       60000
+/* the same is told in the log this often, ms */
+#define NGX_HTTP_CLAUDE_RELAY_TELL         60000
 
 
 typedef struct {
@@ -38,6 +38,8 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_claude_relay_claims(
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_unpriced(
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_claims_of(ngx_http_claude_relay_ctx_t *ctx,
     ncr_scope_e scope, ncr_key_t *key);
@@ -224,7 +226,7 @@ ngx_http_claude_relay_judge_locked(ngx_http_claude_relay_ctx_t *ctx,
             claim->warn = claim->shadowed
                           && (c->warned == 0 || c->warned > ad->now
                               || ad->now - c->warned
-                                 >= NGX_HTTP_CLAUDE_RELAY_SHADOW);
+                                 >= NGX_HTTP_CLAUDE_RELAY_TELL);
 
             if (claim->warn) {
                 c->warned = ad->now;
@@ -320,8 +322,9 @@ ngx_http_claude_relay_refuse_status(ngx_http_claude_relay_ctx_t *ctx,
 static ngx_int_t
 ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_uint_t                          i, n;
-    ncr_limit_t                        *limit;
+    uint64_t                            owner;
+    ngx_uint_t                          i, n, everybody;
+    ncr_limit_t                        *limit, *own;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     ctx->claimed = 1;
@@ -335,13 +338,18 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
     rmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_claude_relay_module);
 
+    if (ngx_http_claude_relay_everybody(rmcf, &everybody) != NGX_OK) {
+        goto failed;
+    }
+
     n = (ctx->key ? ctx->key->nlimits : 0)
         + (ctx->user ? ctx->user->nlimits : 0)
         + (ctx->group ? ctx->group->nlimits : 0)
         + rmcf->limits[NCR_SCOPE_KEY].nelts
         + rmcf->limits[NCR_SCOPE_USER].nelts
         + rmcf->limits[NCR_SCOPE_GROUP].nelts
-        + rmcf->limits[NCR_SCOPE_MODEL].nelts;
+        + rmcf->limits[NCR_SCOPE_MODEL].nelts
+        + everybody;
 
     if (n == 0) {
         return NGX_OK;
@@ -351,10 +359,7 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
                              n * sizeof(ngx_http_claude_relay_claim_t));
 
     if (ctx->claims == NULL) {
-        ngx_http_claude_relay_refuse_status(ctx,
-                             NGX_HTTP_INTERNAL_SERVER_ERROR,
-                             "the relay has no memory to count this request");
-        return NGX_DECLINED;
+        goto failed;
     }
 
     ngx_http_claude_relay_claims_of(ctx, NCR_SCOPE_KEY, ctx->key);
@@ -373,13 +378,73 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
         ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, 0, &limit[i]);
     }
 
-    if (ctx->unpriced && rmcf->unpriced_refuse) {
+    for (i = 0; i < everybody; i++) {
+
+        limit = ngx_http_claude_relay_everybody_limit(i, &owner);
+
+        if (!ngx_http_claude_relay_counts(ctx, limit)) {
+            continue;
+        }
+
+        /* the worker's copy does not last as long as a request */
+
+        own = ngx_palloc(ctx->request->pool, sizeof(ncr_limit_t));
+        if (own == NULL) {
+            goto failed;
+        }
+
+        *own = *limit;
+        ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, owner, own);
+    }
+
+    return ctx->unpriced ? ngx_http_claude_relay_unpriced(ctx) : NGX_OK;
+
+failed:
+
+    ngx_http_claude_relay_refuse_status(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                             "the relay has no memory to count this request");
+    return NGX_DECLINED;
+}
+
+
+/* a limit of its cost cannot count it */
+
+static ngx_int_t
+ngx_http_claude_relay_unpriced(ngx_http_claude_relay_ctx_t *ctx)
+{
+    static ngx_msec_t  told;
+
+    size_t                              n;
+    u_char                              model[64];
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    if (rmcf->unpriced_refuse) {
         ctx->error = NCR_CLASS_CLIENT;
         ngx_http_claude_relay_refuse_status(ctx, NGX_HTTP_FORBIDDEN,
                              "the relay knows no price of this model, and a "
                              "limit of its cost applies");
         return NGX_DECLINED;
     }
+
+    if (told && ngx_current_msec - told < NGX_HTTP_CLAUDE_RELAY_TELL) {
+        return NGX_OK;
+    }
+
+    told = ngx_current_msec;
+
+    /* it is the client's text, and may have anything in it */
+
+    for (n = 0; n < ctx->model.len && n < sizeof(model); n++) {
+        model[n] = (ctx->model.data[n] > ' ' && ctx->model.data[n] < 0x7f)
+                   ? ctx->model.data[n] : '?';
+    }
+
+    ngx_log_error(NGX_LOG_WARN, ctx->request->connection->log, 0,
+                  "model \"%*s\" has no price, limits of its cost do not "
+                  "count it", n, model);
 
     return NGX_OK;
 }
@@ -487,10 +552,9 @@ ngx_http_claude_relay_counts(ngx_http_claude_relay_ctx_t *ctx,
 ncr_amounts_t *
 ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
 {
-    off_t                               bytes;
-    uint64_t                            cost, input, output;
-    ncr_amounts_t                      *wants;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
+    off_t           bytes;
+    uint64_t        cost, input, output;
+    ncr_amounts_t  *wants;
 
     wants = &ctx->wants;
 
@@ -523,15 +587,7 @@ ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
     wants->unit[NCR_UNIT_OUTPUT] = output;
     wants->unit[NCR_UNIT_TOKENS] = input + output;
 
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
-    cost = 0;
-
-    if (ncr_price_most(rmcf->prices, ncr(&ctx->model), ctx->began, input,
-                       output, &cost)
-        == NCR_OK)
-    {
+    if (ngx_http_claude_relay_cost_most(ctx, input, output, &cost) == NGX_OK) {
         ctx->priced = 1;
         wants->unit[NCR_UNIT_COST] =
                           cost * ngx_http_claude_relay_rate_most(ctx) / 1000;
@@ -636,6 +692,29 @@ ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
     if (ctx->account && ctx->route.op != NCR_OP_COUNT_TOKENS) {
         ngx_http_claude_relay_charge_account_locked(ctx, used, rec);
     }
+}
+
+
+void
+ngx_http_claude_relay_unreserve(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->ticket == NULL) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_ticket_free_locked(rmcf, ctx->ticket);
+    ctx->ticket = NULL;
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_ring(rmcf->zone);
 }
 
 

@@ -59,6 +59,8 @@ static ngx_int_t ngx_http_claude_relay_reinit(ngx_http_request_t *r);
 static void ngx_http_claude_relay_abort(ngx_http_request_t *r);
 static void ngx_http_claude_relay_finalize(ngx_http_request_t *r,
     ngx_int_t rc);
+static void ngx_http_claude_relay_sum_up(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_parked_handler(ngx_event_t *ev);
 static ssize_t ngx_http_claude_relay_parked_recv(ngx_connection_t *c,
     u_char *buf, size_t size);
@@ -654,6 +656,7 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
     u = r->upstream;
 
     ngx_http_claude_relay_forget(ctx);
+    ngx_http_claude_relay_unreserve(ctx);
 
     if (u && u->cleanup) {
         ctx->relaunching = 1;
@@ -1051,6 +1054,7 @@ ngx_http_claude_relay_abort(ngx_http_request_t *r)
 static void
 ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
 {
+    ngx_uint_t                    broken;
     ngx_http_claude_relay_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
@@ -1058,6 +1062,8 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
     if (ctx->relaunching || ctx->finished) {
         return;
     }
+
+    broken = 0;
 
     ctx->finished = 1;
 
@@ -1069,9 +1075,28 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
 
     } else if (ctx->committed && rc != 0 && rc != NGX_DONE) {
         ctx->error = NCR_CLASS_BROKEN;
+        broken = 1;
+    }
+
+    if (ctx->committed) {
+        ngx_http_claude_relay_complete(ctx);
+
+    } else {
+        ngx_http_claude_relay_sum_up(r, ctx);
+    }
+
+    if (broken) {
         ngx_http_claude_relay_broken(r, ctx, rc);
     }
 
+    ngx_http_claude_relay_forget(ctx);
+}
+
+
+static void
+ngx_http_claude_relay_sum_up(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
     if (ctx->committed) {
         ngx_http_claude_relay_finish(r, ctx);
     }
@@ -1083,8 +1108,26 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
                         ctx->committed ? r->upstream->headers_in.status_n : 0,
                         ctx->error);
     }
+}
 
-    ngx_http_claude_relay_forget(ctx);
+
+/*
+ * All of the answer is here, and about to go out, or nothing more will come.
+ * It is booked now: a client that has it may be back with its next request at
+ * once, and must find what this one had reserved, and what it has used.
+ */
+
+void
+ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (ctx->completed) {
+        return;
+    }
+
+    ctx->completed = 1;
+
+    ngx_http_claude_relay_sum_up(ctx->request, ctx);
+    ngx_http_claude_relay_book(ctx);
 }
 
 

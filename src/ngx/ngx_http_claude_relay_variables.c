@@ -38,6 +38,8 @@ typedef enum {
 } ngx_http_claude_relay_var_e;
 
 
+static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_variable_ctx(
+    ngx_http_request_t *r, uintptr_t data);
 static ngx_int_t ngx_http_claude_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_claude_relay_variable_key_id(ngx_http_request_t *r,
@@ -114,20 +116,16 @@ ngx_http_claude_relay_add_variables(ngx_conf_t *cf)
 }
 
 
-static ngx_int_t
-ngx_http_claude_relay_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
+/* limit_req and map may ask for the key before the handler is called */
+
+static ngx_http_claude_relay_ctx_t *
+ngx_http_claude_relay_variable_ctx(ngx_http_request_t *r, uintptr_t data)
 {
-    ngx_str_t                          s;
-    ncr_str_t                          text;
-    ncr_anthropic_answer_t            *a;
     ngx_http_claude_relay_ctx_t       *ctx;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
-
-    /* limit_req and map may ask for the key before the handler is called */
 
     if (ctx == NULL && rlcf->enable && r == r->main
         && data <= NGX_HTTP_CLAUDE_RELAY_VAR_KEY_ID)
@@ -138,6 +136,21 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
             (void) ngx_http_claude_relay_auth(r, ctx);
         }
     }
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                          s;
+    ncr_str_t                          text;
+    ncr_anthropic_answer_t            *a;
+    ngx_http_claude_relay_ctx_t       *ctx;
+
+    ctx = ngx_http_claude_relay_variable_ctx(r, data);
 
     if (ctx == NULL || ctx->request_id.len == 0) {
         v->not_found = 1;
