@@ -316,6 +316,9 @@ void ngx_http_claude_relay_metrics_local(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_metrics_attempt(
     ngx_http_claude_relay_account_t *a, ncr_class_e class);
 
+/* when the last byte is out: that is after the record */
+void ngx_http_claude_relay_metrics_bytes(ngx_http_request_t *r);
+
 void ngx_http_claude_relay_metrics_heartbeat(
     ngx_http_claude_relay_main_conf_t *rmcf);
 

@@ -607,6 +607,7 @@ ngx_http_claude_relay_end(void *data)
 
     ngx_http_claude_relay_forget(ctx);
     ngx_http_claude_relay_book(ctx);
+    ngx_http_claude_relay_metrics_bytes(ctx->request);
 }
 
 

@@ -302,13 +302,11 @@ ngx_http_claude_relay_metrics_request(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t op, ngx_uint_t status, ngx_uint_t stream)
 {
     ngx_uint_t                          code;
-    ngx_http_request_t                 *r;
     ngx_http_claude_relay_metrics_t    *m;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
-    r = ctx->request;
-
-    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
     m = rmcf->zone->metrics;
 
     code = status / 100;
@@ -318,8 +316,6 @@ ngx_http_claude_relay_metrics_request(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     (void) ngx_atomic_fetch_add(&m->requests[op][code][stream], 1);
-    (void) ngx_atomic_fetch_add(&m->received, r->request_length);
-    (void) ngx_atomic_fetch_add(&m->sent, r->connection->sent);
 }
 
 
@@ -684,6 +680,20 @@ ngx_http_claude_relay_metrics_key_locked(
     key->cost += rec->rated;
 
     ngx_http_claude_relay_metrics_tokens_locked(key->tokens, &rec->usage);
+}
+
+
+void
+ngx_http_claude_relay_metrics_bytes(ngx_http_request_t *r)
+{
+    ngx_http_claude_relay_metrics_t    *m;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+    m = rmcf->zone->metrics;
+
+    (void) ngx_atomic_fetch_add(&m->received, r->request_length);
+    (void) ngx_atomic_fetch_add(&m->sent, r->connection->sent);
 }
 
 
