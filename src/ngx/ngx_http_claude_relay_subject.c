@@ -194,7 +194,7 @@ ngx_http_claude_relay_global_limits_locked(
 
         key = ngx_http_claude_relay_subject_key(*pos);
 
-    } while (key == NULL);
+    } while (key == NULL || !key->enabled);
 
     return key;
 }
