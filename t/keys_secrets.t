@@ -263,6 +263,32 @@ push @answers, $nginx->get("/metrics")->body if $has_metrics;
 
 $nginx->reload;
 ask("", "after a reload");
+
+
+# F186: by the script of conf/logrotate.conf
+
+my $dir = $nginx->dir;
+my ($script) = slurp("$here/conf/logrotate.conf")
+               =~ /postrotate\n(.*?)\n\s*endscript/s;
+
+spew("$dir/pid-to-rotate", $nginx->pid . "\n");
+$script =~ s{/run/nginx\.pid}{$dir/pid-to-rotate}g;
+
+rename "$dir/relay.log", "$dir/relay.log.1";
+is(system("sh", "-c", $script), 0, "F186: the script of conf/logrotate.conf");
+ok(wait_for(sub { -e "$dir/relay.log" }, 10), "F186: a new file");
+
+wait_for(sub {
+    ask("", "fine");
+    return -s "$dir/relay.log";
+}, 10);
+
+like(slurp("$dir/relay.log"), qr/^\{"time":.*\}$/m,
+     "F186: rotated: goes on in a new file");
+is(scalar(grep { !eval { json($_); 1 } }
+          split /\n/, slurp("$dir/relay.log.1")), 0,
+   "F186: rotated: no line of the old one is cut");
+
 $nginx->stop;
 $echo->stop;
 
@@ -280,16 +306,15 @@ sub clean {
     }
 }
 
-my $dir = $nginx->dir;
-
 clean($nginx->error_log, "error.log");
-clean(slurp("$dir/relay.log"), "access log of conf/log_format.conf");
+clean(slurp("$dir/relay.log.1") . slurp("$dir/relay.log"),
+      "access log of conf/log_format.conf");
 clean(join("\n", @answers), "answers, health, control"
                             . ($has_metrics ? ", metrics" : ""));
 clean(join("", map { slurp($_) } grep { -f } glob "$dir/relay.db*"),
       "the store");
 
-like(slurp("$dir/relay.log"), qr/"key":"alice"/, "whose key it was is told");
+like(slurp("$dir/relay.log.1"), qr/"key":"alice"/, "whose key it was is told");
 
 
 finish();
