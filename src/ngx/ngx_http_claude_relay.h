@@ -56,6 +56,9 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 
 
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
+typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
+typedef struct ngx_http_claude_relay_counter_s
+                                              ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
@@ -138,6 +141,8 @@ struct ngx_http_claude_relay_account_s {
     ngx_int_t                          priority;
     ngx_int_t                          weight;
     ngx_int_t                          max_concurrency;
+    ncr_limit_t                       *limits;
+    ngx_uint_t                         nlimits;
     ngx_array_t                       *models;  /* of ngx_str_t, globs */
     ngx_flag_t                         enabled;
     ngx_flag_t                         schedulable; /* off: no new sessions */
@@ -153,6 +158,7 @@ struct ngx_http_claude_relay_account_s {
     ngx_http_claude_relay_target_t     target;
     ngx_http_claude_relay_node_t      *node;
     ngx_uint_t                         index;
+    uint64_t                           owner;   /* of counters of limits */
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
 
@@ -227,6 +233,14 @@ typedef struct {
     ngx_uint_t                         context;
     ngx_uint_t                         output;
 } ngx_http_claude_relay_model_t;
+
+
+/* what tokens of a platform count, whatever the key */
+
+typedef struct {
+    ncr_platform_t                    *platform;
+    ngx_uint_t                         permille;
+} ngx_http_claude_relay_rate_t;
 
 
 /* the addresses of a name, as they were when nginx was configured */
@@ -310,7 +324,14 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
 
+    ngx_array_t                        limits[NCR_SCOPE_MODEL + 1];
+                                     /* of ncr_limit_t: everybody has them */
+    ngx_array_t                        rates;
+                                     /* of ngx_http_claude_relay_rate_t */
+    ngx_uint_t                         unpriced_refuse;
+
     const ncr_tz_t                    *tz;      /* of days and weeks */
+    ngx_str_t                          timezone;    /* its name; "": UTC */
     const ncr_prices_t                *prices;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
     ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
@@ -386,6 +407,11 @@ typedef struct {
     ngx_msec_t                         send_timeout;
     ngx_msec_t                         first_byte_timeout;
     ngx_msec_t                         idle_timeout;
+    ngx_uint_t                         queue;       /* places; 0 = off */
+    ngx_uint_t                         queue_multiplier;    /* 1/10000 */
+    ngx_msec_t                         queue_wait;
+    ngx_flag_t                         queue_overload;
+    ngx_flag_t                         limit_headers;
     off_t                              max_body;
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *cors;        /* of ngx_str_t */
@@ -488,6 +514,16 @@ typedef struct {
 } ngx_http_claude_relay_bill_t;
 
 
+/* why nobody may wait for a limit */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_OFF = 0,
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_FULL,
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_CROWDED,    /* waits have been too long */
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_LATE
+} ngx_http_claude_relay_queue_e;
+
+
 /* a refusal of our own: by a limit, or by what a key may do */
 
 typedef struct {
@@ -497,7 +533,10 @@ typedef struct {
     ncr_limit_t                        limit;   /* if by one */
     ncr_counter_t                      counter;
     ncr_admits_e                       admits;
-    ngx_str_t                          message;
+    ngx_http_claude_relay_queue_e      queue;
+    ngx_uint_t                         waiting; /* of the key, then */
+    ngx_uint_t                         places;
+    ngx_str_t                          message; /* NUL terminated */
     time_t                             retry_after; /* -1: not told */
 } ngx_http_claude_relay_refused_t;
 
@@ -613,6 +652,11 @@ struct ngx_http_claude_relay_ctx_s {
     ncr_key_t                         *user;    /* copies, or NULL */
     ncr_key_t                         *group;
     ngx_http_claude_relay_ticket_t    *ticket;
+    ngx_http_claude_relay_ticket_t    *place;   /* in a queue for a limit */
+    ngx_msec_t                         place_from;
+    ngx_http_claude_relay_claim_t     *claims;  /* limits that count it */
+    ngx_uint_t                         nclaims;
+    ncr_amounts_t                      wants;   /* at most */
     ngx_http_claude_relay_refused_t    refused;
     ngx_http_claude_relay_bill_t      *bill;    /* NULL: nobody has asked */
     int64_t                            max_tokens;  /* -1 if not told */
@@ -732,6 +776,10 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           admitted:1;
     unsigned                           booked:1;
     unsigned                           shadowed:1;  /* by a shadow limit */
+    unsigned                           completed:1; /* booked early */
+    unsigned                           claimed:1;   /* claims are made */
+    unsigned                           priced:1;    /* wants has a cost */
+    unsigned                           unpriced:1;  /* but a limit has one */
 };
 
 
@@ -843,6 +891,7 @@ void ngx_http_claude_relay_start(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status);
 void ngx_http_claude_relay_resume(ngx_event_t *ev);
+void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
 
@@ -1081,6 +1130,10 @@ char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 

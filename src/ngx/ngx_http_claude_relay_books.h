@@ -73,30 +73,37 @@ struct ngx_http_claude_relay_subjects_s {
 };
 
 
-/* a counter in the zone; it stays while a ticket has something of it */
-
-typedef struct ngx_http_claude_relay_counter_s
-                                              ngx_http_claude_relay_counter_t;
+/*
+ * A counter in the zone; it stays while a ticket has something of it, or its
+ * window is not over.  Lists are linked by one pointer each, so that a worker
+ * that dies leaves no list half-way.
+ */
 
 struct ngx_http_claude_relay_counter_s {
     ngx_http_claude_relay_counter_t   *next;    /* of the bucket */
-    ngx_queue_t                        queue;   /* least used first */
+    ngx_http_claude_relay_ticket_t    *waiters; /* the first is the next */
     ngx_uint_t                         refs;    /* tickets */
     ncr_counter_t                      counter;
+    ncr_msec_t                         warned;  /* of a shadow limit, last */
 };
 
 
-/* what one request has reserved; hangs on its worker's row, as leases do */
+/*
+ * What one request has reserved, or its place in the queue of one counter;
+ * hangs on its worker's row, as leases do.
+ */
 
 typedef struct {
     ngx_http_claude_relay_counter_t   *counter;
-    ncr_limit_t                        limit;
     uint64_t                           amount;
 } ngx_http_claude_relay_reserve_t;
 
 struct ngx_http_claude_relay_ticket_s {
     ngx_queue_t                        queue;   /* of the worker's row */
-    ngx_uint_t                         n;
+    ngx_http_claude_relay_ticket_t    *behind;  /* who waits after it */
+    uint64_t                           owner;   /* the key that waits */
+    uint32_t                           waits;
+    uint32_t                           n;
     ngx_http_claude_relay_reserve_t    reserves[];
 };
 
@@ -124,8 +131,8 @@ ngx_int_t ngx_http_claude_relay_subject_times_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
     ncr_msec_t *activated, ncr_msec_t *used);
 
-/* limits of models, for everybody: the records of scope MODEL, one after the
- * other; *pos is NULL at first */
+/* limits of models, for everybody: the enabled records of scope MODEL, one
+ * after the other; *pos is NULL at first */
 ncr_key_t *ngx_http_claude_relay_global_limits_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_subject_t **pos);
@@ -186,9 +193,16 @@ ngx_int_t ngx_http_claude_relay_key_json(ncr_key_build_t *build,
 
 ngx_int_t ngx_http_claude_relay_admit(ngx_http_claude_relay_ctx_t *ctx);
 
+/* permille of prices: the key's and everybody's */
+ngx_uint_t ngx_http_claude_relay_rate(ngx_http_claude_relay_ctx_t *ctx,
+    ncr_platform_t *platform);
+
 /* the answer of ctx->refused, in the caller's dialect */
 ngx_int_t ngx_http_claude_relay_refused(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+
+/* without an answer: what was reserved goes back before the client hears */
+void ngx_http_claude_relay_unreserve(ngx_http_claude_relay_ctx_t *ctx);
 
 /* of an account: may it take this request; *until if not, 0 = not known */
 ngx_uint_t ngx_http_claude_relay_account_admits_locked(
@@ -199,6 +213,39 @@ ngx_uint_t ngx_http_claude_relay_account_admits_locked(
  * into rec, and gives the rest back; safe without a ticket */
 void ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
     ncr_amounts_t *used, ncr_record_t *rec);
+
+/* limit_conf.c */
+
+char *ngx_http_claude_relay_set_limit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_rate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_queue(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+const char *ngx_http_claude_relay_account_limit_add(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ncr_str_t *text);
+
+
+/* queue.c: a client leaves; how long one may wait still */
+void ngx_http_claude_relay_leave(ngx_http_claude_relay_ctx_t *ctx);
+ngx_msec_t ngx_http_claude_relay_patience(ngx_http_claude_relay_ctx_t *ctx);
+
+/* refused.c: limits of ours instead of the upstream's, if they are wanted */
+ngx_int_t ngx_http_claude_relay_limit_headers(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
+/* "key:cost/day": the limit that refused, or was nearest to; the shadow that
+ * would have refused */
+void ngx_http_claude_relay_text_limit(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t shadow, ngx_str_t *s);
+
+/* JSON array: limits of an account, and what of them is used; so much for
+ * each at most */
+#define NGX_HTTP_CLAUDE_RELAY_VIEW_LIMIT  1280
+
+void ngx_http_claude_relay_view_limits(ncr_out_t *out,
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now);
 
 void ngx_http_claude_relay_ticket_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,

@@ -564,6 +564,7 @@ void
 ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx)
 {
     ngx_http_claude_relay_unwait(ctx);
+    ngx_http_claude_relay_leave(ctx);
     ngx_http_claude_relay_dial_cancel(&ctx->dial);
 
     if (ctx->beat.timer_set) {
@@ -594,6 +595,8 @@ ngx_http_claude_relay_cleanup(void *data)
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     ngx_http_claude_relay_forget(ctx);
+
+    ngx_http_claude_relay_unreserve(ctx);
 
     if (ctx->roster) {
         rmcf = ngx_http_get_module_main_conf(ctx->request,

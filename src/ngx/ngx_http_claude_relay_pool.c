@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_limit.h"
 
 
 /* candidates looked at in one pick; more accounts than this in one pool are
@@ -305,7 +305,7 @@ static ngx_int_t
 ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_bond_t *bond)
 {
-    ngx_uint_t                         i;
+    ngx_uint_t                         i, admits;
     ncr_msec_t                         until, reset;
     ncr_eligible_e                     e;
     ngx_http_claude_relay_token_e      token;
@@ -353,6 +353,15 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
+    admits = ngx_http_claude_relay_account_admits_locked(ctx, a[i], ch->now,
+                                                         &until);
+
+    if (!admits && until) {
+        ctx->refusal = NCR_CLASS_LIMITED;
+        ctx->soonest = (until == INT64_MAX) ? 0 : until;
+        return NGX_DECLINED;
+    }
+
     if (ngx_http_claude_relay_guarded(ctx, ch, a[i]->node, &reset)) {
 
         /* it may be taken all the same, if there is no other; not if that
@@ -363,7 +372,9 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (e == NCR_PROBED || ngx_http_claude_relay_full(ctx, a[i])) {
+    if (e == NCR_PROBED || !admits
+        || ngx_http_claude_relay_full(ctx, a[i]))
+    {
 
         ctx->refusal = (e == NCR_PROBED) ? a[i]->node->health.why
                                          : NCR_CLASS_THROTTLED;
@@ -447,6 +458,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t *guarded)
 {
     ncr_msec_t                      until;
+    ngx_uint_t                      admits;
     ncr_eligible_e                  e;
     ngx_http_claude_relay_node_t   *node;
     ngx_http_claude_relay_token_e   token;
@@ -498,7 +510,15 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_claude_relay_full(ctx, a)) {
+    admits = ngx_http_claude_relay_account_admits_locked(ctx, a, ch->now,
+                                                         &until);
+
+    if (!admits && until) {
+        ngx_http_claude_relay_later(ctx, a, until, NCR_CLASS_LIMITED);
+        return NGX_DECLINED;
+    }
+
+    if (!admits || ngx_http_claude_relay_full(ctx, a)) {
         ch->full++;
         return NGX_DECLINED;
     }

@@ -4,7 +4,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_fetch.h"
 
 #include <sys/eventfd.h>
@@ -201,8 +201,13 @@ ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
         ngx_queue_init(&zone->rows[i].tickets);
     }
 
-    rmcf->shpool->data = zone;
     rmcf->zone = zone;
+
+    if (ngx_http_claude_relay_counters_create(rmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rmcf->shpool->data = zone;
 
     return NGX_OK;
 }
@@ -660,6 +665,11 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_init(&row->leases);
 
     ngx_http_claude_relay_recount_locked(zone, gone);
+
+    if (ngx_http_claude_relay_tickets_drop_locked(rmcf, row) == NGX_OK) {
+        ngx_http_claude_relay_counters_recount_locked(rmcf);
+    }
+
     ngx_http_claude_relay_subjects_sweep_locked(rmcf);
 }
 
@@ -879,7 +889,9 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
-    if (row->pid || !ngx_queue_empty(&row->leases)) {
+    if (row->pid || !ngx_queue_empty(&row->leases)
+        || !ngx_queue_empty(&row->tickets))
+    {
         ngx_http_claude_relay_row_drop_locked(rmcf, row);
     }
 
