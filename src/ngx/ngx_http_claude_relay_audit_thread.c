@@ -784,8 +784,14 @@ ngx_http_claude_relay_audit_say(ngx_http_claude_relay_audit_thread_t *t,
     t->has_said = 1;
     t->said = ngx_current_msec;
 
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "audit log: %uL entries were dropped: %s", t->dropped, why);
+    if (t->dropped) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "audit log: %uL entries were dropped: %s", t->dropped,
+                      why);
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "audit log: %s", why);
+    }
 
     t->dropped = 0;
 }

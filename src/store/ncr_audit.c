@@ -227,6 +227,7 @@ ncr_audit_over(ncr_audit_t *audit, int64_t need, int64_t *over)
     ncr_int_t  rc;
 
     *over = 0;
+    unused = 0;
 
     if (audit->disk == 0) {
         return NCR_OK;
@@ -472,6 +473,7 @@ ncr_audit_tidy(ncr_audit_t *audit, ncr_msec_t now)
     }
 
     again = 0;
+    over = 0;
 
     if (audit->keep) {
         stmt = ncr_audit_stmt(audit, NCR_AUDIT_SQL_EXPIRED);
@@ -518,6 +520,8 @@ ncr_audit_vacuum(ncr_audit_t *audit)
     char       sql[64];
     int64_t    pages, unused;
     ncr_int_t  rc;
+
+    unused = 0;
 
     rc = ncr_audit_count(audit, NCR_AUDIT_SQL_PAGES, &pages);
 
