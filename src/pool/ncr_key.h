@@ -22,6 +22,7 @@
 #define NCR_KEY_NAME      64            /* with its NUL */
 #define NCR_KEY_LIMITS    16
 #define NCR_KEY_MAX       16384         /* bytes of a record */
+#define NCR_KEY_SECRET    67            /* of the relay's own: "cr_", 64 hex */
 
 
 /* services, a bit each; 0 in a key: all of them (FEATURES F046) */
@@ -37,11 +38,12 @@
 #define NCR_CLIENT_DROID_CLI    0x08
 
 
-/* a part of the record; a list is pairs of a 16-bit length and its bytes */
+/* a part of the record, which is smaller than 64 KB; a list is pairs of a
+ * length of two bytes, the low one first, and so many bytes */
 
 typedef struct {
-    uint32_t      offset;
-    uint32_t      len;
+    uint16_t      offset;
+    uint16_t      len;
 } ncr_slice_t;
 
 
@@ -113,7 +115,13 @@ ncr_int_t ncr_key_next(const ncr_key_t *key, ncr_slice_t list,
     uint32_t *pos, ncr_str_t *item);
 
 
-/* making one: all texts are copied, into a buffer of NCR_KEY_MAX bytes */
+/* making one: all texts are copied, into a buffer of NCR_KEY_MAX bytes that
+ * is aligned as malloc() does; a ncr_key_room_t is */
+
+typedef union {
+    ncr_key_t     key;
+    ncr_char_t    buf[NCR_KEY_MAX];
+} ncr_key_room_t;
 
 typedef struct {
     ncr_key_t    *key;
@@ -123,21 +131,47 @@ typedef struct {
 } ncr_key_build_t;
 
 void ncr_key_begin(ncr_key_build_t *b, ncr_char_t *buf, ncr_scope_e scope);
-/* all limits come before the first text; NCR_DECLINED: there are too many */
+/* all limits come before the first text; NCR_DECLINED: there are too many,
+ * or there is a text already */
 ncr_int_t ncr_key_limit(ncr_key_build_t *b, ncr_limit_t *limit);
 void ncr_key_put(ncr_key_build_t *b, ncr_slice_t *slice, ncr_str_t *text);
 /* items of one list are put one after the other, with nothing between */
 void ncr_key_add(ncr_key_build_t *b, ncr_slice_t *list, ncr_str_t *item);
-/* NCR_OK, buf is a record of key->size bytes; NCR_DECLINED: too large */
+/* NCR_OK, buf is a record of key->size bytes, a multiple of eight;
+ * NCR_DECLINED: too large */
 ncr_int_t ncr_key_end(ncr_key_build_t *b);
 
-/* "10.0.0.0/8", "::1": 17 bytes, address (v4 mapped) and prefix length */
+/* "10.0.0.0/8", "::1": 17 bytes, address (v4 mapped, bits that do not count
+ * are zero) and prefix length; NCR_BAD: it is neither */
 #define NCR_KEY_CIDR   17
 ncr_int_t ncr_key_cidr(ncr_str_t *text, ncr_char_t *dst);
 
-/* names of services and clients: a bit, or 0 */
+/* names of services and clients: a bit, or 0; "all": all of them */
 uint32_t ncr_key_service(ncr_str_t *name);
 uint32_t ncr_key_client(ncr_str_t *name);
+
+/* the name of the lowest bit, "" if there is none */
+const char *ncr_key_service_name(uint32_t bits);
+const char *ncr_key_client_name(uint32_t bits);
+
+
+/*
+ * Which known clients a request looks like, as bits, by its path and headers
+ * alone (SEEDS 1.4.4): whoever wants to look like one can.  Texts may be "".
+ */
+
+typedef struct {
+    ncr_str_t     path;                 /* as the client has sent it */
+    ncr_str_t     agent;                /* User-Agent */
+    ncr_str_t     app;                  /* x-app */
+    ncr_str_t     beta;                 /* anthropic-beta */
+    ncr_str_t     version;              /* anthropic-version */
+    ncr_str_t     originator;
+    ncr_str_t     session;              /* session_id */
+    ncr_str_t     factory;              /* x-factory-client */
+} ncr_key_signs_t;
+
+uint32_t ncr_key_recognize(ncr_key_signs_t *signs);
 
 
 /* what is known of a request; texts may be "" */
@@ -147,7 +181,7 @@ typedef struct {
     uint32_t      service;              /* one bit, by the route */
     ncr_char_t    address[16];          /* v4 mapped */
     ncr_str_t     agent;                /* User-Agent */
-    uint32_t      client;               /* bits, as recognized */
+    uint32_t      client;               /* bits, see ncr_key_recognize() */
 } ncr_key_request_t;
 
 
@@ -163,12 +197,13 @@ typedef enum {
 
 /* all but the model; for users and groups, too (enabled only) */
 ncr_key_why_e ncr_key_check(const ncr_key_t *key, ncr_key_request_t *req);
+/* "" is the model of what names none */
 ncr_key_why_e ncr_key_check_model(const ncr_key_t *key, ncr_str_t *model);
 
 /* when it ends, or 0: expires, or the end of valid_for if it has begun */
 ncr_msec_t ncr_key_ends(const ncr_key_t *key);
 
-/* permille; 1000 if the key has no rate for it */
+/* permille; 1000 if the key has no rate for it, or there is no key */
 ncr_uint_t ncr_key_rate(const ncr_key_t *key, ncr_str_t *platform);
 
 /* NCR_SLOT_... of a model's name: "opus", "haiku" in it, else sonnet; -1 if
