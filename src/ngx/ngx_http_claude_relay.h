@@ -1121,10 +1121,6 @@ char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
@@ -1198,10 +1194,6 @@ ngx_int_t ngx_http_claude_relay_proof(
 ngx_int_t ngx_http_claude_relay_add_variables(ngx_conf_t *cf);
 
 /* as the variables have them, in the request's pool; "" if there is none */
-void ngx_http_claude_relay_text_cost(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_str_t *s);
-void ngx_http_claude_relay_text_price(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_str_t *s);
 void ngx_http_claude_relay_text_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_str_t *s);
 void ngx_http_claude_relay_text_sticky(ngx_http_claude_relay_ctx_t *ctx,
