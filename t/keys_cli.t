@@ -232,6 +232,24 @@ is(cli("limits", "list"), 0);
 like($cli->out, qr/^opus +store +active +cost:100/m, "limits list");
 
 
+# ---- what is used
+
+is(cli("keys", "create", "used", "--limit", "requests:2/day"), 0);
+push @secrets, $cli->out =~ s/\n\z//r;
+is(join(" ", map { status($secrets[-1]) } 1 .. 3), "200 200 429",
+   "a key is used up");
+is(cli("keys", "show", "used"), 0);
+like($cli->out, qr{^used +2 of requests:2/day, until 20.*\(in .*\)$}m,
+     "keys show: what is used");
+is(cli("keys", "reset", "used", "--limit", "requests:5/month"), 1);
+like($cli->err, qr/has no such limit/, "keys reset: a limit it has not");
+is(cli("keys", "reset", "used", "--limit=requests:1/day"), 0, "keys reset");
+is($cli->out, "limits of key \"used\" were reset\n");
+is(status($secrets[-1]), 200, "there is room again");
+is(cli("keys", "reset", "used", "--json"), 0, "keys reset: all of them");
+is(json($cli->out)->{usage}[0]{used}, 0, "nothing is used");
+
+
 # ---- remove
 
 is(cli("users", "remove", "bob"), 1);

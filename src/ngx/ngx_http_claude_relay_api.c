@@ -64,7 +64,9 @@ static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
     { NGX_HTTP_PATCH, "/v1/" name "/*",                                       \
       ngx_http_claude_relay_api_object_patch, 1, 1 },                         \
     { NGX_HTTP_DELETE, "/v1/" name "/*",                                      \
-      ngx_http_claude_relay_api_object_remove, 1, 1 }
+      ngx_http_claude_relay_api_object_remove, 1, 1 },                        \
+    { NGX_HTTP_POST, "/v1/" name "/*/limits/reset",                           \
+      ngx_http_claude_relay_api_limits_reset, 1, 0 }
 
 
 static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {

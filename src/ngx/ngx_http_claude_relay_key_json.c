@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_limit.h"
 
 #include <cjson/cJSON.h>
 
@@ -87,8 +87,6 @@ static const char *ngx_http_claude_relay_key_permissions(
     ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_expires(
     ngx_http_claude_relay_key_read_t *rd);
-static const char *ngx_http_claude_relay_key_activated(
-    ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_time(cJSON *value,
     ncr_msec_t *t);
 static const char *ngx_http_claude_relay_key_valid_for(
@@ -107,8 +105,6 @@ static const char *ngx_http_claude_relay_key_limits(
     ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_limit(
     ngx_http_claude_relay_key_read_t *rd, cJSON *value, ncr_limit_t *limit);
-static const char *ngx_http_claude_relay_limit_text(cJSON *object,
-    u_char *buf, ncr_str_t *text);
 static u_char *ngx_http_claude_relay_limit_amount(cJSON *amount, u_char *p);
 
 
@@ -147,8 +143,6 @@ static ngx_http_claude_relay_key_member_t
                                 expires, 0),
     ngx_http_claude_relay_plain("valid_for", NGX_HTTP_CLAUDE_RELAY_KEY,
                                 valid_for, 0),
-    ngx_http_claude_relay_plain("activated_at", NGX_HTTP_CLAUDE_RELAY_KEY,
-                                activated, 0),
     ngx_http_claude_relay_member("pool", NGX_HTTP_CLAUDE_RELAY_KEY, text,
                                  pool, NCR_KEY_NAME - 1),
     ngx_http_claude_relay_member("account", NGX_HTTP_CLAUDE_RELAY_KEY, text,
@@ -527,13 +521,6 @@ ngx_http_claude_relay_key_expires(ngx_http_claude_relay_key_read_t *rd)
 
 
 static const char *
-ngx_http_claude_relay_key_activated(ngx_http_claude_relay_key_read_t *rd)
-{
-    return ngx_http_claude_relay_key_time(rd->value, &rd->key->activated);
-}
-
-
-static const char *
 ngx_http_claude_relay_key_time(cJSON *value, ncr_msec_t *t)
 {
     ngx_str_t  text;
@@ -886,7 +873,7 @@ ngx_http_claude_relay_key_limit(ngx_http_claude_relay_key_read_t *rd,
 
 /* an object as the text that it stands for; buf has twice NCR_LIMIT_TEXT */
 
-static const char *
+const char *
 ngx_http_claude_relay_limit_text(cJSON *object, u_char *buf, ncr_str_t *text)
 {
     cJSON       *item, *values[6];

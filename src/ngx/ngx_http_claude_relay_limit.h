@@ -112,6 +112,13 @@ ncr_limit_t *ngx_http_claude_relay_everybody_limit(ngx_uint_t i,
     uint64_t *owner);
 
 
+/* key_json.c: the text of a limit that is an object; buf has twice
+ * NCR_LIMIT_TEXT; what is wrong, or NULL */
+struct cJSON;
+const char *ngx_http_claude_relay_limit_text(struct cJSON *object,
+    u_char *buf, ncr_str_t *text);
+
+
 /* limit_conf.c: arguments as one text; scope: NULL, or of "per=" */
 ngx_int_t ngx_http_claude_relay_limit_args(ngx_conf_t *cf, ngx_uint_t first,
     ncr_str_t *text, ngx_uint_t *scope);

@@ -35,7 +35,7 @@ ncr_test_same(const ncr_prices_t *prices, const char *name)
 
     static const uint64_t  tokens[] = {
         0, 1, 7, 1000, 128000, 199999, 200000, 200001, 271999, 272001,
-        1000000, 40000000
+        1000000, 10000000
     };
 
     model = ncr_test_name(name);
