@@ -1208,10 +1208,6 @@ char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 

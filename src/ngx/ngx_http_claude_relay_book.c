@@ -25,6 +25,8 @@ static void ngx_http_claude_relay_amounts(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec, ncr_amounts_t *used);
 static ncr_str_t ngx_http_claude_relay_op_name(ncr_op_e op);
 static ncr_tier_e ngx_http_claude_relay_tier(ncr_anthropic_answer_t *a);
+static ngx_uint_t ngx_http_claude_relay_permille(ncr_anthropic_answer_t *a,
+    ncr_part_t *part);
 
 
 void
@@ -64,6 +66,10 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
 
     for (i = 0; i < bill->nparts; i++) {
         ncr_usage_add(&bill->usage, &bill->parts[i].usage);
+
+        bill->permille = ngx_max(bill->permille,
+                                 ngx_http_claude_relay_permille(a,
+                                                        &bill->parts[i]));
     }
 
     b.time = ctx->began;
@@ -94,11 +100,30 @@ ngx_http_claude_relay_tier(ncr_anthropic_answer_t *a)
         return NCR_TIER_PRIORITY;
     }
 
+    if (ngx_strcmp(a->service_tier, "flex") == 0) {
+        return NCR_TIER_FLEX;
+    }
+
     if (ngx_strcmp(a->service_tier, "batch") == 0) {
         return NCR_TIER_BATCH;
     }
 
     return NCR_TIER_STANDARD;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_permille(ncr_anthropic_answer_t *a, ncr_part_t *part)
+{
+    ncr_str_t  geo, model;
+
+    geo.data = (u_char *) a->inference_geo;
+    geo.len = ngx_strlen(a->inference_geo);
+
+    model.data = (u_char *) part->model;
+    model.len = ngx_strlen(part->model);
+
+    return ncr_price_permille(&model, &geo);
 }
 
 

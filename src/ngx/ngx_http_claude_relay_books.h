@@ -341,4 +341,17 @@ void ngx_http_claude_relay_audit(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec);
 
 
+/* money.c: texts for variables, nothing where there is nothing to tell */
+
+char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+void ngx_http_claude_relay_text_cost(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s);
+void ngx_http_claude_relay_text_price(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s);
+
+
 #endif /* _NGX_HTTP_CLAUDE_RELAY_BOOKS_H_INCLUDED_ */
