@@ -734,6 +734,7 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_msec_t                         last_out;
 
     ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
+    ncr_record_t                      *record;  /* to be kept; or NULL */
 
     /* for the log */
 
@@ -1180,6 +1181,9 @@ void ngx_http_claude_relay_audit_request(ngx_http_claude_relay_ctx_t *ctx,
     u_char *p, size_t n);
 void ngx_http_claude_relay_audit_response(ngx_http_claude_relay_ctx_t *ctx,
     ngx_chain_t *in);
+
+/* only where ctx->record is */
+void ngx_http_claude_relay_audit_end(ngx_http_claude_relay_ctx_t *ctx);
 
 /* control.c: the control socket */
 

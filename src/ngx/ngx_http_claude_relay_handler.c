@@ -584,6 +584,10 @@ ngx_http_claude_relay_end(void *data)
 
     ngx_http_claude_relay_forget(ctx);
     ngx_http_claude_relay_book(ctx);
+
+    if (ctx->record) {
+        ngx_http_claude_relay_audit_end(ctx);
+    }
 }
 
 
