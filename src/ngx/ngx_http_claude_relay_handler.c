@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_audit.h"
 
 #include <time.h>
 
