@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_audit.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);

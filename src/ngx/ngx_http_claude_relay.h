@@ -721,6 +721,7 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_msec_t                         last_out;
 
     ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
+    ncr_record_t                      *record;  /* to be kept; or NULL */
 
     /* for the log */
 
@@ -1167,30 +1168,6 @@ ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-
-/* audit_conf.c, audit_thread.c, audit.c */
-
-char *ngx_http_claude_relay_set_audit(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_audit_log(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_audit_redact(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_audit_init(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf);
-ngx_int_t ngx_http_claude_relay_audit_init_process(ngx_cycle_t *cycle,
-    ngx_http_claude_relay_main_conf_t *rmcf);
-void ngx_http_claude_relay_audit_exit_process(void);
-
-/* only where a location's "audit" is set */
-void ngx_http_claude_relay_audit_start(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-
-/* only where ctx->capture is; each byte once */
-void ngx_http_claude_relay_audit_request(ngx_http_claude_relay_ctx_t *ctx,
-    u_char *p, size_t n);
-void ngx_http_claude_relay_audit_response(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_chain_t *in);
 
 /* control.c: the control socket */
 

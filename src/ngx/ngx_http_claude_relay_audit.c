@@ -176,11 +176,37 @@ ngx_http_claude_relay_copy(ngx_http_claude_relay_copy_t *copy, u_char *p,
 }
 
 
-/* the request is over, and recorded */
+/*
+ * The request is recorded, which may be before its last bytes have passed: the
+ * record waits for these.  Its texts live as long as the request.
+ */
 
 void
 ngx_http_claude_relay_audit(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec)
+{
+    ngx_http_request_t                *r;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    r = ctx->request;
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (rlcf->audit == NULL || r != r->main) {
+        return;
+    }
+
+    ctx->record = ngx_palloc(r->pool, sizeof(ncr_record_t));
+
+    if (ctx->record) {
+        *ctx->record = *rec;
+    }
+}
+
+
+/* the request is over */
+
+void
+ngx_http_claude_relay_audit_end(ngx_http_claude_relay_ctx_t *ctx)
 {
     ngx_uint_t                          sampled, failed;
     ngx_http_claude_relay_kept_t       *kept;
@@ -191,21 +217,23 @@ ngx_http_claude_relay_audit(ngx_http_claude_relay_ctx_t *ctx,
                                         ngx_http_claude_relay_module);
     audit = rlcf->audit;
 
-    if (audit == NULL || ctx->request != ctx->request->main) {
+    if (audit == NULL) {
         return;
     }
 
     sampled = ncr_audit_sampled(ncr(&ctx->request_id), audit->share);
-    failed = (rec->status >= 400 || ctx->error != NCR_CLASS_OK);
+    failed = (ctx->record->status >= 400 || ctx->error != NCR_CLASS_OK);
 
     if (!sampled && !(failed && audit->errors)) {
         return;
     }
 
-    kept = ngx_http_claude_relay_kept(ctx, rec);
+    kept = ngx_http_claude_relay_kept(ctx, ctx->record);
     if (kept == NULL) {
         return;
     }
+
+    ctx->record = NULL;
 
     if (sampled) {
         kept->entry.flags |= NCR_AUDIT_SAMPLED;

@@ -84,6 +84,34 @@ typedef struct {
 } ngx_http_claude_relay_kept_t;
 
 
+/* audit_conf.c, audit.c, and a worker's begin and end */
+
+char *ngx_http_claude_relay_set_audit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_audit_log(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_audit_redact(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_audit_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_claude_relay_audit_init_process(ngx_cycle_t *cycle,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+void ngx_http_claude_relay_audit_exit_process(void);
+
+/* only where a location's "audit" is set */
+void ngx_http_claude_relay_audit_start(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
+/* only where ctx->capture is; each byte once */
+void ngx_http_claude_relay_audit_request(ngx_http_claude_relay_ctx_t *ctx,
+    u_char *p, size_t n);
+void ngx_http_claude_relay_audit_response(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_chain_t *in);
+
+/* only where ctx->record is */
+void ngx_http_claude_relay_audit_end(ngx_http_claude_relay_ctx_t *ctx);
+
+
 /* audit_thread.c */
 
 /* takes it over, in any case */

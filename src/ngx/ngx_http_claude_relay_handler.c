@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_audit.h"
 
 #include <time.h>
 
@@ -608,6 +609,10 @@ ngx_http_claude_relay_end(void *data)
     ngx_http_claude_relay_forget(ctx);
     ngx_http_claude_relay_book(ctx);
     ngx_http_claude_relay_metrics_bytes(ctx->request);
+
+    if (ctx->record) {
+        ngx_http_claude_relay_audit_end(ctx);
+    }
 }
 
 

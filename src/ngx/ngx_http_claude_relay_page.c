@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_audit.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_PAGE_LEN  1024

@@ -6,6 +6,7 @@
 
 #include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_fetch.h"
+#include "ngx_http_claude_relay_audit.h"
 
 #include <sys/eventfd.h>
 
