@@ -81,6 +81,7 @@ typedef struct {
     uint32_t      flags;
     uint32_t      tier;                 /* ncr_tier_e */
     uint32_t      permille;             /* see ncr_bill_t */
+    uint32_t      rate;                 /* the key's, permille; 0 is 1000 */
 
     ncr_usage_t   usage;                /* of all parts */
     uint64_t      cost;                 /* micro-dollars */
