@@ -40,6 +40,7 @@ static void ncr_record_put(ncr_record_cursor_t *c, uint64_t n);
 static void ncr_record_put_bytes(ncr_record_cursor_t *c, const void *data,
     size_t len);
 static void ncr_record_put_usage(ncr_record_cursor_t *c, ncr_usage_t *u);
+static void ncr_record_put_parts(ncr_record_cursor_t *c, ncr_record_t *rec);
 static size_t ncr_record_cut(ncr_str_t *s, size_t max);
 static uint64_t ncr_record_get(ncr_record_cursor_t *c);
 static void ncr_record_get_usage(ncr_record_cursor_t *c, ncr_usage_t *u);
@@ -76,7 +77,7 @@ size_t
 ncr_record_pack(ncr_char_t *dst, size_t size, ncr_record_t *rec)
 {
     uint64_t              n[NCR_RECORD_NUMBERS];
-    ncr_str_t            *s, model;
+    ncr_str_t            *s;
     ncr_uint_t            i;
     ncr_charge_t         *charge;
     ncr_record_cursor_t   c;
@@ -99,16 +100,7 @@ ncr_record_pack(ncr_char_t *dst, size_t size, ncr_record_t *rec)
                              ncr_record_cut(s, ncr_record_texts[i].max));
     }
 
-    ncr_record_put(&c, rec->nparts);
-
-    for (i = 0; i < rec->nparts; i++) {
-        model.data = (ncr_char_t *) rec->parts[i].model;
-        model.len = strlen(rec->parts[i].model);
-
-        ncr_record_put_bytes(&c, model.data, model.len);
-        ncr_record_put_usage(&c, &rec->parts[i].usage);
-    }
-
+    ncr_record_put_parts(&c, rec);
     ncr_record_put(&c, rec->ncharges);
 
     for (i = 0; i < rec->ncharges; i++) {
@@ -166,6 +158,37 @@ ncr_record_unpack(ncr_record_t *rec, ncr_str_t *packed)
 
     ncr_record_get_parts(&c, rec);
     ncr_record_get_charges(&c, rec);
+
+    return (c.bad || c.p != c.last) ? NCR_BAD : NCR_OK;
+}
+
+
+size_t
+ncr_record_pack_parts(ncr_char_t *dst, size_t size, ncr_record_t *rec)
+{
+    ncr_record_cursor_t  c;
+
+    c.p = dst;
+    c.last = dst + size;
+    c.bad = 0;
+
+    ncr_record_put_parts(&c, rec);
+
+    return c.bad ? 0 : (size_t) (c.p - dst);
+}
+
+
+ncr_int_t
+ncr_record_unpack_parts(ncr_record_t *rec, ncr_str_t *packed)
+{
+    ncr_record_cursor_t  c;
+
+    c.p = packed->data;
+    c.last = packed->data + packed->len;
+    c.bad = 0;
+
+    rec->nparts = 0;
+    ncr_record_get_parts(&c, rec);
 
     return (c.bad || c.p != c.last) ? NCR_BAD : NCR_OK;
 }
@@ -291,6 +314,21 @@ ncr_record_put_usage(ncr_record_cursor_t *c, ncr_usage_t *u)
     ncr_record_put(c, u->thinking);
     ncr_record_put(c, u->web_searches);
     ncr_record_put(c, u->web_fetches);
+}
+
+
+static void
+ncr_record_put_parts(ncr_record_cursor_t *c, ncr_record_t *rec)
+{
+    ncr_uint_t  i;
+
+    ncr_record_put(c, rec->nparts);
+
+    for (i = 0; i < rec->nparts; i++) {
+        ncr_record_put_bytes(c, rec->parts[i].model,
+                             strlen(rec->parts[i].model));
+        ncr_record_put_usage(c, &rec->parts[i].usage);
+    }
 }
 
 

@@ -44,7 +44,7 @@ typedef enum {
                                            lower bound */
 #define NCR_RECORD_UNPRICED   0x04      /* no price for a model: cost is that
                                            of the others */
-#define NCR_RECORD_REFUSED    0x08      /* by a limit or a restriction of ours */
+#define NCR_RECORD_REFUSED    0x08      /* by a limit or a restriction */
 #define NCR_RECORD_SHADOW     0x10      /* a shadow limit would have refused */
 
 
@@ -100,6 +100,11 @@ size_t ncr_record_pack(ncr_char_t *dst, size_t size, ncr_record_t *rec);
 
 /* NCR_OK or NCR_BAD */
 ncr_int_t ncr_record_unpack(ncr_record_t *rec, ncr_str_t *packed);
+
+/* the same of rec->parts alone, at most so many bytes */
+#define NCR_RECORD_PARTS_MAX  1024
+size_t ncr_record_pack_parts(ncr_char_t *dst, size_t size, ncr_record_t *rec);
+ncr_int_t ncr_record_unpack_parts(ncr_record_t *rec, ncr_str_t *packed);
 
 
 #endif /* _NCR_RECORD_H_INCLUDED_ */

@@ -214,7 +214,8 @@ ncr_test_full(void)
 
     for (n = 0; ncr_test_put(ring, n, 1000); n++) { /* void */ }
 
-    ncr_test(ring->lost == 1 && n == ring->size / 1024, "full: told and counted");
+    ncr_test(ring->lost == 1 && n == ring->size / 1024,
+             "full: told and counted");
     ncr_test(ncr_ring_check(ring, NCR_TEST_SIZE) == NCR_OK && ring->lost == 1,
              "full is sound");
 
