@@ -18,7 +18,7 @@ level=${1:-run}
 
 run=(
     nginx nginx-dev gcc libc6-dev make libssl-dev zlib1g-dev libpcre2-dev
-    libcjson-dev libsqlite3-dev curl jq ca-certificates
+    libcjson-dev libsqlite3-dev curl jq ca-certificates tzdata
 )
 perl=(
     perl libtest-base-perl libtest-longstring-perl liblist-moreutils-perl

@@ -44,7 +44,7 @@ typedef enum {
                                            lower bound */
 #define NCR_RECORD_UNPRICED   0x04      /* no price for a model: cost is that
                                            of the others */
-#define NCR_RECORD_REFUSED    0x08      /* by a limit or a restriction */
+#define NCR_RECORD_REFUSED    0x08      /* by a limit or restriction of ours */
 #define NCR_RECORD_SHADOW     0x10      /* a shadow limit would have refused */
 
 

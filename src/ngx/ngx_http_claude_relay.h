@@ -290,6 +290,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
 
     const ncr_tz_t                    *tz;      /* of days and weeks */
+    ngx_str_t                          timezone;    /* its name; "": UTC */
     const ncr_prices_t                *prices;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
 
@@ -1026,6 +1027,8 @@ char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
 char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);

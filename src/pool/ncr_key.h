@@ -104,7 +104,7 @@ ncr_key_text(const ncr_key_t *key, ncr_slice_t slice)
     ncr_str_t  text;
 
     text.len = slice.len;
-    text.data = (ncr_char_t *) key + slice.offset;
+    text.data = (ncr_char_t *) (uintptr_t) key + slice.offset;
 
     return text;
 }

@@ -107,6 +107,14 @@ static const char  *ncr_ledger_sqls[NCR_LEDGER_SQL_N] = {
     "SELECT start, until FROM days WHERE (start, until) > (?1, ?2)"
     " ORDER BY start, until LIMIT 1",
 
+    "SELECT min(coalesce((SELECT min(time) FROM rows), 1 << 48),"
+    " coalesce((SELECT min(start) FROM minutes), 1 << 48),"
+    " coalesce((SELECT min(start) FROM hours), 1 << 48),"
+    " coalesce((SELECT min(start) FROM days), 1 << 48)),"
+    " max(coalesce((SELECT max(time) FROM rows), 0),"
+    " coalesce((SELECT max(start) FROM hours), 0),"
+    " coalesce((SELECT max(start) FROM days), 0))",
+
     "SELECT start, until, used FROM counters WHERE id = ?1",
 
     "INSERT OR REPLACE INTO counters (id, start, until, used) VALUES"
@@ -144,7 +152,7 @@ static const char  *ncr_ledger_sqls[NCR_LEDGER_SQL_N] = {
     "SELECT " NCR_LEDGER_ROW " FROM rows WHERE number > ?1 AND number <= ?2"
     " AND time >= ?3 AND time < ?4 ORDER BY number LIMIT ?5",
 
-    "UPDATE rows SET cost = ?2, rated = ?3, flags = ?4, price = ?5"
+    "UPDATE rows SET cost = ?2, rated = ?3, flags = flags + 4 * ?4, price = ?5"
     " WHERE number = ?1",
 
     NCR_LEDGER_RERATED("minutes", "start = ?1 AND dim = ?2 AND ?3"),
@@ -152,6 +160,10 @@ static const char  *ncr_ledger_sqls[NCR_LEDGER_SQL_N] = {
     NCR_LEDGER_RERATED("hours", "start = ?1 AND dim = ?2 AND ?3"),
 
     NCR_LEDGER_RERATED("days", "start = ?1 AND until = ?3 AND dim = ?2"),
+
+    NCR_LEDGER_RERATED("days", "dim = ?2 AND start = (SELECT start FROM days"
+    " WHERE dim = ?2 AND start > ?3 - 93600000 AND start <= ?3"
+    " AND until > ?3 ORDER BY start LIMIT 1) AND until > ?3 AND ?1"),
 
     NCR_LEDGER_OLDEST("rows", "number", "time"),
 

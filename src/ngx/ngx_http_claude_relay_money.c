@@ -1,0 +1,151 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/* Files that the books are kept by: prices, and the zone of days and months. */
+
+
+#include "ngx_http_claude_relay.h"
+
+
+#define NGX_HTTP_CLAUDE_RELAY_TZ_DIR   "/usr/share/zoneinfo/"
+#define NGX_HTTP_CLAUDE_RELAY_TZ_MAX   (256 * 1024)
+
+
+static char *ngx_http_claude_relay_read_whole(ngx_conf_t *cf,
+    ngx_str_t *path, size_t max, ngx_str_t *text);
+
+
+/* name|local; */
+
+char *
+ngx_http_claude_relay_set_timezone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    char                *rv;
+    ncr_tz_t            *tz;
+    ngx_str_t           *value, path, text;
+    ngx_pool_cleanup_t  *cln;
+
+    if (rmcf->timezone.len) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (!ncr_tz_name(ncr(&value[1]))) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is not the name of a time zone", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    rmcf->timezone = value[1];
+
+    if (ncr_str_eq(ncr(&value[1]), "UTC")) {
+        return NGX_CONF_OK;
+    }
+
+    if (ncr_str_eq(ncr(&value[1]), "local")) {
+        ngx_str_set(&path, "/etc/localtime");
+
+    } else {
+        path.len = sizeof(NGX_HTTP_CLAUDE_RELAY_TZ_DIR) - 1 + value[1].len;
+        path.data = ngx_pnalloc(cf->pool, path.len + 1);
+        if (path.data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        (void) ngx_sprintf(path.data, NGX_HTTP_CLAUDE_RELAY_TZ_DIR "%V%Z",
+                           &value[1]);
+    }
+
+    rv = ngx_http_claude_relay_read_whole(cf, &path,
+                                          NGX_HTTP_CLAUDE_RELAY_TZ_MAX, &text);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+
+    if (cln == NULL || ncr_tz_read(&tz, ncr(&text)) != NCR_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is not a file of a time zone", &path);
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = (ngx_pool_cleanup_pt) ncr_tz_free;
+    cln->data = tz;
+
+    rmcf->tz = tz;
+
+    return NGX_CONF_OK;
+}
+
+
+/* the path ends with a NUL; nothing but a file is waited for */
+
+static char *
+ngx_http_claude_relay_read_whole(ngx_conf_t *cf, ngx_str_t *path, size_t max,
+    ngx_str_t *text)
+{
+    size_t           size;
+    ssize_t          n;
+    ngx_file_t       file;
+    const char      *wrong;
+    ngx_file_info_t  info;
+
+    ngx_memzero(&file, sizeof(ngx_file_t));
+    file.name = *path;
+    file.log = cf->log;
+
+    file.fd = ngx_open_file(path->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                            NGX_FILE_OPEN, 0);
+
+    if (file.fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_open_file_n " \"%V\" failed", path);
+        return NGX_CONF_ERROR;
+    }
+
+    wrong = NULL;
+    size = 0;
+
+    if (ngx_fd_info(file.fd, &info) == NGX_FILE_ERROR
+        || !ngx_is_file(&info))
+    {
+        wrong = "is not a file";
+
+    } else {
+        size = (size_t) ngx_file_size(&info);
+
+        if (size > max) {
+            wrong = "is too large";
+        }
+    }
+
+    if (wrong == NULL) {
+        text->data = ngx_pnalloc(cf->temp_pool, size + 1);
+
+        n = text->data ? ngx_read_file(&file, text->data, size, 0) : NGX_ERROR;
+
+        if (n == NGX_ERROR) {
+            wrong = "cannot be read";
+
+        } else {
+            text->len = (size_t) n;
+        }
+    }
+
+    (void) ngx_close_file(file.fd);
+
+    if (wrong) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" %s", path, wrong);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
