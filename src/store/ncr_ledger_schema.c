@@ -15,29 +15,29 @@
 
 #define NCR_LEDGER_SUMS_TABLE(name)                                           \
     "CREATE TABLE " name " ("                                                 \
-    "    start       INTEGER NOT NULL,"                                       \
-    "    until       INTEGER NOT NULL,"                                       \
-    "    dim         INTEGER NOT NULL,"                                       \
-    "    requests    INTEGER NOT NULL,"                                       \
-    "    failed      INTEGER NOT NULL,"                                       \
-    "    refused     INTEGER NOT NULL,"                                       \
-    "    unpriced    INTEGER NOT NULL,"                                       \
-    "    estimated   INTEGER NOT NULL,"                                       \
-    "    input       INTEGER NOT NULL,"                                       \
-    "    output      INTEGER NOT NULL,"                                       \
-    "    cache_read  INTEGER NOT NULL,"                                       \
-    "    cache_write INTEGER NOT NULL,"                                       \
-    "    cache_write_5m INTEGER NOT NULL,"                                    \
-    "    cache_write_1h INTEGER NOT NULL,"                                    \
-    "    thinking    INTEGER NOT NULL,"                                       \
-    "    web_searches INTEGER NOT NULL,"                                      \
-    "    web_fetches INTEGER NOT NULL,"                                       \
-    "    cost        INTEGER NOT NULL,"                                       \
-    "    rated       INTEGER NOT NULL,"                                       \
-    "    duration    INTEGER NOT NULL,"                                       \
-    "    ttft        INTEGER NOT NULL,"                                       \
-    "    nttft       INTEGER NOT NULL,"                                       \
-    "    PRIMARY KEY (start, until, dim)"                                     \
+    " start INTEGER NOT NULL,"                                                \
+    " until INTEGER NOT NULL,"                                                \
+    " dim INTEGER NOT NULL,"                                                  \
+    " requests INTEGER NOT NULL,"                                             \
+    " failed INTEGER NOT NULL,"                                               \
+    " refused INTEGER NOT NULL,"                                              \
+    " unpriced INTEGER NOT NULL,"                                             \
+    " estimated INTEGER NOT NULL,"                                            \
+    " input INTEGER NOT NULL,"                                                \
+    " output INTEGER NOT NULL,"                                               \
+    " cache_read INTEGER NOT NULL,"                                           \
+    " cache_write INTEGER NOT NULL,"                                          \
+    " cache_write_5m INTEGER NOT NULL,"                                       \
+    " cache_write_1h INTEGER NOT NULL,"                                       \
+    " thinking INTEGER NOT NULL,"                                             \
+    " web_searches INTEGER NOT NULL,"                                         \
+    " web_fetches INTEGER NOT NULL,"                                          \
+    " cost INTEGER NOT NULL,"                                                 \
+    " rated INTEGER NOT NULL,"                                                \
+    " duration INTEGER NOT NULL,"                                             \
+    " ttft INTEGER NOT NULL,"                                                 \
+    " nttft INTEGER NOT NULL,"                                                \
+    " PRIMARY KEY (start, until, dim)"                                        \
     ") WITHOUT ROWID;"
 
 
@@ -56,74 +56,74 @@ static ncr_int_t ncr_ledger_pragma(ncr_ledger_t *ledger, const char *sql,
 static const char *const  ncr_ledger_steps[] = {
 
     "CREATE TABLE meta ("
-    "    name        TEXT PRIMARY KEY NOT NULL,"
-    "    value       INTEGER NOT NULL"
+    " name TEXT PRIMARY KEY NOT NULL,"
+    " value INTEGER NOT NULL"
     ") WITHOUT ROWID;"
 
     "CREATE TABLE rings ("
-    "    id          INTEGER PRIMARY KEY,"
-    "    seq         INTEGER NOT NULL,"
-    "    used        INTEGER NOT NULL"
+    " id INTEGER PRIMARY KEY,"
+    " seq INTEGER NOT NULL,"
+    " used INTEGER NOT NULL"
     ");"
 
     "CREATE TABLE names ("
-    "    id          INTEGER PRIMARY KEY,"
-    "    kind        INTEGER NOT NULL,"
-    "    text        TEXT NOT NULL,"
-    "    UNIQUE (kind, text)"
+    " id INTEGER PRIMARY KEY,"
+    " kind INTEGER NOT NULL,"
+    " text TEXT NOT NULL,"
+    " UNIQUE (kind, text)"
     ");"
 
     "CREATE TABLE dims ("
-    "    id          INTEGER PRIMARY KEY,"
-    "    key         INTEGER NOT NULL,"
-    "    user        INTEGER NOT NULL,"
-    "    grp         INTEGER NOT NULL,"
-    "    account     INTEGER NOT NULL,"
-    "    platform    INTEGER NOT NULL,"
-    "    model       INTEGER NOT NULL,"
-    "    UNIQUE (key, user, grp, account, platform, model)"
+    " id INTEGER PRIMARY KEY,"
+    " key INTEGER NOT NULL,"
+    " user INTEGER NOT NULL,"
+    " grp INTEGER NOT NULL,"
+    " account INTEGER NOT NULL,"
+    " platform INTEGER NOT NULL,"
+    " model INTEGER NOT NULL,"
+    " UNIQUE (key, user, grp, account, platform, model)"
     ");"
 
     "CREATE TABLE rows ("
-    "    number      INTEGER PRIMARY KEY,"
-    "    time        INTEGER NOT NULL,"
-    "    dim         INTEGER NOT NULL,"
-    "    key_id      INTEGER NOT NULL,"
-    "    owner       INTEGER NOT NULL,"
-    "    id          TEXT NOT NULL,"
-    "    provider_id TEXT,"
-    "    op          INTEGER NOT NULL,"
-    "    dialect     INTEGER NOT NULL,"
-    "    model       TEXT,"
-    "    stop        INTEGER NOT NULL,"
-    "    class       INTEGER NOT NULL,"
-    "    client      TEXT,"
-    "    session     TEXT,"
-    "    sticky      INTEGER NOT NULL,"
-    "    price       INTEGER NOT NULL,"
-    "    trail       TEXT,"
-    "    status      INTEGER NOT NULL,"
-    "    attempts    INTEGER NOT NULL,"
-    "    duration    INTEGER NOT NULL,"
-    "    ttft        INTEGER,"
-    "    own         INTEGER NOT NULL,"
-    "    flags       INTEGER NOT NULL,"
-    "    tier        INTEGER NOT NULL,"
-    "    permille    INTEGER NOT NULL,"
-    "    rate        INTEGER NOT NULL,"
-    "    input       INTEGER NOT NULL,"
-    "    output      INTEGER NOT NULL,"
-    "    cache_read  INTEGER NOT NULL,"
-    "    cache_write INTEGER NOT NULL,"
-    "    cache_write_5m INTEGER NOT NULL,"
-    "    cache_write_1h INTEGER NOT NULL,"
-    "    thinking    INTEGER NOT NULL,"
-    "    web_searches INTEGER NOT NULL,"
-    "    web_fetches INTEGER NOT NULL,"
-    "    cost        INTEGER NOT NULL,"
-    "    rated       INTEGER NOT NULL,"
-    "    nparts      INTEGER NOT NULL,"
-    "    parts       BLOB"
+    " number INTEGER PRIMARY KEY,"
+    " time INTEGER NOT NULL,"
+    " dim INTEGER NOT NULL,"
+    " key_id INTEGER NOT NULL,"
+    " owner INTEGER NOT NULL,"
+    " id TEXT NOT NULL,"
+    " provider_id TEXT,"
+    " op INTEGER NOT NULL,"
+    " dialect INTEGER NOT NULL,"
+    " model TEXT,"
+    " stop INTEGER NOT NULL,"
+    " class INTEGER NOT NULL,"
+    " client TEXT,"
+    " session TEXT,"
+    " sticky INTEGER NOT NULL,"
+    " price INTEGER NOT NULL,"
+    " trail TEXT,"
+    " status INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL,"
+    " duration INTEGER NOT NULL,"
+    " ttft INTEGER,"
+    " own INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL,"
+    " tier INTEGER NOT NULL,"
+    " permille INTEGER NOT NULL,"
+    " rate INTEGER NOT NULL,"
+    " input INTEGER NOT NULL,"
+    " output INTEGER NOT NULL,"
+    " cache_read INTEGER NOT NULL,"
+    " cache_write INTEGER NOT NULL,"
+    " cache_write_5m INTEGER NOT NULL,"
+    " cache_write_1h INTEGER NOT NULL,"
+    " thinking INTEGER NOT NULL,"
+    " web_searches INTEGER NOT NULL,"
+    " web_fetches INTEGER NOT NULL,"
+    " cost INTEGER NOT NULL,"
+    " rated INTEGER NOT NULL,"
+    " nparts INTEGER NOT NULL,"
+    " parts BLOB"
     ");"
 
     "CREATE INDEX rows_time ON rows (time);"
@@ -136,10 +136,10 @@ static const char *const  ncr_ledger_steps[] = {
     NCR_LEDGER_SUMS_TABLE("days")
 
     "CREATE TABLE counters ("
-    "    id          INTEGER PRIMARY KEY,"
-    "    start       INTEGER NOT NULL,"
-    "    until       INTEGER NOT NULL,"
-    "    used        INTEGER NOT NULL"
+    " id INTEGER PRIMARY KEY,"
+    " start INTEGER NOT NULL,"
+    " until INTEGER NOT NULL,"
+    " used INTEGER NOT NULL"
     ");"
 
     "CREATE INDEX counters_until ON counters (until);"

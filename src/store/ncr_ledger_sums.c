@@ -176,6 +176,9 @@ ncr_ledger_extent(ncr_ledger_sums_t *s, ncr_msec_t *from, ncr_msec_t *until)
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
 
+    *from = 0;
+    *until = 0;
+
     stmt = ncr_ledger_stmt(s->ledger, NCR_LEDGER_SQL_EXTENT);
 
     if (stmt == NULL || sqlite3_step(stmt) != SQLITE_ROW) {
