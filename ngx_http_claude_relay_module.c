@@ -7,7 +7,7 @@
 /* The roof: directives, their merging, the wiring of the floors.  No logic. */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
@@ -17,6 +17,9 @@ static void *ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf,
     void *parent, void *child);
 static char *ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev);
+static ngx_int_t ngx_http_claude_relay_merge_hide(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev);
 static char *ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
@@ -48,6 +51,13 @@ static ngx_conf_enum_t  ngx_http_claude_relay_keys[] = {
 static ngx_conf_enum_t  ngx_http_claude_relay_profiles[] = {
     { ngx_string("off"), 0 },
     { ngx_string("claude-code"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_enum_t  ngx_http_claude_relay_unpriced[] = {
+    { ngx_string("allow"), 0 },
+    { ngx_string("refuse"), 1 },
     { ngx_null_string, 0 }
 };
 
@@ -90,6 +100,31 @@ static ngx_str_t  ngx_http_claude_relay_hide_headers[] = {
 };
 
 
+/* the same, where the relay tells of limits of its own in their place */
+
+static ngx_str_t  ngx_http_claude_relay_hide_limits[] = {
+    ngx_string("anthropic-ratelimit-requests-limit"),
+    ngx_string("anthropic-ratelimit-requests-remaining"),
+    ngx_string("anthropic-ratelimit-requests-reset"),
+    ngx_string("anthropic-ratelimit-tokens-limit"),
+    ngx_string("anthropic-ratelimit-tokens-remaining"),
+    ngx_string("anthropic-ratelimit-tokens-reset"),
+    ngx_string("anthropic-ratelimit-input-tokens-limit"),
+    ngx_string("anthropic-ratelimit-input-tokens-remaining"),
+    ngx_string("anthropic-ratelimit-input-tokens-reset"),
+    ngx_string("anthropic-ratelimit-output-tokens-limit"),
+    ngx_string("anthropic-ratelimit-output-tokens-remaining"),
+    ngx_string("anthropic-ratelimit-output-tokens-reset"),
+    ngx_string("x-ratelimit-limit-requests"),
+    ngx_string("x-ratelimit-remaining-requests"),
+    ngx_string("x-ratelimit-reset-requests"),
+    ngx_string("x-ratelimit-limit-tokens"),
+    ngx_string("x-ratelimit-remaining-tokens"),
+    ngx_string("x-ratelimit-reset-tokens"),
+    ngx_null_string
+};
+
+
 #define NGX_HTTP_CLAUDE_RELAY_ANYWHERE                                        \
     NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
 
@@ -113,6 +148,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
     { ngx_string("claude_relay_key"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
       ngx_http_claude_relay_key,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_user"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_user,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_group"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_group,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -152,6 +201,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_prices"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_prices,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_control"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
       ngx_http_claude_relay_control,
@@ -164,6 +220,41 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       ngx_http_claude_relay_set_control,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("claude_relay_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_limit,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_rate,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_unpriced"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, unpriced_refuse),
+      &ngx_http_claude_relay_unpriced },
+
+    { ngx_string("claude_relay_queue"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_queue,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_limit_headers"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, limit_headers),
       NULL },
 
     { ngx_string("claude_relay_rest"),
@@ -256,6 +347,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_claude_relay_loc_conf_t, keys),
       &ngx_http_claude_relay_keys },
+
+    { ngx_string("claude_relay_clients"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_clients,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("claude_relay_pool"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
@@ -467,6 +565,12 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->keys, cf->pool, 8,
                           sizeof(ngx_http_claude_relay_key_t))
            != NGX_OK
+        || ngx_array_init(&rmcf->users, cf->pool, 4,
+                          sizeof(ngx_http_claude_relay_key_t))
+           != NGX_OK
+        || ngx_array_init(&rmcf->groups, cf->pool, 4,
+                          sizeof(ngx_http_claude_relay_key_t))
+           != NGX_OK
         || ngx_array_init(&rmcf->free_index, cf->pool, 8, sizeof(ngx_uint_t))
            != NGX_OK
         || ngx_array_init(&rmcf->hosts, cf->pool, 4,
@@ -500,6 +604,7 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
     rmcf->proxy = NGX_CONF_UNSET_PTR;
     rmcf->address_family = NGX_CONF_UNSET_UINT;
+    rmcf->unpriced_refuse = NGX_CONF_UNSET_UINT;
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
 
@@ -529,6 +634,7 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(rmcf->keepalive_timeout, 60000);
     ngx_conf_init_ptr_value(rmcf->proxy, NULL);
     ngx_conf_init_uint_value(rmcf->address_family, AF_UNSPEC);
+    ngx_conf_init_uint_value(rmcf->unpriced_refuse, 0);
 
     if (rmcf->ssl_protocols == 0) {
         rmcf->ssl_protocols = NGX_CONF_BITMASK_SET
@@ -537,7 +643,11 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
 
     /* before locations are merged: they look their pools up */
 
-    return ngx_http_claude_relay_roster_init(cf, rmcf);
+    if (ngx_http_claude_relay_roster_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_claude_relay_keys_init(cf, rmcf);
 }
 
 
@@ -559,6 +669,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     }
 
     conf->keys = NGX_CONF_UNSET_UINT;
+    conf->clients = NGX_CONF_UNSET_PTR;
     conf->platforms = NGX_CONF_UNSET_PTR;
     conf->policy = NGX_CONF_UNSET_PTR;
     conf->sticky_ttl = NGX_CONF_UNSET;
@@ -573,6 +684,8 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->send_timeout = NGX_CONF_UNSET_MSEC;
     conf->first_byte_timeout = NGX_CONF_UNSET_MSEC;
     conf->idle_timeout = NGX_CONF_UNSET_MSEC;
+    conf->queue = NGX_CONF_UNSET_UINT;
+    conf->limit_headers = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
     conf->cors = NGX_CONF_UNSET_PTR;
@@ -598,6 +711,12 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
     ngx_conf_merge_uint_value(conf->keys, prev->keys,
                               NGX_HTTP_CLAUDE_RELAY_KEYS_ON);
+
+    if (conf->clients == NGX_CONF_UNSET_PTR) {
+        conf->clients_words = prev->clients_words;
+    }
+
+    ngx_conf_merge_ptr_value(conf->clients, prev->clients, NULL);
     ngx_conf_merge_str_value(conf->pool_name, prev->pool_name, "default");
     ngx_conf_merge_ptr_value(conf->platforms, prev->platforms, NULL);
     ngx_conf_merge_ptr_value(conf->policy, prev->policy,
@@ -620,6 +739,13 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_conf_merge_msec_value(conf->first_byte_timeout,
                               prev->first_byte_timeout, 600000);
     ngx_conf_merge_msec_value(conf->idle_timeout, prev->idle_timeout, 400000);
+
+    if (conf->queue == NGX_CONF_UNSET_UINT) {
+        conf->queue = (prev->queue == NGX_CONF_UNSET_UINT) ? 0 : prev->queue;
+        conf->queue_multiplier = prev->queue_multiplier;
+        conf->queue_wait = prev->queue_wait;
+        conf->queue_overload = prev->queue_overload;
+    }
 
     if (conf->token_uri.data == NULL) {
         conf->token_uri = prev->token_uri;
@@ -664,7 +790,6 @@ ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev)
 {
-    ngx_hash_init_t            hash;
     ngx_http_upstream_conf_t  *u;
 
     u = &conf->upstream;
@@ -710,14 +835,7 @@ ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
 
     ngx_str_set(&u->module, "claude_relay");
 
-    hash.max_size = 512;
-    hash.bucket_size = ngx_align(64, ngx_cacheline_size);
-    hash.name = "claude_relay_headers_hash";
-
-    if (ngx_http_upstream_hide_headers_hash(cf, u, &prev->upstream,
-                                   ngx_http_claude_relay_hide_headers, &hash)
-        != NGX_OK)
-    {
+    if (ngx_http_claude_relay_merge_hide(cf, conf, prev) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -727,6 +845,61 @@ ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
     conf->streaming.read_timeout = conf->idle_timeout;
 
     return NGX_CONF_OK;
+}
+
+
+/* a hash is inherited where the list is the same */
+
+static ngx_int_t
+ngx_http_claude_relay_merge_hide(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev)
+{
+    ngx_str_t                 *name, *hide;
+    ngx_uint_t                 n;
+    ngx_hash_init_t            hash;
+    ngx_http_upstream_conf_t   other, *outer;
+
+    static ngx_str_t  all[(sizeof(ngx_http_claude_relay_hide_headers)
+                           + sizeof(ngx_http_claude_relay_hide_limits))
+                          / sizeof(ngx_str_t)];
+
+    hash.max_size = 512;
+    hash.bucket_size = ngx_align(64, ngx_cacheline_size);
+    hash.name = "claude_relay_headers_hash";
+
+    outer = &prev->upstream;
+    hide = ngx_http_claude_relay_hide_headers;
+
+    if (conf->limit_headers == NGX_CONF_UNSET) {
+        conf->limit_headers = (prev->limit_headers == 1);
+    }
+
+    if (conf->limit_headers != (prev->limit_headers == 1)) {
+        ngx_memzero(&other, sizeof(ngx_http_upstream_conf_t));
+
+        other.hide_headers = NGX_CONF_UNSET_PTR;
+        other.pass_headers = NGX_CONF_UNSET_PTR;
+        outer = &other;
+    }
+
+    if (conf->limit_headers) {
+
+        n = 0;
+
+        for (name = hide; name->len; name++) {
+            all[n++] = *name;
+        }
+
+        for (name = ngx_http_claude_relay_hide_limits; name->len; name++) {
+            all[n++] = *name;
+        }
+
+        hide = all;
+    }
+
+    return ngx_http_upstream_hide_headers_hash(cf, &conf->upstream, outer,
+                                               hide, &hash);
 }
 
 
@@ -790,7 +963,9 @@ ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (conf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_ON && rmcf->keys.nelts == 0) {
+    if (conf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_ON && rmcf->keys.nelts == 0
+        && rmcf->store == NULL)
+    {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no \"claude_relay_key\" is defined, and "
                       "\"claude_relay_keys off\" is not written: nobody could "

@@ -127,7 +127,7 @@ is_deeply($log, {
     status => 200, request => "POST /v1/messages?beta=true HTTP/1.1",
     uri => "/v1/messages?beta=true", key => "alice", account => "one",
     platform => "anthropic", dialect => "anthropic", stream => "0",
-    quota => "", model => "claude-sonnet-4-6", upstream_model => "claude-sonnet-4-6",
+    quota => "", limit => "", shadow => "", model => "claude-sonnet-4-6", upstream_model => "claude-sonnet-4-6",
     sticky => "miss", input_tokens => "12", output_tokens => "5",
     cache_read_tokens => "2048", cache_write_tokens => "300",
     stop_reason => "end_turn", error_class => "ok", profile => "off",

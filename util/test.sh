@@ -119,6 +119,7 @@ run_check() {
     step "check: floors" util/floors.pl || true
     step "check: style" util/ngxstyle.pl || true
     step "check: leaks" util/leaks.pl || true
+    step "check: prices" util/prices.pl --check || true
     step "check: strict warnings" make -j2 strict || true
 }
 

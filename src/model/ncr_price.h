@@ -55,7 +55,7 @@ typedef struct {
 typedef struct ncr_prices_s  ncr_prices_t;
 
 struct ncr_prices_s {
-    ncr_price_t   *rows;                /* by model, tier, from */
+    const ncr_price_t  *rows;           /* by model, tier, from */
     ncr_uint_t     n;
     char           version[20];         /* a hash of all of it, hex */
     ncr_uint_t     search;              /* a web search, micro-dollars */
@@ -108,9 +108,15 @@ typedef struct {
 ncr_int_t ncr_price_bill(const ncr_prices_t *prices, ncr_bill_t *bill,
     uint64_t *cost);
 
-/* no request of this model with so many tokens can cost more; NCR_DECLINED */
+/*
+ * No request of this model with so many tokens can cost more, however they
+ * are served; NCR_DECLINED.  Web searches are not in it.
+ */
 ncr_int_t ncr_price_most(const ncr_prices_t *prices, ncr_str_t *model,
     ncr_msec_t time, uint64_t input, uint64_t output, uint64_t *cost);
+
+/* the factor of usage.inference_geo, "us" or whatever: 1000 or 1100 */
+ncr_uint_t ncr_price_permille(ncr_str_t *model, ncr_str_t *geo);
 
 
 #endif /* _NCR_PRICE_H_INCLUDED_ */

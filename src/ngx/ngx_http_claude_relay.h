@@ -56,10 +56,17 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 
 
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
+typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
+typedef struct ngx_http_claude_relay_counter_s
+                                              ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
+typedef struct ngx_http_claude_relay_subject_s
+                                              ngx_http_claude_relay_subject_t;
+typedef struct ngx_http_claude_relay_subjects_s
+                                             ngx_http_claude_relay_subjects_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -129,6 +136,8 @@ struct ngx_http_claude_relay_account_s {
     ngx_int_t                          priority;
     ngx_int_t                          weight;
     ngx_int_t                          max_concurrency;
+    ncr_limit_t                       *limits;
+    ngx_uint_t                         nlimits;
     ngx_array_t                       *models;  /* of ngx_str_t, globs */
     ngx_flag_t                         enabled;
     ngx_flag_t                         schedulable; /* off: no new sessions */
@@ -144,6 +153,7 @@ struct ngx_http_claude_relay_account_s {
     ngx_http_claude_relay_target_t     target;
     ngx_http_claude_relay_node_t      *node;
     ngx_uint_t                         index;
+    uint64_t                           owner;   /* of counters of limits */
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
 
@@ -168,16 +178,20 @@ struct ngx_http_claude_relay_account_s {
 };
 
 
-/* a key of nginx.conf */
+/* a key, a user or a group of nginx.conf */
 
-typedef struct {
+typedef struct ngx_http_claude_relay_key_s  ngx_http_claude_relay_key_t;
+
+struct ngx_http_claude_relay_key_s {
     ngx_str_t                          name;
     u_char                             digest[NCR_SHA256_LEN];
     ncr_key_t                         *key;
+    ngx_str_t                          settings;    /* JSON, as of the API */
     ngx_uint_t                         has_secret;
     u_char                            *file;
     ngx_uint_t                         line;
-} ngx_http_claude_relay_key_t;
+    ngx_http_claude_relay_key_t       *next;    /* of the bucket */
+};
 
 
 /* the accounts of one pool, in the order of the configuration */
@@ -216,6 +230,14 @@ typedef struct {
 } ngx_http_claude_relay_model_t;
 
 
+/* what tokens of a platform count, whatever the key */
+
+typedef struct {
+    ncr_platform_t                    *platform;
+    ngx_uint_t                         permille;
+} ngx_http_claude_relay_rate_t;
+
+
 /* the addresses of a name, as they were when nginx was configured */
 
 typedef struct {
@@ -235,6 +257,9 @@ typedef struct {
     ngx_str_t                          key;     /* contents of key_file */
     ngx_str_t                          passphrase;
     ngx_queue_t                        rows;    /* until there is a zone */
+    ngx_queue_t                        objects; /* the same */
+    uint64_t                           file;    /* where they are from */
+    uint64_t                           seq;     /* of the last of them */
     ngx_uint_t                         older;   /* than what the zone has */
 } ngx_http_claude_relay_store_conf_t;
 
@@ -251,11 +276,16 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_claude_relay_zone_t      *zone;
     ngx_slab_pool_t                   *shpool;
+    ngx_http_claude_relay_subjects_t  *subjects;    /* NULL: no store */
     ngx_log_t                         *log;     /* of this configuration */
 
     ngx_array_t                        accounts;    /* of nginx.conf */
                                      /* of ngx_http_claude_relay_account_t * */
-    ngx_array_t                        keys;
+    ngx_array_t                        keys;    /* of nginx.conf */
+    ngx_array_t                        users;   /* of ..._key_t, all three */
+    ngx_array_t                        groups;
+    ngx_http_claude_relay_key_t      **key_hash;    /* keys by digest */
+    ngx_uint_t                         key_mask;
     ngx_http_claude_relay_roster_t    *roster;  /* the newest */
     ngx_queue_t                        rosters; /* those alive */
     ngx_array_t                        free_index;
@@ -288,6 +318,12 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
+
+    ngx_array_t                        limits[NCR_SCOPE_MODEL + 1];
+                                     /* of ncr_limit_t: everybody has them */
+    ngx_array_t                        rates;
+                                     /* of ngx_http_claude_relay_rate_t */
+    ngx_uint_t                         unpriced_refuse;
 
     const ncr_tz_t                    *tz;      /* of days and weeks */
     ngx_str_t                          timezone;    /* its name; "": UTC */
@@ -345,6 +381,8 @@ typedef struct {
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
     ngx_uint_t                         keys;
+    ncr_key_t                         *clients; /* and no other field; NULL */
+    ngx_str_t                          clients_words;
     ngx_str_t                          pool_name;
     ngx_uint_t                         pool;    /* of a roster's pools */
     ngx_array_t                       *platforms;   /* of ncr_platform_t * */
@@ -363,6 +401,11 @@ typedef struct {
     ngx_msec_t                         send_timeout;
     ngx_msec_t                         first_byte_timeout;
     ngx_msec_t                         idle_timeout;
+    ngx_uint_t                         queue;       /* places; 0 = off */
+    ngx_uint_t                         queue_multiplier;    /* 1/10000 */
+    ngx_msec_t                         queue_wait;
+    ngx_flag_t                         queue_overload;
+    ngx_flag_t                         limit_headers;
     off_t                              max_body;
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *cors;        /* of ngx_str_t */
@@ -464,6 +507,16 @@ typedef struct {
 } ngx_http_claude_relay_bill_t;
 
 
+/* why nobody may wait for a limit */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_OFF = 0,
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_FULL,
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_CROWDED,    /* waits have been too long */
+    NGX_HTTP_CLAUDE_RELAY_QUEUE_LATE
+} ngx_http_claude_relay_queue_e;
+
+
 /* a refusal of our own: by a limit, or by what a key may do */
 
 typedef struct {
@@ -473,7 +526,10 @@ typedef struct {
     ncr_limit_t                        limit;   /* if by one */
     ncr_counter_t                      counter;
     ncr_admits_e                       admits;
-    ngx_str_t                          message;
+    ngx_http_claude_relay_queue_e      queue;
+    ngx_uint_t                         waiting; /* of the key, then */
+    ngx_uint_t                         places;
+    ngx_str_t                          message; /* NUL terminated */
     time_t                             retry_after; /* -1: not told */
 } ngx_http_claude_relay_refused_t;
 
@@ -589,6 +645,11 @@ struct ngx_http_claude_relay_ctx_s {
     ncr_key_t                         *user;    /* copies, or NULL */
     ncr_key_t                         *group;
     ngx_http_claude_relay_ticket_t    *ticket;
+    ngx_http_claude_relay_ticket_t    *place;   /* in a queue for a limit */
+    ngx_msec_t                         place_from;
+    ngx_http_claude_relay_claim_t     *claims;  /* limits that count it */
+    ngx_uint_t                         nclaims;
+    ncr_amounts_t                      wants;   /* at most */
     ngx_http_claude_relay_refused_t    refused;
     ngx_http_claude_relay_bill_t      *bill;    /* NULL: nobody has asked */
     int64_t                            max_tokens;  /* -1 if not told */
@@ -597,7 +658,8 @@ struct ngx_http_claude_relay_ctx_s {
     /* the pool */
 
     ngx_http_claude_relay_roster_t    *roster;
-    ngx_http_claude_relay_pool_t      *pool;
+    ngx_http_claude_relay_pool_t      *pool;    /* location's, or key's */
+    ngx_http_claude_relay_account_t   *preferred;   /* by the key, or NULL */
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_account_t   *attempt_account; /* of this attempt */
     ngx_http_claude_relay_lease_t     *lease;
@@ -676,6 +738,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           own_reply:1;
     unsigned                           committed:1;
     unsigned                           authorized:1; /* or refused: done */
+    unsigned                           bound:1;     /* to one account only */
     unsigned                           has_session:1;
     unsigned                           has_id:1;
     unsigned                           thread:1;    /* bind the answer's id */
@@ -704,6 +767,10 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           admitted:1;
     unsigned                           booked:1;
     unsigned                           shadowed:1;  /* by a shadow limit */
+    unsigned                           completed:1; /* booked early */
+    unsigned                           claimed:1;   /* claims are made */
+    unsigned                           priced:1;    /* wants has a cost */
+    unsigned                           unpriced:1;  /* but a limit has one */
 };
 
 
@@ -746,10 +813,21 @@ ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_query(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
-/* auth.c: NGX_OK, or the message of a 401 in ctx->why; done once */
+/* auth.c: NGX_OK, or ctx->why has the message of a 401, or of what
+ * ctx->refused.status says; done once */
 
 ngx_int_t ngx_http_claude_relay_auth(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+
+/* permit.c: what the key, its user and its group allow; NGX_ERROR: as above.
+ * By the model: NGX_DECLINED, and why is the text of the 403 */
+
+ngx_int_t ngx_http_claude_relay_permit(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_permit_model(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char **why);
+char *ngx_http_claude_relay_set_clients(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* session.c */
 
@@ -804,6 +882,7 @@ void ngx_http_claude_relay_start(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status);
 void ngx_http_claude_relay_resume(ngx_event_t *ev);
+void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
 
@@ -983,6 +1062,20 @@ char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_claude_relay_user(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_group(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_keys_init(ngx_conf_t *cf,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* of nginx.conf, or NULL */
+ngx_http_claude_relay_key_t *ngx_http_claude_relay_key_conf(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope,
+    ncr_str_t *name);
+ngx_http_claude_relay_key_t *ngx_http_claude_relay_key_conf_digest(
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *digest);
+
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
 char *ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
@@ -1030,6 +1123,8 @@ char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 

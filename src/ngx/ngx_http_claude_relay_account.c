@@ -13,6 +13,8 @@
 #include "ngx_http_claude_relay.h"
 
 
+static uint64_t ngx_http_claude_relay_account_owner(
+    ngx_http_claude_relay_account_t *a);
 static ngx_int_t ngx_http_claude_relay_account_kind(
     ngx_http_claude_relay_account_t *a, u_char *error);
 static ngx_int_t ngx_http_claude_relay_account_target(ngx_pool_t *pool,
@@ -59,6 +61,8 @@ ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     ngx_conf_init_value(a->schedulable, 1);
     ngx_conf_init_value(a->sanitize, 0);
 
+    a->owner = ngx_http_claude_relay_account_owner(a);
+
     if (ngx_http_claude_relay_account_target(pool, a, error) != NGX_OK)
     {
         return NGX_ERROR;
@@ -75,6 +79,31 @@ ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Whose counters these are: the same after a restart, too.  Ids of the store
+ * are small, so a name of nginx.conf is never one of them.
+ */
+
+static uint64_t
+ngx_http_claude_relay_account_owner(ngx_http_claude_relay_account_t *a)
+{
+    size_t    n;
+    uint64_t  hash;
+
+    if (a->own) {
+        return a->id;
+    }
+
+    hash = 0xcbf29ce484222325;                  /* FNV-1a */
+
+    for (n = 0; n < a->name.len; n++) {
+        hash = (hash ^ a->name.data[n]) * 0x100000001b3;
+    }
+
+    return hash | (uint64_t) 1 << 63;
 }
 
 

@@ -7,7 +7,7 @@
 /* The block "claude_relay_account name { ... }" of nginx.conf. */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_limit.h"
 
 
 typedef char *(*ngx_http_claude_relay_set_pt)(ngx_conf_t *cf, void *field,
@@ -39,6 +39,8 @@ static char *ngx_http_claude_relay_set_credential(ngx_conf_t *cf, void *field,
     void *arg);
 static char *ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field,
     void *arg);
+static char *ngx_http_claude_relay_set_account_limit(ngx_conf_t *cf,
+    void *field, void *arg);
 static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a);
 static char *ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf,
@@ -106,6 +108,9 @@ static ngx_http_claude_relay_field_t  ngx_http_claude_relay_fields[] = {
     { ngx_string("max_concurrency"), ngx_http_claude_relay_set_number,
       ngx_http_claude_relay_offset(max_concurrency),
       ngx_http_claude_relay_slots, 0 },
+
+    { ngx_string("limit"), ngx_http_claude_relay_set_account_limit,
+      ngx_http_claude_relay_offset(limits), NULL, 1 },
 
     { ngx_string("models"), ngx_http_claude_relay_set_globs,
       ngx_http_claude_relay_offset(models), NULL, 1 },
@@ -501,6 +506,36 @@ ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field, void *arg)
         }
 
         *glob = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* may be repeated */
+
+static char *
+ngx_http_claude_relay_set_account_limit(ngx_conf_t *cf, void *field,
+    void *arg)
+{
+    ncr_str_t                         text;
+    const char                       *wrong;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = (ngx_http_claude_relay_account_t *)
+            ((u_char *) field - ngx_http_claude_relay_offset(limits));
+
+    if (ngx_http_claude_relay_limit_args(cf, 1, &text, NULL) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    wrong = ngx_http_claude_relay_account_limit_add(cf->pool, a, &text);
+
+    if (wrong) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid limit \"%V\" in account \"%V\": %s",
+                           (ngx_str_t *) &text, &a->name, wrong);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;

@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_books.h"
 
 #include <cjson/cJSON.h>
 
@@ -44,6 +44,8 @@ static const char *ngx_http_claude_relay_json_time(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
 static const char *ngx_http_claude_relay_json_globs(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_limits(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
 
 
 #define ngx_http_claude_relay_member(name, read, field, least, most)          \
@@ -63,6 +65,7 @@ static ngx_http_claude_relay_member_t  ngx_http_claude_relay_members[] = {
     ngx_http_claude_relay_member("max_concurrency", number, max_concurrency,
                                  0, 1000000),
     ngx_http_claude_relay_member("models", globs, models, 0, 0),
+    ngx_http_claude_relay_member("limits", limits, limits, 0, 0),
     ngx_http_claude_relay_member("enabled", switch, enabled, 0, 0),
     ngx_http_claude_relay_member("schedulable", switch, schedulable, 0, 0),
     ngx_http_claude_relay_member("sanitize_errors", switch, sanitize, 0, 0),
@@ -324,6 +327,45 @@ ngx_http_claude_relay_json_globs(ngx_pool_t *pool, cJSON *value, void *field,
 
         glob = ngx_array_push(*globs);
         wrong = ngx_http_claude_relay_json_text(pool, item, glob, length);
+
+        if (wrong) {
+            return wrong;
+        }
+    }
+
+    return NULL;
+}
+
+
+static const char *
+ngx_http_claude_relay_json_limits(ngx_pool_t *pool, cJSON *value,
+    void *field, ngx_int_t *range)
+{
+    cJSON                            *item;
+    ncr_str_t                         text;
+    const char                       *wrong;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = (ngx_http_claude_relay_account_t *)
+            ((u_char *) field
+             - offsetof(ngx_http_claude_relay_account_t, limits));
+
+    if (!cJSON_IsArray(value)) {
+        return "must be an array of limits";
+    }
+
+    a->nlimits = 0;
+
+    cJSON_ArrayForEach(item, value) {
+
+        if (!cJSON_IsString(item)) {
+            return "must have strings such as \"cost:5/day\"";
+        }
+
+        text.data = (u_char *) item->valuestring;
+        text.len = ngx_strlen(item->valuestring);
+
+        wrong = ngx_http_claude_relay_account_limit_add(pool, a, &text);
 
         if (wrong) {
             return wrong;

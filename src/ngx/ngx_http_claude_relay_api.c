@@ -55,6 +55,18 @@ static void ngx_http_claude_relay_call_send(
 static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
 
 
+#define ngx_http_claude_relay_objects_ways(name)                              \
+    { NGX_HTTP_GET, "/v1/" name, ngx_http_claude_relay_api_objects, 1, 0 },   \
+    { NGX_HTTP_POST, "/v1/" name,                                             \
+      ngx_http_claude_relay_api_object_create, 1, 1 },                        \
+    { NGX_HTTP_GET, "/v1/" name "/*",                                         \
+      ngx_http_claude_relay_api_object, 1, 0 },                               \
+    { NGX_HTTP_PATCH, "/v1/" name "/*",                                       \
+      ngx_http_claude_relay_api_object_patch, 1, 1 },                         \
+    { NGX_HTTP_DELETE, "/v1/" name "/*",                                      \
+      ngx_http_claude_relay_api_object_remove, 1, 1 }
+
+
 static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
     { NGX_HTTP_GET, "/v1/status", ngx_http_claude_relay_api_status, 0, 0 },
     { NGX_HTTP_GET, "/v1/accounts", ngx_http_claude_relay_api_list, 1, 0 },
@@ -75,6 +87,16 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
     { NGX_HTTP_POST, "/v1/logins", ngx_http_claude_relay_api_login, 1, 1 },
     { NGX_HTTP_POST, "/v1/logins/*", ngx_http_claude_relay_api_code, 1, 1 },
     { NGX_HTTP_POST, "/v1/rekey", ngx_http_claude_relay_api_rekey, 0, 1 },
+
+    ngx_http_claude_relay_objects_ways("keys"),
+    { NGX_HTTP_POST, "/v1/keys/*/regenerate",
+      ngx_http_claude_relay_api_regenerate, 1, 1 },
+    { NGX_HTTP_POST, "/v1/keys/*/activate",
+      ngx_http_claude_relay_api_activate, 1, 1 },
+    ngx_http_claude_relay_objects_ways("users"),
+    ngx_http_claude_relay_objects_ways("groups"),
+    ngx_http_claude_relay_objects_ways("limits"),
+
     { 0, NULL, NULL, 0, 0 }
 };
 
@@ -659,7 +681,18 @@ ngx_http_claude_relay_call_settle(ngx_http_claude_relay_call_t *call,
 static void
 ngx_http_claude_relay_call_settling(ngx_http_claude_relay_call_t *call)
 {
-    if (call->rmcf->roster->seq < call->seq
+    uint64_t  seq;
+
+    if (call->objects) {
+        ngx_shmtx_lock(&call->rmcf->shpool->mutex);
+        seq = call->rmcf->subjects ? call->rmcf->subjects->seq : UINT64_MAX;
+        ngx_shmtx_unlock(&call->rmcf->shpool->mutex);
+
+    } else {
+        seq = call->rmcf->roster->seq;
+    }
+
+    if (seq < call->seq
         && (ngx_msec_int_t) (call->until - ngx_current_msec) > 0)
     {
         ngx_http_claude_relay_call_timer(call,
@@ -698,6 +731,10 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
 
     if (body) {
         text = cJSON_PrintUnformatted(body);
+
+        /* it may have the secret of a key that was just made */
+
+        ngx_http_claude_relay_call_forget(body);
         cJSON_Delete(body);
 
         if (text == NULL) {
@@ -714,6 +751,7 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
             }
         }
 
+        ngx_explicit_memzero(text, out.len);
         cJSON_free(text);
 
         if (call->request && out.data == NULL) {

@@ -21,6 +21,7 @@
 
 
 #include "ngx_http_claude_relay_refresh.h"
+#include "ngx_http_claude_relay_books.h"
 
 #include <cjson/cJSON.h>
 
@@ -72,6 +73,7 @@ struct ngx_http_claude_relay_call_s {
     ncr_oauth_import_t                *import;
     ncr_oauth_tokens_t                *tokens;
     void                              *data;
+    ngx_uint_t                         objects; /* seq is one of those */
 
     unsigned                           other:1; /* another method is */
     unsigned                           has_found:1;
@@ -95,7 +97,8 @@ void ngx_http_claude_relay_call_post(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_call_timer(ngx_http_claude_relay_call_t *call,
     ngx_msec_t ms, ngx_http_claude_relay_call_pt next);
 
-/* until this worker's roster has what was changed last, for a second */
+/* until this worker's roster, or for objects the zone, has what was changed
+ * last; for a second */
 void ngx_http_claude_relay_call_settle(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_call_pt next);
 
@@ -155,6 +158,71 @@ void ngx_http_claude_relay_api_show(ngx_http_claude_relay_call_t *call);
 
 /* the account of call->name as it is now, and the end of the call */
 void ngx_http_claude_relay_call_account(ngx_http_claude_relay_call_t *call);
+
+
+/* members of an answer; what is no UTF-8 is made some, 0 is null */
+void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
+    ngx_str_t *value);
+void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
+    ncr_msec_t t);
+
+
+/*
+ * api_objects.c, api_object_show.c: keys, users, groups and limits, all of
+ * them by these.
+ */
+
+typedef struct {
+    const char                        *path;    /* "keys" */
+    const char                        *name;    /* "key", as of the store */
+    ncr_scope_e                        scope;
+} ngx_http_claude_relay_kind_t;
+
+typedef struct {
+    ngx_http_claude_relay_kind_t      *kind;
+    ncr_store_object_t                 row;     /* in; data is the call's */
+    ncr_store_object_t                 found;   /* out; data is its own */
+    u_char                             secret[NCR_KEY_SECRET + 1];
+    size_t                             owned;   /* by what shall go */
+    ngx_uint_t                         force;
+} ngx_http_claude_relay_object_call_t;
+
+void ngx_http_claude_relay_api_objects(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_object(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_object_create(
+    ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_object_patch(
+    ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_object_remove(
+    ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_regenerate(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_activate(ngx_http_claude_relay_call_t *call);
+
+/* call->data; NULL: the call has ended */
+ngx_http_claude_relay_object_call_t *ngx_http_claude_relay_call_object(
+    ngx_http_claude_relay_call_t *call);
+
+/* the object of row's name into found */
+void ngx_http_claude_relay_object_find_run(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+void ngx_http_claude_relay_object_gone(ngx_http_claude_relay_call_t *call);
+
+/* of a row, of whatever it is made of in nginx.conf if conf is not NULL */
+cJSON *ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_kind_t *kind, ncr_store_object_t *row,
+    ngx_http_claude_relay_key_t *conf);
+
+/* is this text the value of a string member in compact JSON? */
+ngx_uint_t ngx_http_claude_relay_object_says(const char *data,
+    const char *member, ngx_str_t *value);
+
+/* the block of this kind and call->name in nginx.conf, or NULL */
+ngx_http_claude_relay_key_t *ngx_http_claude_relay_object_conf(
+    ngx_http_claude_relay_call_t *call);
+
+/* all blocks of a kind */
+ngx_array_t *ngx_http_claude_relay_kind_conf(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope);
 
 
 /* api_accounts.c: changes */

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_books.h"
 #include "ncr_uri.h"
 
 
@@ -29,14 +30,12 @@ static void ngx_http_claude_relay_show_settings(cJSON *json,
     ngx_http_claude_relay_account_t *a);
 static void ngx_http_claude_relay_show_state(cJSON *json,
     ngx_http_claude_relay_view_t *view);
+static void ngx_http_claude_relay_show_limits(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
 static void ngx_http_claude_relay_show_parts(cJSON *json,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now);
 static cJSON *ngx_http_claude_relay_show_identity(
     ngx_http_claude_relay_account_t *a);
-static void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
-    ngx_str_t *value);
-static void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
-    ncr_msec_t t);
 
 
 void
@@ -352,8 +351,9 @@ static void
 ngx_http_claude_relay_show_settings(cJSON *json,
     ngx_http_claude_relay_account_t *a)
 {
+    char                            limit[NCR_LIMIT_TEXT];
     u_char                          buf[NGX_SOCKADDR_STRLEN + 300];
-    cJSON                          *models;
+    cJSON                          *models, *limits;
     ngx_str_t                      *glob, text;
     ngx_uint_t                      i;
     ngx_http_claude_relay_proxy_t  *proxy;
@@ -383,6 +383,13 @@ ngx_http_claude_relay_show_settings(cJSON *json,
             (void) cJSON_AddItemToArray(models,
                                         cJSON_CreateString((char *) buf));
         }
+    }
+
+    limits = cJSON_AddArrayToObject(json, "limits");
+
+    for (i = 0; i < a->nlimits; i++) {
+        (void) ncr_limit_print(&a->limits[i], limit, sizeof(limit));
+        (void) cJSON_AddItemToArray(limits, cJSON_CreateString(limit));
     }
 
     (void) cJSON_AddBoolToObject(json, "enabled", a->enabled);
@@ -444,6 +451,25 @@ ngx_http_claude_relay_show_state(cJSON *json,
 }
 
 
+/* what is used of limits of its own, and of those that all accounts have */
+
+static void
+ngx_http_claude_relay_show_limits(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now)
+{
+    u_char      buf[16 * NGX_HTTP_CLAUDE_RELAY_VIEW_LIMIT];
+    ncr_out_t   out;
+
+    ncr_out_init(&out, buf, sizeof(buf) - 1);
+    ngx_http_claude_relay_view_limits(&out, view->rmcf, view->account, now);
+    *out.last = '\0';
+
+    if (!out.overflow) {
+        (void) cJSON_AddRawToObject(json, "limits_used", (char *) buf);
+    }
+}
+
+
 /* those that /health has, too */
 
 static void
@@ -485,6 +511,8 @@ ngx_http_claude_relay_show_parts(cJSON *json,
         (void) cJSON_AddRawToObject(json, "windows", (char *) buf);
     }
 
+    ngx_http_claude_relay_show_limits(json, view, now);
+
     if (view->node.tested) {
         test = cJSON_AddObjectToObject(json, "last_test");
 
@@ -513,7 +541,7 @@ ngx_http_claude_relay_show_identity(ngx_http_claude_relay_account_t *a)
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value)
 {
@@ -531,7 +559,7 @@ ngx_http_claude_relay_show_str(cJSON *json, const char *name,
 }
 
 
-static void
+void
 ngx_http_claude_relay_show_time(cJSON *json, const char *name, ncr_msec_t t)
 {
     char  buf[NCR_STR_RFC3339];

@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_CREDENTIAL_MIN  10
@@ -19,6 +19,13 @@
 
 static ngx_int_t ngx_http_claude_relay_authorize(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, const char **why);
+static ngx_int_t ngx_http_claude_relay_identify(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *digest);
+static ncr_key_t *ngx_http_claude_relay_owned_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope,
+    ncr_str_t *name);
+static ngx_int_t ngx_http_claude_relay_keep_key(ngx_http_request_t *r,
+    ncr_key_t *key, ncr_key_t **kept);
 static ngx_int_t ngx_http_claude_relay_credential(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *found, const char **why);
 static void ngx_http_claude_relay_credential_value(ngx_table_elt_t *h,
@@ -27,8 +34,8 @@ static void ngx_http_claude_relay_credential_value(ngx_table_elt_t *h,
 
 /*
  * NGX_OK, with the key in ctx->key if there is one; NGX_ERROR: ctx->why is
- * the message for the client.  The answer is kept: a variable may have asked
- * before the handler does.
+ * the message for the client, of status 401 if ctx->refused has no other.
+ * The answer is kept: a variable may have asked before the handler does.
  */
 
 ngx_int_t
@@ -40,6 +47,7 @@ ngx_http_claude_relay_auth(ngx_http_request_t *r,
 
         if (ngx_http_claude_relay_authorize(r, ctx, &ctx->why) == NGX_OK) {
             ctx->why = NULL;
+            (void) ngx_http_claude_relay_permit(r, ctx);
         }
     }
 
@@ -53,9 +61,7 @@ ngx_http_claude_relay_authorize(ngx_http_request_t *r,
 {
     ngx_int_t                           rc;
     ngx_str_t                           secret;
-    ngx_uint_t                          i;
     u_char                              digest[NCR_SHA256_LEN];
-    ngx_http_claude_relay_key_t        *key;
     ngx_http_claude_relay_loc_conf_t   *rlcf;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
@@ -97,17 +103,136 @@ ngx_http_claude_relay_authorize(ngx_http_request_t *r,
     ncr_sha256_update(&rmcf->sha, secret.data, secret.len);
     ncr_sha256_final(&rmcf->sha, digest);
 
-    /* no early end: the time must not tell which key came close */
+    rc = ngx_http_claude_relay_identify(r, ctx, digest);
 
-    key = rmcf->keys.elts;
+    if (rc == NGX_ERROR) {
+        ctx->refused.status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        *why = "internal error";
+    }
 
-    for (i = 0; i < rmcf->keys.nelts; i++) {
-        if (ncr_hash_equal(key[i].digest, digest, NCR_SHA256_LEN)) {
-            ctx->key = key[i].key;
+    return (rc == NGX_OK) ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * The key of a secret, its user and its group: nginx.conf's own ones, or
+ * copies of the zone's.  NGX_DECLINED: there is no such key.
+ */
+
+static ngx_int_t
+ngx_http_claude_relay_identify(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *digest)
+{
+    ncr_str_t                           name;
+    ncr_key_t                          *key, *user, *group;
+    ngx_http_claude_relay_key_t        *conf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    conf = ngx_http_claude_relay_key_conf_digest(rmcf, digest);
+    key = conf ? conf->key : NULL;
+
+    if (key == NULL && rmcf->subjects == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (key && key->user.len == 0 && key->group.len == 0) {
+        ctx->key = key;
+        return NGX_OK;
+    }
+
+    user = NULL;
+    group = NULL;
+
+    /* of the store's, each stays as it was found until the next of its kind
+     * is looked for */
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    if (key == NULL) {
+        key = ngx_http_claude_relay_subject_by_digest_locked(rmcf, digest);
+
+        /* the first use of what then is valid for a time comes later */
+
+        if (key && (key->valid_for == 0 || key->activated)) {
+            (void) ngx_http_claude_relay_subject_used_locked(rmcf, key,
+                                              ngx_http_claude_relay_now());
         }
     }
 
-    return ctx->key ? NGX_OK : NGX_ERROR;
+    if (key) {
+        name = ncr_key_text(key, key->user);
+        user = ngx_http_claude_relay_owned_locked(rmcf, NCR_SCOPE_USER,
+                                                  &name);
+
+        /* its own group, or its user's */
+
+        name = (key->group.len || user == NULL)
+               ? ncr_key_text(key, key->group)
+               : ncr_key_text(user, user->group);
+
+        group = ngx_http_claude_relay_owned_locked(rmcf, NCR_SCOPE_GROUP,
+                                                   &name);
+    }
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (key == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_claude_relay_keep_key(r, key, &ctx->key) != NGX_OK
+        || ngx_http_claude_relay_keep_key(r, user, &ctx->user) != NGX_OK
+        || ngx_http_claude_relay_keep_key(r, group, &ctx->group) != NGX_OK)
+    {
+        ctx->key = NULL;
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ncr_key_t *
+ngx_http_claude_relay_owned_locked(ngx_http_claude_relay_main_conf_t *rmcf,
+    ncr_scope_e scope, ncr_str_t *name)
+{
+    ngx_http_claude_relay_key_t  *conf;
+
+    if (name->len == 0) {
+        return NULL;
+    }
+
+    conf = ngx_http_claude_relay_key_conf(rmcf, scope, name);
+
+    return conf ? conf->key
+                : ngx_http_claude_relay_subject_by_name_locked(rmcf, scope,
+                                                               name);
+}
+
+
+/* nginx.conf's lives as long as the request's configuration */
+
+static ngx_int_t
+ngx_http_claude_relay_keep_key(ngx_http_request_t *r, ncr_key_t *key,
+    ncr_key_t **kept)
+{
+    *kept = key;
+
+    if (key == NULL || key->conf) {
+        return NGX_OK;
+    }
+
+    *kept = ngx_palloc(r->pool, key->size);
+
+    if (*kept == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(*kept, key, key->size);
+
+    return NGX_OK;
 }
 
 

@@ -75,9 +75,9 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
     bill->priced = (ncr_price_bill(rmcf->prices, &b, &bill->cost) == NCR_OK);
     bill->rated = bill->cost;
 
-    if (ctx->key && ctx->account) {
-        bill->rated = bill->cost * ncr_key_rate(ctx->key,
-                                                &ctx->account->platform->name)
+    if (ctx->account) {
+        bill->rated = bill->cost
+                      * ngx_http_claude_relay_rate(ctx, ctx->account->platform)
                       / 1000;
     }
 }

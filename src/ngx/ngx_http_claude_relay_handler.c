@@ -92,11 +92,17 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     }
 
     if (ngx_http_claude_relay_auth(r, ctx) != NGX_OK) {
-        ctx->error = NCR_CLASS_AUTH;
-        (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
+        ctx->error = (ctx->refused.status == NGX_HTTP_FORBIDDEN)
+                     ? NCR_CLASS_FORBIDDEN : NCR_CLASS_AUTH;
 
-        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
-                                            ctx->why);
+        if (ctx->refused.status == 0) {
+            (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
+        }
+
+        return ngx_http_claude_relay_refuse(r, ctx,
+                            ctx->refused.status ? ctx->refused.status
+                                                : NGX_HTTP_UNAUTHORIZED,
+                            ctx->why);
     }
 
     (void) ngx_atomic_fetch_add(&rmcf->zone->requests, 1);
@@ -104,6 +110,20 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     if (ctx->route.op == NCR_OP_MODELS) {
         rc = ngx_http_discard_request_body(r);
         return (rc == NGX_OK) ? ngx_http_claude_relay_models(r, ctx) : rc;
+    }
+
+    /* the models of a batch are not looked at */
+
+    if (ctx->route.op == NCR_OP_BATCHES && r->method == NGX_HTTP_POST
+        && ctx->route.id.len == 0
+        && ctx->key && (ctx->key->models.len || ctx->key->denied.len))
+    {
+        ctx->error = NCR_CLASS_FORBIDDEN;
+        ctx->refused.status = NGX_HTTP_FORBIDDEN;
+
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_FORBIDDEN,
+                            "this API key is for certain models, it may not "
+                            "create batches");
     }
 
     if (rlcf->max_body && r->headers_in.content_length_n > rlcf->max_body) {
@@ -450,10 +470,11 @@ static ngx_int_t
 ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    char       buf[256];
-    ngx_int_t  rc;
-    ngx_str_t  id;
-    ncr_str_t  text;
+    char         buf[256];
+    ngx_int_t    rc;
+    ngx_str_t    id;
+    ncr_str_t    text;
+    const char  *why;
 
     if (ctx->scan == NULL) {
         ngx_http_claude_relay_session(r, ctx);
@@ -482,6 +503,21 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
 
     if (ctx->model.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_claude_relay_permit_model(r, ctx, &why);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ctx->error = NCR_CLASS_FORBIDDEN;
+        ctx->refused.status = NGX_HTTP_FORBIDDEN;
+
+        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN, why, -1);
+
+        return (rc == NGX_OK) ? NGX_DONE : rc;
     }
 
     ctx->family = ncr_model_family(ncr(&ctx->model));
@@ -516,6 +552,7 @@ void
 ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx)
 {
     ngx_http_claude_relay_unwait(ctx);
+    ngx_http_claude_relay_leave(ctx);
     ngx_http_claude_relay_dial_cancel(&ctx->dial);
 
     if (ctx->beat.timer_set) {
@@ -546,6 +583,8 @@ ngx_http_claude_relay_cleanup(void *data)
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     ngx_http_claude_relay_forget(ctx);
+
+    ngx_http_claude_relay_unreserve(ctx);
 
     if (ctx->roster) {
         rmcf = ngx_http_get_module_main_conf(ctx->request,

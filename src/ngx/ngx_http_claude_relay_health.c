@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 /* what one account takes at most */
@@ -20,6 +20,8 @@
 
 
 static void ngx_http_claude_relay_health_store(ncr_out_t *out,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+static size_t ngx_http_claude_relay_health_limits(
     ngx_http_claude_relay_main_conf_t *rmcf);
 static void ngx_http_claude_relay_health_account(ncr_out_t *out,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now);
@@ -65,7 +67,8 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
     rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 
     size = 2048 + rmcf->roster->pools.nelts * 256
-           + rmcf->roster->accounts.nelts * NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE;
+           + rmcf->roster->accounts.nelts * NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE
+           + ngx_http_claude_relay_health_limits(rmcf);
 
     p = ngx_pnalloc(r->pool, size);
     if (p == NULL) {
@@ -157,6 +160,26 @@ ngx_http_claude_relay_health_store(ncr_out_t *out,
 }
 
 
+/* few accounts have any */
+
+static size_t
+ngx_http_claude_relay_health_limits(ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    size_t                             n;
+    ngx_uint_t                         i;
+    ngx_http_claude_relay_account_t  **a;
+
+    a = rmcf->roster->accounts.elts;
+    n = 0;
+
+    for (i = 0; i < rmcf->roster->accounts.nelts; i++) {
+        n += a[i]->nlimits + rmcf->limits[NCR_SCOPE_ACCOUNT].nelts;
+    }
+
+    return n * NGX_HTTP_CLAUDE_RELAY_VIEW_LIMIT;
+}
+
+
 static void
 ngx_http_claude_relay_health_account(ncr_out_t *out,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now)
@@ -207,6 +230,11 @@ ngx_http_claude_relay_health_account(ncr_out_t *out,
     ngx_http_claude_relay_view_windows(out, view, now);
     ngx_http_claude_relay_view_families(out, view, now);
 
+    if (a->nlimits || view->rmcf->limits[NCR_SCOPE_ACCOUNT].nelts) {
+        ncr_out_text(out, ",\"limits_used\":");
+        ngx_http_claude_relay_view_limits(out, view->rmcf, a, now);
+    }
+
     if (a->token) {
         ncr_out_text(out, ",\"token\":");
         ngx_http_claude_relay_view_token(out, view, NULL);
@@ -231,6 +259,7 @@ ngx_http_claude_relay_view(ngx_http_claude_relay_main_conf_t *rmcf,
 
     ngx_memzero(view, sizeof(ngx_http_claude_relay_view_t));
 
+    view->rmcf = rmcf;
     view->account = a;
 
     node = a->node;

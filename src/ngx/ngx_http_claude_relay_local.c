@@ -7,7 +7,7 @@
 /* Answers of our own: probes, telemetry, errors in the caller's dialect. */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_ERROR_LEN  1024
@@ -61,6 +61,12 @@ ngx_http_claude_relay_common_headers(ngx_http_request_t *r,
     }
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (rlcf->limit_headers
+        && ngx_http_claude_relay_limit_headers(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
     if (rlcf->cors == NULL) {
         return NGX_OK;

@@ -248,6 +248,13 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
     n = 0;
 
     for (i = 0; i < all; i++) {
+
+        if (ctx->key
+            && ncr_key_check_model(ctx->key, ncr(&m[i].id)) != NCR_KEY_OK)
+        {
+            continue;
+        }
+
         for (j = 0; j < ctx->pool->accounts.nelts; j++) {
             if (ngx_http_claude_relay_serves(a[j], NCR_OP_MESSAGES, &m[i].id))
             {

@@ -13,6 +13,11 @@
 #define NGX_HTTP_CLAUDE_RELAY_TZ_DIR   "/usr/share/zoneinfo/"
 #define NGX_HTTP_CLAUDE_RELAY_TZ_MAX   (256 * 1024)
 
+/* LiteLLM's whole table has 2 MB */
+#define NGX_HTTP_CLAUDE_RELAY_PRICES_MAX   (16 * 1024 * 1024)
+
+#define NGX_HTTP_CLAUDE_RELAY_PRICES_ERROR  512
+
 
 static char *ngx_http_claude_relay_read_whole(ngx_conf_t *cf,
     ngx_str_t *path, size_t max, ngx_str_t *text);
@@ -81,6 +86,64 @@ ngx_http_claude_relay_set_timezone(ngx_conf_t *cf, ngx_command_t *cmd,
     cln->data = tz;
 
     rmcf->tz = tz;
+
+    return NGX_CONF_OK;
+}
+
+
+/* file; */
+
+char *
+ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_main_conf_t *rmcf = conf;
+
+    char                 error[NGX_HTTP_CLAUDE_RELAY_PRICES_ERROR];
+    char                *rv;
+    ngx_str_t           *value, path, text;
+    ncr_prices_t        *prices;
+    ngx_pool_cleanup_t  *cln;
+
+    if (rmcf->prices != ncr_prices_builtin()) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    path = value[1];
+
+    if (path.len == 0) {
+        return "has an empty path";
+    }
+
+    if (ngx_conf_full_name(cf->cycle, &path, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    rv = ngx_http_claude_relay_read_whole(cf, &path,
+                                          NGX_HTTP_CLAUDE_RELAY_PRICES_MAX,
+                                          &text);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ncr_prices_read(&prices, ncr(&text), rmcf->prices, error,
+                        sizeof(error)) != NCR_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "prices in \"%V\": %s",
+                           &path, error);
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = (ngx_pool_cleanup_pt) ncr_prices_free;
+    cln->data = prices;
+
+    rmcf->prices = prices;
 
     return NGX_CONF_OK;
 }

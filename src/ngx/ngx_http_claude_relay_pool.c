@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_limit.h"
 
 
 /* candidates looked at in one pick; more accounts than this in one pool are
@@ -36,6 +36,8 @@ static uint32_t ngx_http_claude_relay_random(void);
 static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch);
 static ngx_int_t ngx_http_claude_relay_pick_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
+static ngx_int_t ngx_http_claude_relay_pick_preferred_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
 static ngx_int_t ngx_http_claude_relay_pick_bond_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
@@ -82,15 +84,7 @@ ngx_http_claude_relay_now(void)
 static uint64_t
 ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx)
 {
-    uint64_t  owner;
-
-    if (ctx->key == NULL) {
-        return 0;
-    }
-
-    ngx_memcpy(&owner, ctx->key->digest, sizeof(owner));
-
-    return owner;
+    return ctx->key ? ctx->key->id : 0;
 }
 
 
@@ -219,6 +213,10 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
         }
     }
 
+    if (ngx_http_claude_relay_pick_preferred_locked(ctx, ch) == NGX_OK) {
+        return NGX_OK;
+    }
+
     if (ctx->has_session && !ctx->route.id.len) {
 
         bond = ngx_http_claude_relay_bond_locked(zone, ctx->session, ch->now);
@@ -271,6 +269,33 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
 }
 
 
+/* the account of a key that may have others, too: at once, or not now */
+
+static ngx_int_t
+ngx_http_claude_relay_pick_preferred_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch)
+{
+    ngx_uint_t                        guarded;
+    ncr_eligible_e                    e;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = ctx->preferred;
+
+    if (a == NULL || ctx->bound
+        || ngx_http_claude_relay_marked(ctx->failed, a)
+        || ngx_http_claude_relay_candidate_locked(ctx, ch, a, &guarded)
+           != NGX_OK
+        || guarded)
+    {
+        return NGX_DECLINED;
+    }
+
+    e = ncr_health_eligible(&a->node->health, &ctx->family, ch->now, NULL);
+
+    return ngx_http_claude_relay_take_locked(ctx, ch, a, e);
+}
+
+
 /*
  * The account a session or an id belongs to.  NGX_DECLINED: it may not or
  * cannot take this request; NGX_DONE: it is not in this configuration.
@@ -280,7 +305,7 @@ static ngx_int_t
 ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_bond_t *bond)
 {
-    ngx_uint_t                         i;
+    ngx_uint_t                         i, admits;
     ncr_msec_t                         until, reset;
     ncr_eligible_e                     e;
     ngx_http_claude_relay_token_e      token;
@@ -328,6 +353,15 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
+    admits = ngx_http_claude_relay_account_admits_locked(ctx, a[i], ch->now,
+                                                         &until);
+
+    if (!admits && until) {
+        ctx->refusal = NCR_CLASS_LIMITED;
+        ctx->soonest = (until == INT64_MAX) ? 0 : until;
+        return NGX_DECLINED;
+    }
+
     if (ngx_http_claude_relay_guarded(ctx, ch, a[i]->node, &reset)) {
 
         /* it may be taken all the same, if there is no other; not if that
@@ -338,7 +372,9 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (e == NCR_PROBED || ngx_http_claude_relay_full(ctx, a[i])) {
+    if (e == NCR_PROBED || !admits
+        || ngx_http_claude_relay_full(ctx, a[i]))
+    {
 
         ctx->refusal = (e == NCR_PROBED) ? a[i]->node->health.why
                                          : NCR_CLASS_THROTTLED;
@@ -422,6 +458,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t *guarded)
 {
     ncr_msec_t                      until;
+    ngx_uint_t                      admits;
     ncr_eligible_e                  e;
     ngx_http_claude_relay_node_t   *node;
     ngx_http_claude_relay_token_e   token;
@@ -473,7 +510,15 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_claude_relay_full(ctx, a)) {
+    admits = ngx_http_claude_relay_account_admits_locked(ctx, a, ch->now,
+                                                         &until);
+
+    if (!admits && until) {
+        ngx_http_claude_relay_later(ctx, a, until, NCR_CLASS_LIMITED);
+        return NGX_DECLINED;
+    }
+
+    if (!admits || ngx_http_claude_relay_full(ctx, a)) {
         ch->full++;
         return NGX_DECLINED;
     }

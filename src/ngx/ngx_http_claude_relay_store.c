@@ -49,6 +49,8 @@ typedef struct {
     ncr_store_t                       *store;
     ngx_msec_t                         next;    /* look or try then */
     uint64_t                           seq;
+    uint64_t                           objects; /* their seq, of */
+    uint64_t                           file;    /* this one */
     ngx_uint_t                         key_number;
     ngx_uint_t                         gone;    /* asked for a memory */
     char                               error[NCR_STORE_ERROR];
@@ -64,6 +66,10 @@ typedef struct {
     ngx_http_claude_relay_job_t        job;
     ngx_queue_t                        rows;    /* ..._stored_t */
     uint64_t                           seq;
+    ngx_queue_t                        objects; /* ..._object_t */
+    ngx_http_claude_relay_since_t      since;
+    ncr_store_object_t                *lost;    /* what a file had */
+    ngx_uint_t                         nlost;
     ngx_uint_t                         again;
     ngx_uint_t                         failed;  /* the store, as of now */
     char                               error[NCR_STORE_ERROR];
@@ -85,6 +91,10 @@ static void ngx_http_claude_relay_thread_lost(
     ngx_http_claude_relay_thread_t *t);
 static ncr_int_t ngx_http_claude_relay_thread_row(void *data,
     ncr_store_account_t *row);
+static ngx_int_t ngx_http_claude_relay_thread_objects(
+    ngx_http_claude_relay_thread_t *t, ngx_http_claude_relay_rows_t *rows);
+static ncr_int_t ngx_http_claude_relay_thread_object(void *data,
+    ncr_store_object_t *row);
 static void ngx_http_claude_relay_thread_give(
     ngx_http_claude_relay_thread_t *t, ngx_http_claude_relay_job_t *job);
 static ngx_http_claude_relay_rows_t *ngx_http_claude_relay_rows(void);
@@ -128,6 +138,8 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
 
     t->rmcf = rmcf;
     t->seq = rmcf->roster->seq;
+    t->objects = rmcf->store->seq;
+    t->file = rmcf->store->file;
     t->changes = rmcf->zone->changes;
     t->key_number = 0;
 
@@ -636,6 +648,10 @@ ngx_http_claude_relay_thread_load(ngx_http_claude_relay_thread_t *t,
     rc = ncr_store_load(t->store, &rows->seq,
                         ngx_http_claude_relay_thread_row, rows);
 
+    if (rc == NCR_OK) {
+        rc = ngx_http_claude_relay_thread_objects(t, rows);
+    }
+
     if (rc != NCR_OK) {
         ngx_http_claude_relay_rows_free(rows);
         ngx_http_claude_relay_thread_state(t, ncr_store_error(t->store));
@@ -649,6 +665,59 @@ ngx_http_claude_relay_thread_load(ngx_http_claude_relay_thread_t *t,
     t->seq = rows->seq;
 
     ngx_http_claude_relay_thread_give(t, &rows->job);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_thread_objects(ngx_http_claude_relay_thread_t *t,
+    ngx_http_claude_relay_rows_t *rows)
+{
+    uint64_t      seq;
+    ncr_int_t     rc;
+    ngx_queue_t  *q;
+
+    rows->since.file = ncr_store_file(t->store);
+    rows->since.from = (rows->again || rows->since.file != t->file)
+                       ? 0 : t->objects;
+    seq = rows->since.from;
+
+    rc = ncr_store_objects(t->store, &seq,
+                           ngx_http_claude_relay_thread_object, rows);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    for (q = ngx_queue_head(&rows->objects);
+         q != ngx_queue_sentinel(&rows->objects);
+         q = ngx_queue_next(q))
+    {
+        ngx_http_claude_relay_object_read(
+                     ngx_queue_data(q, ngx_http_claude_relay_object_t, queue));
+    }
+
+    t->file = rows->since.file;
+    t->objects = seq;
+
+    return NCR_OK;
+}
+
+
+static ncr_int_t
+ngx_http_claude_relay_thread_object(void *data, ncr_store_object_t *row)
+{
+    ngx_http_claude_relay_rows_t *rows = data;
+
+    ngx_http_claude_relay_object_t  *object;
+
+    object = ngx_http_claude_relay_object(row);
+    if (object == NULL) {
+        return NCR_ERROR;
+    }
+
+    ngx_queue_insert_tail(&rows->objects, &object->queue);
+
+    return NCR_OK;
 }
 
 
@@ -718,6 +787,7 @@ ngx_http_claude_relay_rows(void)
 
     if (rows) {
         ngx_queue_init(&rows->rows);
+        ngx_queue_init(&rows->objects);
         rows->job.data = rows;
     }
 
@@ -728,6 +798,7 @@ ngx_http_claude_relay_rows(void)
 static void
 ngx_http_claude_relay_rows_free(ngx_http_claude_relay_rows_t *rows)
 {
+    ngx_uint_t    i;
     ngx_queue_t  *q;
 
     while (!ngx_queue_empty(&rows->rows)) {
@@ -735,6 +806,16 @@ ngx_http_claude_relay_rows_free(ngx_http_claude_relay_rows_t *rows)
         ngx_queue_remove(q);
         ngx_http_claude_relay_stored_free(
                      ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue));
+    }
+
+    ngx_http_claude_relay_objects_free(&rows->objects);
+
+    for (i = 0; i < rows->nlost; i++) {
+        ncr_store_object_free(&rows->lost[i]);
+    }
+
+    if (rows->lost) {
+        ngx_free(rows->lost);
     }
 
     ngx_free(rows);
@@ -823,6 +904,13 @@ ngx_http_claude_relay_restore(ncr_store_t *store,
         }
     }
 
+    if (rows->nlost) {
+        ngx_http_claude_relay_job_rc(store, job,
+                         ncr_store_object_restore(store, rows->lost,
+                                                  rows->nlost));
+        return;
+    }
+
     job->rc = NCR_OK;
 }
 
@@ -864,6 +952,13 @@ ngx_http_claude_relay_rows_done(ngx_http_claude_relay_job_t *job)
 
     rmcf = ngx_http_claude_relay_store_thread.rmcf;
     older = 0;
+
+    if (ngx_http_claude_relay_objects_apply(rmcf, &rows->objects, &rows->since,
+                                            ngx_cycle->log)
+        == NGX_DECLINED)
+    {
+        older = 1;
+    }
 
     if (ngx_http_claude_relay_roster_apply(rmcf, &rows->rows, rows->seq, NULL)
         != NGX_OK)
@@ -980,6 +1075,8 @@ ngx_http_claude_relay_lost_done(ngx_http_claude_relay_job_t *job)
             ngx_queue_insert_tail(&rows->rows, &stored->queue);
         }
     }
+
+    rows->lost = ngx_http_claude_relay_objects_remember(rmcf, &rows->nlost);
 
     rows->job.run = ngx_http_claude_relay_restore;
     rows->job.done = ngx_http_claude_relay_restored;

@@ -25,6 +25,26 @@ typedef struct {
 } ngx_http_claude_relay_stored_t;
 
 
+/* a key, a user, a group or a limit as it was read, and what it means */
+
+typedef struct {
+    ngx_queue_t                        queue;
+    ncr_store_object_t                 row;     /* its text is behind this */
+    ngx_int_t                          scope;   /* -1: of a later version */
+    ncr_key_t                         *key;     /* NULL: not made yet, or */
+    char                              *error;   /* this is why */
+    ngx_int_t                          rc;      /* of putting it in place */
+} ngx_http_claude_relay_object_t;
+
+
+/* what objects are read from, and since when */
+
+typedef struct {
+    uint64_t                           file;    /* see ncr_store_file() */
+    uint64_t                           from;    /* seq, 0: all there is */
+} ngx_http_claude_relay_since_t;
+
+
 typedef struct ngx_http_claude_relay_job_s  ngx_http_claude_relay_job_t;
 
 /* in the thread; sets job->rc, and job->error with it */
@@ -72,6 +92,27 @@ ngx_http_claude_relay_stored_t *ngx_http_claude_relay_stored(
     ncr_store_account_t *row);
 void ngx_http_claude_relay_stored_free(
     ngx_http_claude_relay_stored_t *stored);
+
+
+/*
+ * objects.c.  apply: into the zone, in the order of their seq; NGX_DECLINED:
+ * the zone has newer ones.  read: makes the record; apply does so, too, but a
+ * thread has the time.  remember: all rows of the zone; the texts and the
+ * array are to be freed.
+ */
+
+ngx_http_claude_relay_object_t *ngx_http_claude_relay_object(
+    ncr_store_object_t *row);
+void ngx_http_claude_relay_object_read(
+    ngx_http_claude_relay_object_t *object);
+void ngx_http_claude_relay_object_free(
+    ngx_http_claude_relay_object_t *object);
+void ngx_http_claude_relay_objects_free(ngx_queue_t *objects);
+ngx_int_t ngx_http_claude_relay_objects_apply(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *objects,
+    ngx_http_claude_relay_since_t *since, ngx_log_t *log);
+ncr_store_object_t *ngx_http_claude_relay_objects_remember(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *n);
 
 
 /* roster.c */

@@ -32,6 +32,10 @@ static ngx_int_t ngx_http_claude_relay_store_seed(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a, char *seed);
 static ncr_int_t ngx_http_claude_relay_store_row(void *data,
     ncr_store_account_t *row);
+static ncr_int_t ngx_http_claude_relay_store_object(void *data,
+    ncr_store_object_t *row);
+static ngx_int_t ngx_http_claude_relay_store_objects(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
 
 
 /* claude_relay_store path [secret=file] [passphrase=env:NAME|file:path]; */
@@ -83,6 +87,7 @@ ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     ngx_queue_init(&store->rows);
+    ngx_queue_init(&store->objects);
 
     rmcf->store = store;
 
@@ -212,6 +217,14 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
 
     rc = ncr_store_load(db, &seq, ngx_http_claude_relay_store_row,
                         &rmcf->store->rows);
+
+    if (rc == NCR_OK) {
+        rmcf->store->file = ncr_store_file(db);
+
+        rc = ncr_store_objects(db, &rmcf->store->seq,
+                               ngx_http_claude_relay_store_object,
+                               &rmcf->store->objects);
+    }
 
     if (rc != NCR_OK) {
         (void) ngx_cpystrn((u_char *) error, (u_char *) ncr_store_error(db),
@@ -691,6 +704,49 @@ ngx_http_claude_relay_store_row(void *data, ncr_store_account_t *row)
 }
 
 
+/* a tombstone has nothing to be put into a zone that is new, but may have
+ * something to take out of one that is not */
+
+static ncr_int_t
+ngx_http_claude_relay_store_object(void *data, ncr_store_object_t *row)
+{
+    ngx_queue_t *objects = data;
+
+    ngx_http_claude_relay_object_t  *object;
+
+    object = ngx_http_claude_relay_object(row);
+    if (object == NULL) {
+        return NCR_ERROR;
+    }
+
+    ngx_queue_insert_tail(objects, &object->queue);
+
+    return NCR_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_store_objects(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_log_t *log)
+{
+    ngx_http_claude_relay_since_t  since;
+
+    since.file = rmcf->store->file;
+    since.from = 0;
+
+    if (ngx_http_claude_relay_objects_apply(rmcf, &rmcf->store->objects,
+                                            &since, log)
+        == NGX_DECLINED)
+    {
+        rmcf->store->older = 1;
+    }
+
+    ngx_http_claude_relay_objects_free(&rmcf->store->objects);
+
+    return NGX_OK;
+}
+
+
 /* the zone is there: tokens go into it, and out of the master's memory */
 
 ngx_int_t
@@ -760,6 +816,10 @@ ngx_http_claude_relay_store_publish(ngx_http_claude_relay_main_conf_t *rmcf,
         }
 
         ngx_http_claude_relay_stored_free(stored);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_claude_relay_store_objects(rmcf, log);
     }
 
     return rc;

@@ -97,17 +97,24 @@ ngx_http_claude_relay_filter(void *data, ssize_t bytes)
 {
     ngx_http_request_t *r = data;
 
+    ngx_int_t                     rc;
+    ngx_http_upstream_t          *u;
     ngx_http_claude_relay_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    u = r->upstream;
 
     ctx->last_out = ngx_current_msec;
 
-    if (r->upstream->headers_in.chunked) {
-        return ngx_http_claude_relay_filter_chunked(r, ctx, bytes);
+    rc = u->headers_in.chunked
+         ? ngx_http_claude_relay_filter_chunked(r, ctx, bytes)
+         : ngx_http_claude_relay_filter_plain(r, ctx, bytes);
+
+    if (rc == NGX_OK && u->length == 0 && !u->error) {
+        ngx_http_claude_relay_complete(ctx);
     }
 
-    return ngx_http_claude_relay_filter_plain(r, ctx, bytes);
+    return rc;
 }
 
 

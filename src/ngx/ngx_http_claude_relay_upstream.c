@@ -43,6 +43,8 @@ static ngx_int_t ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
 static void ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, time_t after);
 static ngx_int_t ngx_http_claude_relay_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc,
@@ -57,6 +59,8 @@ static ngx_int_t ngx_http_claude_relay_reinit(ngx_http_request_t *r);
 static void ngx_http_claude_relay_abort(ngx_http_request_t *r);
 static void ngx_http_claude_relay_finalize(ngx_http_request_t *r,
     ngx_int_t rc);
+static void ngx_http_claude_relay_sum_up(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_parked_handler(ngx_event_t *ev);
 static ssize_t ngx_http_claude_relay_parked_recv(ngx_connection_t *c,
     u_char *buf, size_t size);
@@ -185,7 +189,9 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         rc = ngx_http_claude_relay_admit(ctx);
 
         if (rc == NGX_AGAIN) {
-            ngx_http_claude_relay_wait(ctx, NGX_HTTP_CLAUDE_RELAY_POLL);
+            ngx_http_claude_relay_wait(ctx,
+                           ngx_min(ngx_http_claude_relay_patience(ctx) + 1,
+                                   NGX_HTTP_CLAUDE_RELAY_POLL));
             return NGX_AGAIN;
         }
 
@@ -648,6 +654,7 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
     u = r->upstream;
 
     ngx_http_claude_relay_forget(ctx);
+    ngx_http_claude_relay_unreserve(ctx);
 
     if (u && u->cleanup) {
         ctx->relaunching = 1;
@@ -783,6 +790,10 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
         break;
     }
 
+    if (ctx->bound) {
+        return ngx_http_claude_relay_bound_refusal(r, ctx, status, after);
+    }
+
     if (ctx->strict) {
         return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
                         "session_binding_error: the account of this session "
@@ -790,6 +801,36 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_error(r, ctx, status, message, after);
+}
+
+
+/* the key's own account, and no other: why it cannot, and until when */
+
+static ngx_int_t
+ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, time_t after)
+{
+    char         buf[NGX_HTTP_CLAUDE_RELAY_NAME_LEN + 128];
+    const char  *why;
+
+    if (ctx->preferred == NULL) {
+        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                        "the account of this API key does not exist", -1);
+    }
+
+    why = ncr_class_name(ctx->error);
+
+    /* what waiting does not mend is not to be tried again */
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE && after == -1) {
+        status = NGX_HTTP_FORBIDDEN;
+    }
+
+    ngx_snprintf((u_char *) buf, sizeof(buf),
+                 "the account of this API key cannot serve the request now: "
+                 "%s%Z", why);
+
+    return ngx_http_claude_relay_error(r, ctx, status, buf, after);
 }
 
 
@@ -1032,6 +1073,18 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
         ngx_http_claude_relay_broken(r, ctx, rc);
     }
 
+    if (!ctx->completed) {
+        ngx_http_claude_relay_sum_up(r, ctx);
+    }
+
+    ngx_http_claude_relay_forget(ctx);
+}
+
+
+static void
+ngx_http_claude_relay_sum_up(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
     if (ctx->committed) {
         ngx_http_claude_relay_finish(r, ctx);
     }
@@ -1043,8 +1096,26 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
                         ctx->committed ? r->upstream->headers_in.status_n : 0,
                         ctx->error);
     }
+}
 
-    ngx_http_claude_relay_forget(ctx);
+
+/*
+ * All of the answer is here, and about to go out.  It is booked now: a client
+ * that has it may be back with its next request at once, and must find what
+ * this one had reserved, and what it has used.
+ */
+
+void
+ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (ctx->completed) {
+        return;
+    }
+
+    ctx->completed = 1;
+
+    ngx_http_claude_relay_sum_up(ctx->request, ctx);
+    ngx_http_claude_relay_book(ctx);
 }
 
 

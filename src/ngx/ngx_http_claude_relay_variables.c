@@ -7,7 +7,7 @@
 /* $claude_relay_*: names and numbers for log_format, map and limit_req. */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 typedef enum {
@@ -32,10 +32,14 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_VAR_REQUEST_ID,
     NGX_HTTP_CLAUDE_RELAY_VAR_STREAM,
     NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE,
-    NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA
+    NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA,
+    NGX_HTTP_CLAUDE_RELAY_VAR_LIMIT,
+    NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW
 } ngx_http_claude_relay_var_e;
 
 
+static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_variable_ctx(
+    ngx_http_request_t *r, uintptr_t data);
 static ngx_int_t ngx_http_claude_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_claude_relay_variable_key_id(ngx_http_request_t *r,
@@ -79,6 +83,8 @@ static ngx_http_variable_t  ngx_http_claude_relay_vars[] = {
     ngx_http_claude_relay_var("stream", STREAM),
     ngx_http_claude_relay_var("profile", PROFILE),
     ngx_http_claude_relay_var("quota", QUOTA),
+    ngx_http_claude_relay_var("limit", LIMIT),
+    ngx_http_claude_relay_var("shadow", SHADOW),
       ngx_http_null_variable
 };
 
@@ -110,20 +116,16 @@ ngx_http_claude_relay_add_variables(ngx_conf_t *cf)
 }
 
 
-static ngx_int_t
-ngx_http_claude_relay_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
+/* limit_req and map may ask for the key before the handler is called */
+
+static ngx_http_claude_relay_ctx_t *
+ngx_http_claude_relay_variable_ctx(ngx_http_request_t *r, uintptr_t data)
 {
-    ngx_str_t                          s;
-    ncr_str_t                          text;
-    ncr_anthropic_answer_t            *a;
     ngx_http_claude_relay_ctx_t       *ctx;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
-
-    /* limit_req and map may ask for the key before the handler is called */
 
     if (ctx == NULL && rlcf->enable && r == r->main
         && data <= NGX_HTTP_CLAUDE_RELAY_VAR_KEY_ID)
@@ -134,6 +136,21 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
             (void) ngx_http_claude_relay_auth(r, ctx);
         }
     }
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                          s;
+    ncr_str_t                          text;
+    ncr_anthropic_answer_t            *a;
+    ngx_http_claude_relay_ctx_t       *ctx;
+
+    ctx = ngx_http_claude_relay_variable_ctx(r, data);
 
     if (ctx == NULL || ctx->request_id.len == 0) {
         v->not_found = 1;
@@ -245,6 +262,12 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA:
         ngx_http_claude_relay_variable_quota(r, ctx, &s);
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_LIMIT:
+    case NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW:
+        ngx_http_claude_relay_text_limit(ctx,
+                           data == NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW, &s);
         break;
     }
 

@@ -4,7 +4,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_fetch.h"
 
 #include <sys/eventfd.h>
@@ -201,8 +201,13 @@ ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
         ngx_queue_init(&zone->rows[i].tickets);
     }
 
-    rmcf->shpool->data = zone;
     rmcf->zone = zone;
+
+    if (ngx_http_claude_relay_counters_create(rmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rmcf->shpool->data = zone;
 
     return NGX_OK;
 }
@@ -243,6 +248,14 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     ngx_http_claude_relay_zone_sweep_locked(rmcf);
+
+    if (ngx_http_claude_relay_subjects_locked(rmcf) != NGX_OK) {
+        ngx_shmtx_unlock(&rmcf->shpool->mutex);
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "no room for the keys of the store in zone \"%V\"",
+                      &rmcf->shm_zone->shm.name);
+        return NGX_ERROR;
+    }
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
@@ -638,6 +651,7 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     gone = row->pid;
     row->pid = 0;
     row->waiting = 0;
+    row->subjects = NULL;
 
     q = ngx_queue_head(&row->leases);
 
@@ -651,6 +665,12 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_init(&row->leases);
 
     ngx_http_claude_relay_recount_locked(zone, gone);
+
+    if (ngx_http_claude_relay_tickets_drop_locked(rmcf, row) == NGX_OK) {
+        ngx_http_claude_relay_counters_recount_locked(rmcf);
+    }
+
+    ngx_http_claude_relay_subjects_sweep_locked(rmcf);
 }
 
 
@@ -869,13 +889,16 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
-    if (row->pid || !ngx_queue_empty(&row->leases)) {
+    if (row->pid || !ngx_queue_empty(&row->leases)
+        || !ngx_queue_empty(&row->tickets))
+    {
         ngx_http_claude_relay_row_drop_locked(rmcf, row);
     }
 
     row->pid = ngx_pid;
     row->generation = rmcf->zone->generation;
     row->seq = rmcf->roster->seq;
+    row->subjects = rmcf->subjects;
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
@@ -920,6 +943,9 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
     ngx_http_claude_relay_lookup_exit();
+
+    /* other workers are the ones to keep them for */
+    rmcf->subjects = NULL;
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 

@@ -114,7 +114,18 @@ typedef struct {
     ngx_atomic_t                       waiting;     /* share of the zone */
     ngx_queue_t                        leases;
     ngx_queue_t                        tickets;
+    ngx_http_claude_relay_subjects_t  *subjects;    /* of its store */
 } ngx_http_claude_relay_row_t;
+
+
+/* how long requests have waited for a limit, lately; ms */
+#define NGX_HTTP_CLAUDE_RELAY_WAITS  64
+
+typedef struct {
+    ngx_uint_t                         n;           /* ever */
+    ngx_msec_t                         at[NGX_HTTP_CLAUDE_RELAY_WAITS];
+    ngx_msec_t                         wait[NGX_HTTP_CLAUDE_RELAY_WAITS];
+} ngx_http_claude_relay_waits_t;
 
 
 /* a session or an id (batch, file) and the account it belongs to */
@@ -153,11 +164,17 @@ struct ngx_http_claude_relay_zone_s {
     ngx_atomic_t                       waiting;     /* requests for a slot */
     uint64_t                           turn;
 
+    ngx_http_claude_relay_counter_t  **counters;    /* buckets of limits */
+    ngx_uint_t                         counters_mask;
+    ngx_uint_t                         counters_hand;   /* looked at next */
+    ngx_http_claude_relay_waits_t      waits;
+
     ngx_atomic_t                       requests;
     ngx_atomic_t                       refused;     /* credentials */
 
     ngx_atomic_t                       changes;     /* of the store, rung */
     uint32_t                           store;       /* hash of its path */
+    ngx_http_claude_relay_subjects_t  *subjects;        /* newest first */
     ngx_uint_t                         store_failed;    /* 1 while it is so */
     ncr_msec_t                         store_since;
     char                               store_error[NCR_STORE_ERROR];
@@ -208,6 +225,7 @@ void ngx_http_claude_relay_ring_all(void);
  */
 
 typedef struct {
+    ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_node_t       node;
     const char                        *state;

@@ -160,7 +160,7 @@ ncr_key_next(const ncr_key_t *key, ncr_slice_t list, uint32_t *pos,
         return NCR_DONE;
     }
 
-    p = (ncr_char_t *) key + list.offset + *pos;
+    p = (ncr_char_t *) ((uintptr_t) key + list.offset + *pos);
     len = (size_t) p[0] + ((size_t) p[1] << 8);
 
     if (len > list.len - *pos - 2) {

@@ -22,6 +22,7 @@
 #define NCR_KEY_NAME      64            /* with its NUL */
 #define NCR_KEY_LIMITS    16
 #define NCR_KEY_MAX       16384         /* bytes of a record */
+#define NCR_KEY_SECRET    67            /* of the relay's own: "cr_", 64 hex */
 
 
 /* services, a bit each; 0 in a key: all of them (FEATURES F046) */

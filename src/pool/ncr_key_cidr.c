@@ -14,6 +14,10 @@
 #include "ncr_key.h"
 
 
+/* of an address without "::"; bytes of one are 16 */
+#define NCR_KEY_NO_GAP  17
+
+
 static ncr_int_t ncr_key_ipv4(ncr_char_t *p, ncr_char_t *last,
     ncr_char_t *dst);
 static ncr_int_t ncr_key_ipv6(ncr_char_t *p, ncr_char_t *last,
@@ -118,7 +122,7 @@ ncr_key_ipv6(ncr_char_t *p, ncr_char_t *last, ncr_char_t *dst)
     ncr_uint_t   n, gap, group;
 
     n = 0;
-    gap = 16;                           /* none */
+    gap = NCR_KEY_NO_GAP;
 
     if (last - p >= 2 && p[0] == ':' && p[1] == ':') {
         gap = 0;
@@ -171,7 +175,7 @@ ncr_key_ipv6(ncr_char_t *p, ncr_char_t *last, ncr_char_t *dst)
 
         if (*p == ':') {
 
-            if (gap != 16) {
+            if (gap != NCR_KEY_NO_GAP) {
                 return NCR_BAD;
             }
 
@@ -180,7 +184,7 @@ ncr_key_ipv6(ncr_char_t *p, ncr_char_t *last, ncr_char_t *dst)
         }
     }
 
-    if (gap == 16) {
+    if (gap == NCR_KEY_NO_GAP) {
         return (n == 16) ? NCR_OK : NCR_BAD;
     }
 

@@ -23,6 +23,10 @@
     "created, updated, tokens, access, refresh, expires, granted, scopes, "   \
     "meta, pending, failed, reason"
 
+#define NCR_STORE_OBJECT                                                      \
+    "id, seq, kind, name, removed, version, digest, data, created, updated, " \
+    "activated, prefix"
+
 
 static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
 
@@ -73,7 +77,29 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
 
     "DELETE FROM logins WHERE id = ?1",
 
-    "DELETE FROM logins WHERE expires <= ?1"
+    "DELETE FROM logins WHERE expires <= ?1",
+
+    "SELECT " NCR_STORE_OBJECT " FROM objects WHERE seq > ?1 ORDER BY seq",
+
+    "SELECT " NCR_STORE_OBJECT " FROM objects"
+    " WHERE kind = ?1 AND name > ?2 AND removed = 0 ORDER BY name",
+
+    "SELECT " NCR_STORE_OBJECT " FROM objects"
+    " WHERE kind = ?1 AND name = ?2 AND removed = 0",
+
+    "SELECT " NCR_STORE_OBJECT " FROM objects WHERE id = ?1",
+
+    "SELECT 1 FROM objects WHERE digest = ?1 AND id <> ?2",
+
+    "SELECT max(version) FROM objects"
+    " WHERE kind = ?1 AND name = ?2 AND removed = 1",
+
+    "INSERT INTO objects (" NCR_STORE_OBJECT ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    " ON CONFLICT (id) DO UPDATE SET"
+    " seq = ?2, kind = ?3, name = ?4, removed = ?5, version = ?6,"
+    " digest = ?7, data = ?8, created = ?9, updated = ?10, activated = ?11,"
+    " prefix = ?12"
 };
 
 
@@ -208,8 +234,12 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
     }
 
     if (store->readonly) {
-        return ncr_store_say(store, "has an older schema, which is brought"
-                             " up to date by the next one who may write");
+
+        /* accounts are as they were; nothing else was there */
+
+        store->older = 1;
+
+        return NCR_OK;
     }
 
     return ncr_store_migrate(store, ncr_store_steps, ncr_store_version);
@@ -412,6 +442,14 @@ const char *
 ncr_store_error(ncr_store_t *store)
 {
     return store->error;
+}
+
+
+uint64_t
+ncr_store_file(ncr_store_t *store)
+{
+    return (uint64_t) store->ino * 0x9e3779b97f4a7c15ull
+           ^ (uint64_t) store->dev;
 }
 
 

@@ -227,6 +227,7 @@ ncr_int_t ncr_store_restore(ncr_store_t *store, ncr_store_account_t *row,
  * SHA-256 only, which no two rows share.
  */
 #define NCR_STORE_KIND    16
+#define NCR_STORE_PREFIX  12            /* what is shown of a secret, and NUL */
 
 typedef struct {
     uint64_t      id;                   /* never used for another row */
@@ -237,17 +238,25 @@ typedef struct {
     unsigned      removed:1;            /* a tombstone: no data, no digest */
     unsigned      has_digest:1;
     ncr_char_t    digest[32];
+    char          prefix[NCR_STORE_PREFIX];     /* goes with digest */
     char         *data;                 /* JSON object; "" of a tombstone */
     ncr_msec_t    created;
     ncr_msec_t    updated;
+    ncr_msec_t    activated;            /* the first use, or 0 */
 } ncr_store_object_t;
 
 typedef ncr_int_t (*ncr_store_object_pt)(void *data,
     ncr_store_object_t *row);
 
-/* as ncr_store_load(), for objects of every kind */
+/* as ncr_store_load(), for objects of every kind; row's data is not to be
+ * kept either */
 ncr_int_t ncr_store_objects(ncr_store_t *store, uint64_t *seq,
     ncr_store_object_pt handler, void *data);
+
+/* those of a kind whose names come after this one, by name; NCR_DONE of the
+ * handler is the end, too, and a good one */
+ncr_int_t ncr_store_object_list(ncr_store_t *store, const char *kind,
+    const char *after, ncr_store_object_pt handler, void *data);
 
 /* one into row (release it with ..._object_free()), or NCR_DECLINED */
 ncr_int_t ncr_store_object_find(ncr_store_t *store, const char *kind,
@@ -255,16 +264,29 @@ ncr_int_t ncr_store_object_find(ncr_store_t *store, const char *kind,
 void ncr_store_object_free(ncr_store_object_t *row);
 
 /*
- * Makes or changes row's kind, name, data, digest (has_digest 0: as it is);
- * *version as in ncr_store_put().  NCR_DECLINED: that does not hold, or the
- * digest is another row's: ncr_store_error() tells.  Sets *version, row->id,
- * ->seq, ->version.
+ * Makes or changes row's kind, name, data, digest (data NULL, has_digest 0,
+ * activated 0: as it is); *version as in ncr_store_put().  NCR_DECLINED: that
+ * does not hold, or the digest is another row's: ncr_store_error() tells.
+ * Sets *version, row->id, ->seq, ->version and the times.
  */
 ncr_int_t ncr_store_object_put(ncr_store_t *store, ncr_store_object_t *row,
     uint64_t *version, ncr_msec_t now);
 
+/* as ncr_store_remove(); *seq: of the tombstone */
 ncr_int_t ncr_store_object_remove(ncr_store_t *store, const char *kind,
-    const char *name, uint64_t version, ncr_msec_t now);
+    const char *name, uint64_t version, ncr_msec_t now, uint64_t *seq);
+
+/* its first use; the version stays.  NCR_DECLINED: it has been used before,
+ * or is gone */
+ncr_int_t ncr_store_object_activate(ncr_store_t *store, uint64_t id,
+    ncr_msec_t at);
+
+/* as ncr_store_restore(), in one transaction; sets neither id nor seq */
+ncr_int_t ncr_store_object_restore(ncr_store_t *store,
+    ncr_store_object_t *rows, size_t n);
+
+/* tells files apart, as long as the last one is open somewhere */
+uint64_t ncr_store_file(ncr_store_t *store);
 
 
 /*

@@ -68,6 +68,13 @@ typedef enum {
     NCR_STORE_SQL_LOGIN_PUT,
     NCR_STORE_SQL_LOGIN_DELETE,
     NCR_STORE_SQL_LOGIN_EXPIRE,
+    NCR_STORE_SQL_OBJECTS,
+    NCR_STORE_SQL_OBJECT_LIST,
+    NCR_STORE_SQL_OBJECT_NAME,
+    NCR_STORE_SQL_OBJECT_ID,
+    NCR_STORE_SQL_OBJECT_DIGEST,
+    NCR_STORE_SQL_OBJECT_TOMBSTONE,
+    NCR_STORE_SQL_OBJECT_WRITE,
     NCR_STORE_SQL_N
 } ncr_store_sql_e;
 
@@ -91,6 +98,7 @@ struct ncr_store_s {
     unsigned       create:1;
     unsigned       locked:1;
     unsigned       changed:1;           /* by this handle, or never asked */
+    unsigned       older:1;             /* read, in a schema without objects */
 
     ncr_char_t     key[NCR_SEAL_KEY];   /* the data key */
     ncr_char_t     sealed[NCR_STORE_SEALED_KEY];  /* as it lies in the file */

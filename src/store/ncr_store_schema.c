@@ -70,7 +70,32 @@ const ncr_store_step_t  ncr_store_steps[] = {
       "    id        TEXT PRIMARY KEY NOT NULL,"
       "    data      BLOB NOT NULL,"
       "    expires   INTEGER NOT NULL"
-      ") WITHOUT ROWID;" }
+      ") WITHOUT ROWID;" },
+
+    { "INSERT INTO counters VALUES ('object', 0);"
+
+      "CREATE TABLE objects ("
+      "    id        INTEGER PRIMARY KEY,"
+      "    seq       INTEGER NOT NULL,"
+      "    kind      TEXT NOT NULL,"
+      "    name      TEXT NOT NULL,"
+      "    removed   INTEGER NOT NULL,"
+      "    version   INTEGER NOT NULL,"
+      "    digest    BLOB,"
+      "    data      TEXT NOT NULL,"
+      "    created   INTEGER NOT NULL,"
+      "    updated   INTEGER NOT NULL,"
+      "    activated INTEGER NOT NULL,"
+      "    prefix    TEXT NOT NULL"
+      ");"
+
+      "CREATE UNIQUE INDEX objects_name ON objects (kind, name)"
+      "    WHERE removed = 0;"
+      "CREATE INDEX objects_removed ON objects (kind, name)"
+      "    WHERE removed = 1;"
+      "CREATE UNIQUE INDEX objects_digest ON objects (digest)"
+      "    WHERE digest IS NOT NULL;"
+      "CREATE INDEX objects_seq ON objects (seq);" }
 };
 
 
@@ -248,7 +273,6 @@ ncr_store_probe(ncr_store_t *store)
     char       *uri;
     ncr_int_t   rc;
 
-    id = 0;
     id = 0;
     uri = ncr_store_uri(store->real);
 

@@ -16,6 +16,7 @@
 #include "../../src/store/ncr_store_key.c"
 #include "../../src/store/ncr_store_lock.c"
 #include "../../src/store/ncr_store_login.c"
+#include "../../src/store/ncr_store_object.c"
 #include "../../src/store/ncr_store_rows.c"
 #include "../../src/store/ncr_store_schema.c"
 
