@@ -235,6 +235,7 @@ ncr_limit_parse_window(ncr_limit_t *limit, ncr_str_t *s)
         }
     }
 
+    n = 0;
     unit = 0;
 
     if (s->len) {

@@ -21,6 +21,8 @@ typedef struct {
 
 static cJSON *ngx_http_claude_relay_show_store(
     ngx_http_claude_relay_call_t *call);
+static void ngx_http_claude_relay_show_zone(
+    ngx_http_claude_relay_call_t *call, cJSON *json);
 static ngx_int_t ngx_http_claude_relay_show_filter(
     ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_filter_t *filter);
@@ -94,6 +96,8 @@ ngx_http_claude_relay_api_status(ngx_http_claude_relay_call_t *call)
     (void) cJSON_AddItemToObject(json, "store",
                                  ngx_http_claude_relay_show_store(call));
 
+    ngx_http_claude_relay_show_zone(call, json);
+
     accounts = cJSON_AddObjectToObject(json, "accounts");
 
     (void) cJSON_AddNumberToObject(accounts, "total",
@@ -145,6 +149,48 @@ ngx_http_claude_relay_show_store(ngx_http_claude_relay_call_t *call)
     }
 
     return json;
+}
+
+
+/* its memory, and what the store has put there */
+
+static void
+ngx_http_claude_relay_show_zone(ngx_http_claude_relay_call_t *call,
+    cJSON *json)
+{
+    cJSON                              *zone;
+    ngx_uint_t                          free, n[NCR_SCOPE_MODEL + 1];
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = call->rmcf;
+
+    ngx_memzero(n, sizeof(n));
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    free = rmcf->shpool->pfree;
+
+    if (rmcf->subjects) {
+        ngx_memcpy(n, rmcf->subjects->n, sizeof(n));
+    }
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    zone = cJSON_AddObjectToObject(json, "zone");
+
+    (void) cJSON_AddNumberToObject(zone, "size",
+                                   (double) rmcf->shm_zone->shm.size);
+    (void) cJSON_AddNumberToObject(zone, "free",
+                                   (double) (free * ngx_pagesize));
+
+    (void) cJSON_AddNumberToObject(json, "keys",
+                     (double) (n[NCR_SCOPE_KEY] + rmcf->keys.nelts));
+    (void) cJSON_AddNumberToObject(json, "users",
+                     (double) (n[NCR_SCOPE_USER] + rmcf->users.nelts));
+    (void) cJSON_AddNumberToObject(json, "groups",
+                     (double) (n[NCR_SCOPE_GROUP] + rmcf->groups.nelts));
+    (void) cJSON_AddNumberToObject(json, "limits",
+                                   (double) n[NCR_SCOPE_MODEL]);
 }
 
 

@@ -87,8 +87,6 @@ static const char *ngx_http_claude_relay_key_permissions(
     ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_expires(
     ngx_http_claude_relay_key_read_t *rd);
-static const char *ngx_http_claude_relay_key_activated(
-    ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_time(cJSON *value,
     ncr_msec_t *t);
 static const char *ngx_http_claude_relay_key_valid_for(
@@ -147,8 +145,6 @@ static ngx_http_claude_relay_key_member_t
                                 expires, 0),
     ngx_http_claude_relay_plain("valid_for", NGX_HTTP_CLAUDE_RELAY_KEY,
                                 valid_for, 0),
-    ngx_http_claude_relay_plain("activated_at", NGX_HTTP_CLAUDE_RELAY_KEY,
-                                activated, 0),
     ngx_http_claude_relay_member("pool", NGX_HTTP_CLAUDE_RELAY_KEY, text,
                                  pool, NCR_KEY_NAME - 1),
     ngx_http_claude_relay_member("account", NGX_HTTP_CLAUDE_RELAY_KEY, text,
@@ -523,13 +519,6 @@ static const char *
 ngx_http_claude_relay_key_expires(ngx_http_claude_relay_key_read_t *rd)
 {
     return ngx_http_claude_relay_key_time(rd->value, &rd->key->expires);
-}
-
-
-static const char *
-ngx_http_claude_relay_key_activated(ngx_http_claude_relay_key_read_t *rd)
-{
-    return ngx_http_claude_relay_key_time(rd->value, &rd->key->activated);
 }
 
 
