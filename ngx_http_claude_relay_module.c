@@ -9,6 +9,7 @@
 
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_ledger.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
@@ -212,6 +213,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
     { ngx_string("claude_relay_timezone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_timezone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_usage"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_usage,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -561,7 +569,7 @@ ngx_module_t  ngx_http_claude_relay_module = {
     NULL,                                      /* init thread */
     NULL,                                      /* exit thread */
     ngx_http_claude_relay_zone_exit_process,   /* exit process */
-    NULL,                                      /* exit master */
+    ngx_http_claude_relay_usage_exit_master,   /* exit master */
     NGX_MODULE_V1_PADDING
 };
 
@@ -572,6 +580,8 @@ ngx_http_claude_relay_init_module(ngx_cycle_t *cycle)
     if (ngx_http_claude_relay_zone_init_module(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_claude_relay_usage_accepted(cycle);
 
     return ngx_http_claude_relay_control_init_module(cycle);
 }
@@ -620,6 +630,19 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    rmcf->usage = ngx_pcalloc(cf->pool,
+                              sizeof(ngx_http_claude_relay_usage_conf_t));
+    if (rmcf->usage == NULL) {
+        return NULL;
+    }
+
+    rmcf->usage->on = NGX_CONF_UNSET;
+    rmcf->usage->keep.rows = (ncr_msec_t) 90 * 86400 * 1000;
+    rmcf->usage->keep.minutes = (ncr_msec_t) 2 * 86400 * 1000;
+    rmcf->usage->keep.hours = (ncr_msec_t) 90 * 86400 * 1000;
+
+    rmcf->pool = cf->pool;
+    rmcf->cycle = cf->cycle;
     rmcf->tz = ncr_tz_utc();
     rmcf->prices = ncr_prices_builtin();
 
@@ -684,6 +707,10 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     /* before locations are merged: they look their pools up */
 
     if (ngx_http_claude_relay_roster_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_claude_relay_usage_init(cf, rmcf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 

@@ -73,6 +73,9 @@ typedef struct ngx_http_claude_relay_subject_s
                                               ngx_http_claude_relay_subject_t;
 typedef struct ngx_http_claude_relay_subjects_s
                                              ngx_http_claude_relay_subjects_t;
+typedef struct ngx_http_claude_relay_ring_s     ngx_http_claude_relay_ring_t;
+typedef struct ngx_http_claude_relay_usage_conf_s
+                                           ngx_http_claude_relay_usage_conf_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -314,6 +317,8 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_slab_pool_t                   *shpool;
     ngx_http_claude_relay_subjects_t  *subjects;    /* NULL: no store */
     ngx_log_t                         *log;     /* of this configuration */
+    ngx_pool_t                        *pool;
+    ngx_cycle_t                       *cycle;
 
     ngx_array_t                        accounts;    /* of nginx.conf */
                                      /* of ngx_http_claude_relay_account_t * */
@@ -367,6 +372,8 @@ struct ngx_http_claude_relay_main_conf_s {
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
     ngx_uint_t                         metrics_keys;    /* 0: not wanted */
     ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
+    ngx_http_claude_relay_ring_t      *ring_file;   /* its file */
+    ngx_http_claude_relay_usage_conf_t *usage;
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -544,6 +551,7 @@ typedef struct {
     ngx_uint_t                         permille;
     uint64_t                           cost;    /* micro-dollars */
     uint64_t                           rated;
+    ngx_uint_t                         rate;    /* permille, of that */
     unsigned                           priced:1;
     unsigned                           estimated:1;
 } ngx_http_claude_relay_bill_t;

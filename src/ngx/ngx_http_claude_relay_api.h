@@ -113,6 +113,11 @@ void ngx_http_claude_relay_call_found(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, cJSON *body, uint64_t version);
 
+/* any text that is there already, copied; next: a header "X-Next", or "" */
+void ngx_http_claude_relay_call_text_answer(
+    ngx_http_claude_relay_call_t *call, ngx_str_t *type, ngx_str_t *text,
+    ngx_str_t *next);
+
 /* type NULL: what is usual for the status */
 void ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, const char *type, const char *fmt, ...);
@@ -253,6 +258,17 @@ ngx_int_t ngx_http_claude_relay_call_proxy(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_api_refresh(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_test(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_reset(ngx_http_claude_relay_call_t *call);
+
+
+/* api_usage.c, api_rerate.c */
+
+void ngx_http_claude_relay_api_usage(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_rows(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_events(
+    ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_top(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_rerate(
+    ngx_http_claude_relay_call_t *call);
 
 
 /* api_logins.c */

@@ -80,11 +80,11 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
 
     bill->priced = (ncr_price_bill(rmcf->prices, &b, &bill->cost) == NCR_OK);
     bill->rated = bill->cost;
+    bill->rate = 1000;
 
     if (ctx->account) {
-        bill->rated = bill->cost
-                      * ngx_http_claude_relay_rate(ctx, ctx->account->platform)
-                      / 1000;
+        bill->rate = ngx_http_claude_relay_rate(ctx, ctx->account->platform);
+        bill->rated = bill->cost * bill->rate / 1000;
     }
 }
 
@@ -159,6 +159,7 @@ ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx)
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
+    ngx_http_claude_relay_ledger_wake();
     ngx_http_claude_relay_audit(ctx, &rec);
 
     /* what was reserved is free again */
@@ -350,6 +351,7 @@ ngx_http_claude_relay_record_answer(ngx_http_claude_relay_ctx_t *ctx,
     rec->usage = bill->usage;
     rec->cost = bill->cost;
     rec->rated = bill->rated;
+    rec->rate = (uint32_t) bill->rate;
     rec->price.data = (u_char *) rmcf->prices->version;
     rec->price.len = ngx_strlen(rmcf->prices->version);
     rec->nparts = bill->nparts;

@@ -292,6 +292,9 @@ void ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx);
 ngx_int_t ngx_http_claude_relay_ledger_put_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_record_t *rec);
 
+/* what was put is to be written; without the lock */
+void ngx_http_claude_relay_ledger_wake(void);
+
 /* 0 while the ring has too little room left for another request */
 ngx_uint_t ngx_http_claude_relay_ledger_ready(
     ngx_http_claude_relay_main_conf_t *rmcf);

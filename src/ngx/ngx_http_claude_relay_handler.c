@@ -16,8 +16,14 @@
 #include <time.h>
 
 
+/* "retry-after" while usage cannot be recorded, seconds */
+#define NGX_HTTP_CLAUDE_RELAY_FULL_WAIT  5
+
+
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
+static ngx_int_t ngx_http_claude_relay_unrecorded(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_create_ctx(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_claude_relay_request_id(ngx_http_request_t *r,
@@ -124,6 +130,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
         return (rc == NGX_OK) ? ngx_http_claude_relay_models(r, ctx) : rc;
     }
 
+    if (!ngx_http_claude_relay_ledger_ready(rmcf)) {
+        return ngx_http_claude_relay_unrecorded(r, ctx);
+    }
+
     /* the models of a batch are not looked at */
 
     if (ctx->route.op == NCR_OP_BATCHES && r->method == NGX_HTTP_POST
@@ -203,6 +213,35 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_error(r, ctx, status, message, -1);
+}
+
+
+/* what room there is left is for the records of others */
+
+static ngx_int_t
+ngx_http_claude_relay_unrecorded(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                           rc;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    (void) ngx_atomic_fetch_add(&rmcf->zone->usage_refused, 1);
+
+    ctx->booked = 1;
+    ctx->error = NCR_CLASS_SERVER;
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                       "usage cannot be recorded at the "
+                                       "moment, so nothing is relayed",
+                                       NGX_HTTP_CLAUDE_RELAY_FULL_WAIT);
 }
 
 

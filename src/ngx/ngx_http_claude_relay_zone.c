@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
 #include "ngx_http_claude_relay_audit.h"
 
@@ -150,12 +151,14 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
-        != NGX_OK)
+        != NGX_OK
+        || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log);
+    return ngx_http_claude_relay_usage_start(rmcf, old, shm_zone->shm.log);
 }
 
 
@@ -929,11 +932,13 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
 
-    if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK) {
+    if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK
+        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    return ngx_http_claude_relay_store_init_process(cycle, rmcf);
+    return ngx_http_claude_relay_ledger_init_process(cycle, rmcf);
 }
 
 
@@ -956,6 +961,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_audit_exit_process();
+    ngx_http_claude_relay_ledger_exit_process(rmcf);
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
     ngx_http_claude_relay_lookup_exit();

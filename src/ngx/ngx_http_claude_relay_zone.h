@@ -211,6 +211,15 @@ struct ngx_http_claude_relay_zone_s {
     ncr_msec_t                         store_since;
     char                               store_error[NCR_STORE_ERROR];
 
+    /* the ledger */
+
+    uint64_t                           usage_lost;  /* found no room */
+    ngx_atomic_t                       usage_refused;   /* for want of it */
+    ncr_msec_t                         usage_drained;   /* all of it, last */
+    ngx_uint_t                         usage_failed;    /* 1 while it is so */
+    ncr_msec_t                         usage_since;
+    char                               usage_error[NCR_STORE_ERROR];
+
     ngx_uint_t                         key_number;  /* of a new store key */
     u_char                             key[NCR_SEAL_KEY];
 
