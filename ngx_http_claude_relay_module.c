@@ -8,6 +8,8 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_ledger.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
@@ -194,9 +196,30 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_audit_log"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1234,
+      ngx_http_claude_relay_set_audit_log,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_audit_redact"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_audit_redact,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_timezone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_timezone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_usage"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_usage,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -341,6 +364,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_keys"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -453,9 +483,23 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_map"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_map,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_cors"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_cors,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_audit"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_audit,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -525,7 +569,7 @@ ngx_module_t  ngx_http_claude_relay_module = {
     NULL,                                      /* init thread */
     NULL,                                      /* exit thread */
     ngx_http_claude_relay_zone_exit_process,   /* exit process */
-    NULL,                                      /* exit master */
+    ngx_http_claude_relay_usage_exit_master,   /* exit master */
     NGX_MODULE_V1_PADDING
 };
 
@@ -536,6 +580,8 @@ ngx_http_claude_relay_init_module(ngx_cycle_t *cycle)
     if (ngx_http_claude_relay_zone_init_module(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_claude_relay_usage_accepted(cycle);
 
     return ngx_http_claude_relay_control_init_module(cycle);
 }
@@ -584,6 +630,19 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    rmcf->usage = ngx_pcalloc(cf->pool,
+                              sizeof(ngx_http_claude_relay_usage_conf_t));
+    if (rmcf->usage == NULL) {
+        return NULL;
+    }
+
+    rmcf->usage->on = NGX_CONF_UNSET;
+    rmcf->usage->keep.rows = (ncr_msec_t) 90 * 86400 * 1000;
+    rmcf->usage->keep.minutes = (ncr_msec_t) 2 * 86400 * 1000;
+    rmcf->usage->keep.hours = (ncr_msec_t) 90 * 86400 * 1000;
+
+    rmcf->pool = cf->pool;
+    rmcf->cycle = cf->cycle;
     rmcf->tz = ncr_tz_utc();
     rmcf->prices = ncr_prices_builtin();
 
@@ -641,9 +700,17 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
                               |NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3;
     }
 
+    if (ngx_http_claude_relay_audit_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     /* before locations are merged: they look their pools up */
 
     if (ngx_http_claude_relay_roster_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_claude_relay_usage_init(cf, rmcf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -688,7 +755,9 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->limit_headers = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
+    conf->map = NGX_CONF_UNSET_PTR;
     conf->cors = NGX_CONF_UNSET_PTR;
+    conf->audit = NGX_CONF_UNSET_PTR;
     conf->profile.on = NGX_CONF_UNSET_UINT;
     conf->profile.headers = NGX_CONF_UNSET_PTR;
 
@@ -753,7 +822,9 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     }
 
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
+    ngx_conf_merge_ptr_value(conf->map, prev->map, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
+    ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);
 
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
         || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)

@@ -81,6 +81,7 @@ typedef struct {
     uint32_t      flags;
     uint32_t      tier;                 /* ncr_tier_e */
     uint32_t      permille;             /* see ncr_bill_t */
+    uint32_t      rate;                 /* the key's, permille; 0 is 1000 */
 
     ncr_usage_t   usage;                /* of all parts */
     uint64_t      cost;                 /* micro-dollars */
@@ -99,6 +100,11 @@ size_t ncr_record_pack(ncr_char_t *dst, size_t size, ncr_record_t *rec);
 
 /* NCR_OK or NCR_BAD */
 ncr_int_t ncr_record_unpack(ncr_record_t *rec, ncr_str_t *packed);
+
+/* the same of rec->parts alone, at most so many bytes */
+#define NCR_RECORD_PARTS_MAX  1024
+size_t ncr_record_pack_parts(ncr_char_t *dst, size_t size, ncr_record_t *rec);
+ncr_int_t ncr_record_unpack_parts(ncr_record_t *rec, ncr_str_t *packed);
 
 
 #endif /* _NCR_RECORD_H_INCLUDED_ */

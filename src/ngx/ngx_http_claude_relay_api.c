@@ -50,8 +50,8 @@ static void ngx_http_claude_relay_call_event(ngx_event_t *ev);
 static void ngx_http_claude_relay_call_settling(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_call_send(
-    ngx_http_claude_relay_call_t *call, ngx_uint_t status, ngx_str_t *body,
-    uint64_t version);
+    ngx_http_claude_relay_call_t *call, ngx_uint_t status, ngx_str_t *type,
+    ngx_str_t *body, uint64_t version);
 static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
 
 
@@ -90,6 +90,16 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
     { NGX_HTTP_POST, "/v1/logins/*", ngx_http_claude_relay_api_code, 1, 1 },
     { NGX_HTTP_POST, "/v1/rekey", ngx_http_claude_relay_api_rekey, 0, 1 },
 
+    { NGX_HTTP_GET, "/v1/usage", ngx_http_claude_relay_api_usage, 0, 1 },
+    { NGX_HTTP_GET, "/v1/usage/rows",
+      ngx_http_claude_relay_api_usage_rows, 0, 1 },
+    { NGX_HTTP_GET, "/v1/usage/events",
+      ngx_http_claude_relay_api_usage_events, 0, 1 },
+    { NGX_HTTP_GET, "/v1/usage/top",
+      ngx_http_claude_relay_api_usage_top, 0, 1 },
+    { NGX_HTTP_POST, "/v1/usage/rerate",
+      ngx_http_claude_relay_api_usage_rerate, 0, 1 },
+
     ngx_http_claude_relay_objects_ways("keys"),
     { NGX_HTTP_POST, "/v1/keys/*/regenerate",
       ngx_http_claude_relay_api_regenerate, 1, 1 },
@@ -98,6 +108,10 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_objects_ways("users"),
     ngx_http_claude_relay_objects_ways("groups"),
     ngx_http_claude_relay_objects_ways("limits"),
+
+    { NGX_HTTP_GET, "/v1/audit", ngx_http_claude_relay_api_audit, 0, 0 },
+    { NGX_HTTP_GET, "/v1/audit/*",
+      ngx_http_claude_relay_api_audit_entry, 0, 0 },
 
     { 0, NULL, NULL, 0, 0 }
 };
@@ -762,13 +776,45 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
         }
     }
 
-    ngx_http_claude_relay_call_send(call, status, &out, version);
+    ngx_http_claude_relay_call_send(call, status,
+                                    &ngx_http_claude_relay_call_json, &out,
+                                    version);
+}
+
+
+void
+ngx_http_claude_relay_call_text_answer(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *type, ngx_str_t *text, ngx_str_t *next)
+{
+    ngx_str_t            body, value;
+    ngx_http_request_t  *r;
+
+    r = call->request;
+    ngx_str_null(&body);
+
+    if (r) {
+        body.len = text->len;
+        body.data = ngx_pstrdup(r->pool, text);
+        value.len = next->len;
+        value.data = ngx_pstrdup(r->pool, next);
+
+        if (body.data == NULL || value.data == NULL
+            || (value.len
+                && ngx_http_claude_relay_add_header(r, "X-Next", &value)
+                   != NGX_OK))
+        {
+            ngx_http_claude_relay_call_memory(call);
+            return;
+        }
+    }
+
+    ngx_http_claude_relay_call_send(call, NGX_HTTP_OK, type, &body, 0);
 }
 
 
 static void
 ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
-    ngx_uint_t status, ngx_str_t *body, uint64_t version)
+    ngx_uint_t status, ngx_str_t *type, ngx_str_t *body, uint64_t version)
 {
     ngx_int_t            rc;
     ngx_str_t            etag;
@@ -795,8 +841,7 @@ ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
 
     c = r->connection;
 
-    rc = ngx_http_claude_relay_send(r, status,
-                                    &ngx_http_claude_relay_call_json, body);
+    rc = ngx_http_claude_relay_send(r, status, type, body);
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
@@ -847,7 +892,9 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
         body.len = out.last - p;
     }
 
-    ngx_http_claude_relay_call_send(call, status, &body, 0);
+    ngx_http_claude_relay_call_send(call, status,
+                                    &ngx_http_claude_relay_call_json, &body,
+                                    0);
 }
 
 

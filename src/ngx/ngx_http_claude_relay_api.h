@@ -113,6 +113,11 @@ void ngx_http_claude_relay_call_found(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, cJSON *body, uint64_t version);
 
+/* any text that is there already, copied; next: a header "X-Next", or "" */
+void ngx_http_claude_relay_call_text_answer(
+    ngx_http_claude_relay_call_t *call, ngx_str_t *type, ngx_str_t *text,
+    ngx_str_t *next);
+
 /* type NULL: what is usual for the status */
 void ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, const char *type, const char *fmt, ...);
@@ -255,10 +260,28 @@ void ngx_http_claude_relay_api_test(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_reset(ngx_http_claude_relay_call_t *call);
 
 
+/* api_usage.c, api_rerate.c */
+
+void ngx_http_claude_relay_api_usage(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_rows(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_events(
+    ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_top(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_usage_rerate(
+    ngx_http_claude_relay_call_t *call);
+
+
 /* api_logins.c */
 
 void ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_code(ngx_http_claude_relay_call_t *call);
+
+
+/* api_audit.c */
+
+void ngx_http_claude_relay_api_audit(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_audit_entry(
+    ngx_http_claude_relay_call_t *call);
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

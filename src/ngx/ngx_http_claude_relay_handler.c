@@ -11,12 +11,19 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_audit.h"
 
 #include <time.h>
 
 
+/* "retry-after" while usage cannot be recorded, seconds */
+#define NGX_HTTP_CLAUDE_RELAY_FULL_WAIT  5
+
+
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
+static ngx_int_t ngx_http_claude_relay_unrecorded(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_create_ctx(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_claude_relay_request_id(ngx_http_request_t *r,
@@ -84,6 +91,13 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                                        "method not allowed for this path");
     }
 
+    if (ctx->route.op == NCR_OP_SELF
+        && rlcf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_OFF)
+    {
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_NOT_FOUND,
+                                            "there are no keys here");
+    }
+
     if (r->method == NGX_HTTP_OPTIONS
         || ctx->route.op == NCR_OP_PROBE
         || ctx->route.op == NCR_OP_TELEMETRY)
@@ -107,9 +121,17 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
 
     (void) ngx_atomic_fetch_add(&rmcf->zone->requests, 1);
 
+    if (ctx->route.op == NCR_OP_SELF) {
+        return ngx_http_claude_relay_self(r, ctx);
+    }
+
     if (ctx->route.op == NCR_OP_MODELS) {
         rc = ngx_http_discard_request_body(r);
         return (rc == NGX_OK) ? ngx_http_claude_relay_models(r, ctx) : rc;
+    }
+
+    if (!ngx_http_claude_relay_ledger_ready(rmcf)) {
+        return ngx_http_claude_relay_unrecorded(r, ctx);
     }
 
     /* the models of a batch are not looked at */
@@ -136,6 +158,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_APP];
     ctx->background = (h && ncr_str_eq(ncr(h), "cli-bg"));
     ctx->head = (r->method == NGX_HTTP_HEAD);
+
+    if (rlcf->audit) {
+        ngx_http_claude_relay_audit_start(r, ctx);
+    }
 
     if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -187,6 +213,35 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_error(r, ctx, status, message, -1);
+}
+
+
+/* what room there is left is for the records of others */
+
+static ngx_int_t
+ngx_http_claude_relay_unrecorded(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                           rc;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    (void) ngx_atomic_fetch_add(&rmcf->zone->usage_refused, 1);
+
+    ctx->booked = 1;
+    ctx->error = NCR_CLASS_SERVER;
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                       "usage cannot be recorded at the "
+                                       "moment, so nothing is relayed",
+                                       NGX_HTTP_CLAUDE_RELAY_FULL_WAIT);
 }
 
 
@@ -331,6 +386,8 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
                                hash ? &ctx->reader->plain : NULL,
                                hash ? &ctx->reader->cached : NULL, 1);
 
+    ctx->scan->turns = (ctx->pool->turns != 0);
+
     if (rlcf->profile.block.len) {
         ctx->scan->leading = ncr(&rlcf->profile.system);
     }
@@ -375,6 +432,10 @@ ngx_http_claude_relay_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         if (rlcf->max_body && ctx->body_length > rlcf->max_body) {
             ctx->error = NCR_CLASS_CLIENT;
             return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        }
+
+        if (ctx->capture) {
+            ngx_http_claude_relay_audit_request(ctx, b->pos, n);
         }
 
         /* what is broken is read to its end, so the connection lives on */
@@ -453,6 +514,10 @@ ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
                               ngx_min((off_t) sizeof(buf),
                                       b->file_last - pos), pos);
 
+            if (n > 0 && ctx->capture) {
+                ngx_http_claude_relay_audit_request(ctx, buf, n);
+            }
+
             if (n <= 0
                 || ncr_anthropic_request_feed(ctx->scan, buf, n) != NCR_OK)
             {
@@ -520,9 +585,19 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return (rc == NGX_OK) ? NGX_DONE : rc;
     }
 
-    ctx->family = ncr_model_family(ncr(&ctx->model));
     ctx->max_tokens = ctx->scan->max_tokens;
     ctx->system = ctx->scan->system;
+    ctx->user_turn = (ctx->route.op == NCR_OP_MESSAGES
+                      && ctx->scan->user && !ctx->scan->result);
+
+    if (ngx_http_claude_relay_map(r, ctx) != NGX_OK) {
+        ctx->error = NCR_CLASS_CLIENT;
+
+        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                             "duplicate key \"effort\" in output_config", -1);
+
+        return (rc == NGX_OK) ? NGX_DONE : rc;
+    }
 
     ngx_http_claude_relay_session(r, ctx);
 
@@ -572,6 +647,11 @@ ngx_http_claude_relay_end(void *data)
 
     ngx_http_claude_relay_forget(ctx);
     ngx_http_claude_relay_book(ctx);
+    ngx_http_claude_relay_metrics_bytes(ctx->request);
+
+    if (ctx->record) {
+        ngx_http_claude_relay_audit_end(ctx);
+    }
 }
 
 

@@ -5,17 +5,13 @@
 
 
 /*
- * The thread that talks to the store.  It has a queue of jobs with a mutex
- * and a condition, and an eventfd back to the loop.  SQLite is never opened
- * before the fork and never used on the loop; nothing of the loop's is
- * touched in the thread: what goes over is copied.
+ * The thread that talks to the store.  SQLite is never opened before the fork
+ * and never used on the loop.
  */
 
 
 #include "ngx_http_claude_relay_store.h"
-
-#include <sys/eventfd.h>
-#include <pthread.h>
+#include "ngx_http_claude_relay_thread.h"
 
 
 /* changes of others are looked for this often, ms; broken stores tried */
@@ -24,22 +20,9 @@
 /* how long other writers may hold the file, ms */
 #define NGX_HTTP_CLAUDE_RELAY_BUSY   5000
 
-/* the timer that holds a worker while its jobs are out, ms; set again */
-#define NGX_HTTP_CLAUDE_RELAY_HOLD   60000
-
 
 typedef struct {
-    pthread_t                          id;
-    pthread_mutex_t                    mutex;
-    pthread_cond_t                     cond;
-    ngx_queue_t                        jobs;    /* under the mutex */
-    ngx_queue_t                        done;    /* under the mutex */
-    ngx_uint_t                         quit;    /* under the mutex */
-    ngx_uint_t                         look;    /* under the mutex */
-    ngx_connection_t                  *bell;
-    ngx_event_t                        hold;    /* set while jobs are out */
-    ngx_uint_t                         posted;  /* that are not done yet */
-    int                                fd;
+    ngx_http_claude_relay_thread_t     thread;
     int                                locks;
     ngx_atomic_uint_t                  changes; /* of the zone, seen */
     ngx_http_claude_relay_main_conf_t *rmcf;
@@ -47,17 +30,13 @@ typedef struct {
     /* the thread's own */
 
     ncr_store_t                       *store;
-    ngx_msec_t                         next;    /* look or try then */
     uint64_t                           seq;
     uint64_t                           objects; /* their seq, of */
     uint64_t                           file;    /* this one */
     ngx_uint_t                         key_number;
     ngx_uint_t                         gone;    /* asked for a memory */
     char                               error[NCR_STORE_ERROR];
-
-    unsigned                           running:1;
-    unsigned                           leaving:1;
-} ngx_http_claude_relay_thread_t;
+} ngx_http_claude_relay_keeper_t;
 
 
 /* rows for the loop, or for a store that has lost its file */
@@ -76,27 +55,25 @@ typedef struct {
 } ngx_http_claude_relay_rows_t;
 
 
-static void *ngx_http_claude_relay_thread(void *data);
-static void ngx_http_claude_relay_thread_run(
-    ngx_http_claude_relay_thread_t *t, ngx_http_claude_relay_job_t *job);
-static void ngx_http_claude_relay_thread_look(
-    ngx_http_claude_relay_thread_t *t);
-static ngx_int_t ngx_http_claude_relay_thread_open(
-    ngx_http_claude_relay_thread_t *t, ngx_uint_t create);
-static void ngx_http_claude_relay_thread_state(
-    ngx_http_claude_relay_thread_t *t, const char *error);
-static void ngx_http_claude_relay_thread_load(
-    ngx_http_claude_relay_thread_t *t, ngx_uint_t again);
-static void ngx_http_claude_relay_thread_lost(
-    ngx_http_claude_relay_thread_t *t);
-static ncr_int_t ngx_http_claude_relay_thread_row(void *data,
+static ngx_msec_t ngx_http_claude_relay_keeper_work(void *data);
+static void ngx_http_claude_relay_keeper_close(void *data);
+static void ngx_http_claude_relay_keeper_run(void *data, ngx_queue_t *q);
+static void ngx_http_claude_relay_keeper_look(
+    ngx_http_claude_relay_keeper_t *t);
+static ngx_int_t ngx_http_claude_relay_keeper_open(
+    ngx_http_claude_relay_keeper_t *t, ngx_uint_t create);
+static void ngx_http_claude_relay_keeper_state(
+    ngx_http_claude_relay_keeper_t *t, const char *error);
+static void ngx_http_claude_relay_keeper_load(
+    ngx_http_claude_relay_keeper_t *t, ngx_uint_t again);
+static void ngx_http_claude_relay_keeper_lost(
+    ngx_http_claude_relay_keeper_t *t);
+static ncr_int_t ngx_http_claude_relay_keeper_row(void *data,
     ncr_store_account_t *row);
-static ngx_int_t ngx_http_claude_relay_thread_objects(
-    ngx_http_claude_relay_thread_t *t, ngx_http_claude_relay_rows_t *rows);
-static ncr_int_t ngx_http_claude_relay_thread_object(void *data,
+static ngx_int_t ngx_http_claude_relay_keeper_objects(
+    ngx_http_claude_relay_keeper_t *t, ngx_http_claude_relay_rows_t *rows);
+static ncr_int_t ngx_http_claude_relay_keeper_object(void *data,
     ncr_store_object_t *row);
-static void ngx_http_claude_relay_thread_give(
-    ngx_http_claude_relay_thread_t *t, ngx_http_claude_relay_job_t *job);
 static ngx_http_claude_relay_rows_t *ngx_http_claude_relay_rows(void);
 static void ngx_http_claude_relay_rows_free(
     ngx_http_claude_relay_rows_t *rows);
@@ -109,32 +86,26 @@ static void ngx_http_claude_relay_state_done(
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_lost_done(
     ngx_http_claude_relay_job_t *job);
-static void ngx_http_claude_relay_bell_handler(ngx_event_t *ev);
-static void ngx_http_claude_relay_hold_handler(ngx_event_t *ev);
-static ngx_int_t ngx_http_claude_relay_bell_init(
-    ngx_http_claude_relay_thread_t *t, ngx_cycle_t *cycle);
-static ngx_msec_t ngx_http_claude_relay_monotonic(void);
+static ngx_uint_t ngx_http_claude_relay_keeper_done(void *data,
+    ngx_queue_t *q);
 
 
-static ngx_http_claude_relay_thread_t  ngx_http_claude_relay_store_thread;
+static ngx_http_claude_relay_keeper_t  ngx_http_claude_relay_store_thread;
 
 
 ngx_int_t
 ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
-    int                              err;
-    sigset_t                         all, old;
-    pthread_condattr_t               attr;
     ngx_http_claude_relay_rows_t    *rows;
-    ngx_http_claude_relay_thread_t  *t;
+    ngx_http_claude_relay_keeper_t  *t;
 
     if (rmcf->store == NULL) {
         return NGX_OK;
     }
 
     t = &ngx_http_claude_relay_store_thread;
-    ngx_memzero(t, sizeof(ngx_http_claude_relay_thread_t));
+    ngx_memzero(t, sizeof(ngx_http_claude_relay_keeper_t));
 
     t->rmcf = rmcf;
     t->seq = rmcf->roster->seq;
@@ -143,8 +114,11 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
     t->changes = rmcf->zone->changes;
     t->key_number = 0;
 
-    ngx_queue_init(&t->jobs);
-    ngx_queue_init(&t->done);
+    t->thread.data = t;
+    t->thread.work = ngx_http_claude_relay_keeper_work;
+    t->thread.run = ngx_http_claude_relay_keeper_run;
+    t->thread.close = ngx_http_claude_relay_keeper_close;
+    t->thread.done = ngx_http_claude_relay_keeper_done;
 
     t->locks = ncr_store_lock_open((char *) rmcf->store->path.data);
 
@@ -155,32 +129,9 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
                       &rmcf->store->path);
     }
 
-    if (ngx_http_claude_relay_bell_init(t, cycle) != NGX_OK) {
+    if (ngx_http_claude_relay_thread_start(&t->thread, cycle) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    (void) pthread_mutex_init(&t->mutex, NULL);
-    (void) pthread_condattr_init(&attr);
-    (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void) pthread_cond_init(&t->cond, &attr);
-    (void) pthread_condattr_destroy(&attr);
-
-    /* signals are the loop's */
-
-    (void) sigfillset(&all);
-    (void) pthread_sigmask(SIG_SETMASK, &all, &old);
-
-    err = pthread_create(&t->id, NULL, ngx_http_claude_relay_thread, t);
-
-    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
-
-    if (err) {
-        ngx_log_error(NGX_LOG_ALERT, cycle->log, err,
-                      "pthread_create() failed");
-        return NGX_ERROR;
-    }
-
-    t->running = 1;
 
     if (rmcf->store->older) {
 
@@ -201,38 +152,16 @@ void
 ngx_http_claude_relay_store_exit_process(
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
-    ngx_http_claude_relay_thread_t  *t;
+    ngx_http_claude_relay_keeper_t  *t;
 
     t = &ngx_http_claude_relay_store_thread;
 
-    if (!t->running) {
+    if (!t->thread.running) {
         return;
     }
 
     ngx_http_claude_relay_refresh_exit(rmcf);
-
-    t->leaving = 1;
-
-    (void) pthread_mutex_lock(&t->mutex);
-    t->quit = 1;
-    (void) pthread_cond_signal(&t->cond);
-    (void) pthread_mutex_unlock(&t->mutex);
-
-    (void) pthread_join(t->id, NULL);
-
-    t->running = 0;
-
-    ngx_http_claude_relay_bell_handler(t->bell->read);
-
-    if (t->hold.timer_set) {
-        ngx_del_timer(&t->hold);
-    }
-
-    (void) pthread_cond_destroy(&t->cond);
-    (void) pthread_mutex_destroy(&t->mutex);
-
-    ngx_free_connection(t->bell);
-    (void) close(t->fd);
+    ngx_http_claude_relay_thread_stop(&t->thread);
 
     if (t->locks != -1) {
         (void) close(t->locks);
@@ -243,38 +172,14 @@ ngx_http_claude_relay_store_exit_process(
 ngx_int_t
 ngx_http_claude_relay_store_post(ngx_http_claude_relay_job_t *job)
 {
-    ngx_http_claude_relay_thread_t  *t;
+    ngx_http_claude_relay_keeper_t  *t;
 
     t = &ngx_http_claude_relay_store_thread;
-
-    if (!t->running || t->leaving) {
-        return NGX_ERROR;
-    }
 
     job->rc = NCR_ERROR;
     job->error[0] = '\0';
 
-    (void) pthread_mutex_lock(&t->mutex);
-    ngx_queue_insert_tail(&t->jobs, &job->queue);
-    (void) pthread_cond_signal(&t->cond);
-    (void) pthread_mutex_unlock(&t->mutex);
-
-    /* who waits for it has no timer of its own, and would not be answered */
-
-    t->posted++;
-
-    if (!t->hold.timer_set) {
-        ngx_add_timer(&t->hold, NGX_HTTP_CLAUDE_RELAY_HOLD);
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_claude_relay_hold_handler(ngx_event_t *ev)
-{
-    ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_HOLD);
+    return ngx_http_claude_relay_thread_post(&t->thread, &job->queue);
 }
 
 
@@ -295,11 +200,11 @@ ngx_http_claude_relay_job_rc(ncr_store_t *store,
 void
 ngx_http_claude_relay_store_touched(void)
 {
-    ngx_http_claude_relay_thread_t  *t;
+    ngx_http_claude_relay_keeper_t  *t;
 
     t = &ngx_http_claude_relay_store_thread;
 
-    if (t->running) {
+    if (t->thread.running) {
         (void) ngx_atomic_fetch_add(&t->rmcf->zone->changes, 1);
         ngx_http_claude_relay_ring_all();
     }
@@ -311,20 +216,17 @@ ngx_http_claude_relay_store_touched(void)
 void
 ngx_http_claude_relay_store_rung(void)
 {
-    ngx_http_claude_relay_thread_t  *t;
+    ngx_http_claude_relay_keeper_t  *t;
 
     t = &ngx_http_claude_relay_store_thread;
 
-    if (!t->running || t->changes == t->rmcf->zone->changes) {
+    if (!t->thread.running || t->changes == t->rmcf->zone->changes) {
         return;
     }
 
     t->changes = t->rmcf->zone->changes;
 
-    (void) pthread_mutex_lock(&t->mutex);
-    t->look = 1;
-    (void) pthread_cond_signal(&t->cond);
-    (void) pthread_mutex_unlock(&t->mutex);
+    ngx_http_claude_relay_thread_wake(&t->thread);
 }
 
 
@@ -332,7 +234,7 @@ ngx_int_t
 ngx_http_claude_relay_store_lock(uint64_t id)
 {
     ncr_int_t                        rc;
-    ngx_http_claude_relay_thread_t  *t;
+    ngx_http_claude_relay_keeper_t  *t;
 
     t = &ngx_http_claude_relay_store_thread;
 
@@ -363,86 +265,33 @@ ngx_http_claude_relay_store_unlock(uint64_t id)
 
 
 static ngx_msec_t
-ngx_http_claude_relay_monotonic(void)
+ngx_http_claude_relay_keeper_work(void *data)
 {
-    struct timespec  ts;
+    ngx_http_claude_relay_keeper_look(data);
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-
-static void *
-ngx_http_claude_relay_thread(void *data)
-{
-    ngx_http_claude_relay_thread_t *t = data;
-
-    ngx_uint_t                    look, quit;
-    ngx_queue_t                  *q;
-    struct timespec               ts;
-    ngx_http_claude_relay_job_t  *job;
-
-    (void) ngx_http_claude_relay_thread_open(t, 0);
-    look = 1;
-
-    for ( ;; ) {
-
-        if (look || (ngx_msec_int_t) (t->next
-                                      - ngx_http_claude_relay_monotonic())
-                    <= 0)
-        {
-            ngx_http_claude_relay_thread_look(t);
-            t->next = ngx_http_claude_relay_monotonic()
-                      + NGX_HTTP_CLAUDE_RELAY_LOOK;
-        }
-
-        job = NULL;
-
-        (void) pthread_mutex_lock(&t->mutex);
-
-        if (ngx_queue_empty(&t->jobs) && !t->quit && !t->look) {
-            ts.tv_sec = t->next / 1000;
-            ts.tv_nsec = (t->next % 1000) * 1000000;
-            (void) pthread_cond_timedwait(&t->cond, &t->mutex, &ts);
-        }
-
-        if (!ngx_queue_empty(&t->jobs)) {
-            q = ngx_queue_head(&t->jobs);
-            ngx_queue_remove(q);
-            job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
-        }
-
-        quit = t->quit;
-        look = t->look;
-        t->look = 0;
-
-        (void) pthread_mutex_unlock(&t->mutex);
-
-        if (job) {
-            ngx_http_claude_relay_thread_run(t, job);
-
-            /* own changes are seen at once */
-            look = 1;
-            continue;
-        }
-
-        if (quit) {
-            break;
-        }
-    }
-
-    ncr_store_close(t->store);
-    t->store = NULL;
-
-    return NULL;
+    return ngx_http_claude_relay_thread_clock() + NGX_HTTP_CLAUDE_RELAY_LOOK;
 }
 
 
 static void
-ngx_http_claude_relay_thread_run(ngx_http_claude_relay_thread_t *t,
-    ngx_http_claude_relay_job_t *job)
+ngx_http_claude_relay_keeper_close(void *data)
 {
+    ngx_http_claude_relay_keeper_t *t = data;
+
+    ncr_store_close(t->store);
+    t->store = NULL;
+}
+
+
+static void
+ngx_http_claude_relay_keeper_run(void *data, ngx_queue_t *q)
+{
+    ngx_http_claude_relay_keeper_t *t = data;
+
+    ngx_http_claude_relay_job_t  *job;
+
+    job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
+
     if (job->run == ngx_http_claude_relay_restore) {
 
         /* a new file, or an old one that came back */
@@ -451,11 +300,11 @@ ngx_http_claude_relay_thread_run(ngx_http_claude_relay_thread_t *t,
         t->store = NULL;
         t->gone = 0;
 
-        (void) ngx_http_claude_relay_thread_open(t, 1);
+        (void) ngx_http_claude_relay_keeper_open(t, 1);
     }
 
     if (t->store == NULL) {
-        (void) ngx_http_claude_relay_thread_open(t, 0);
+        (void) ngx_http_claude_relay_keeper_open(t, 0);
     }
 
     if (t->store == NULL) {
@@ -473,42 +322,40 @@ ngx_http_claude_relay_thread_run(ngx_http_claude_relay_thread_t *t,
             ncr_store_close(t->store);
             t->store = NULL;
 
-            if (ngx_http_claude_relay_thread_open(t, 0) == NGX_OK) {
+            if (ngx_http_claude_relay_keeper_open(t, 0) == NGX_OK) {
                 job->run(t->store, job);
             }
         }
 
         if (job->rc == NCR_STORE_GONE) {
-            ngx_http_claude_relay_thread_lost(t);
+            ngx_http_claude_relay_keeper_lost(t);
 
         } else if (job->rc == NCR_ERROR && t->store) {
 
             /* opened anew, it is looked at as a whole */
 
-            ngx_http_claude_relay_thread_state(t, ncr_store_error(t->store));
+            ngx_http_claude_relay_keeper_state(t, ncr_store_error(t->store));
             ncr_store_close(t->store);
             t->store = NULL;
 
         } else if (job->run == ngx_http_claude_relay_restore
                    && job->rc == NCR_OK)
         {
-            ngx_http_claude_relay_thread_load(t, 1);
+            ngx_http_claude_relay_keeper_load(t, 1);
         }
     }
-
-    ngx_http_claude_relay_thread_give(t, job);
 }
 
 
 /* has anybody changed something? */
 
 static void
-ngx_http_claude_relay_thread_look(ngx_http_claude_relay_thread_t *t)
+ngx_http_claude_relay_keeper_look(ngx_http_claude_relay_keeper_t *t)
 {
     ncr_int_t  rc;
 
     if (t->store == NULL
-        && ngx_http_claude_relay_thread_open(t, 0) != NGX_OK)
+        && ngx_http_claude_relay_keeper_open(t, 0) != NGX_OK)
     {
         return;
     }
@@ -518,19 +365,19 @@ ngx_http_claude_relay_thread_look(ngx_http_claude_relay_thread_t *t)
     switch (rc) {
 
     case NCR_OK:
-        ngx_http_claude_relay_thread_load(t, 0);
+        ngx_http_claude_relay_keeper_load(t, 0);
         break;
 
     case NCR_DECLINED:
-        ngx_http_claude_relay_thread_state(t, "");
+        ngx_http_claude_relay_keeper_state(t, "");
         break;
 
     case NCR_STORE_GONE:
-        ngx_http_claude_relay_thread_lost(t);
+        ngx_http_claude_relay_keeper_lost(t);
         break;
 
     default:
-        ngx_http_claude_relay_thread_state(t, ncr_store_error(t->store));
+        ngx_http_claude_relay_keeper_state(t, ncr_store_error(t->store));
         ncr_store_close(t->store);
         t->store = NULL;
         break;
@@ -539,7 +386,7 @@ ngx_http_claude_relay_thread_look(ngx_http_claude_relay_thread_t *t)
 
 
 static ngx_int_t
-ngx_http_claude_relay_thread_open(ngx_http_claude_relay_thread_t *t,
+ngx_http_claude_relay_keeper_open(ngx_http_claude_relay_keeper_t *t,
     ngx_uint_t create)
 {
     char                               error[NCR_STORE_ERROR];
@@ -584,16 +431,16 @@ ngx_http_claude_relay_thread_open(ngx_http_claude_relay_thread_t *t,
     ngx_explicit_memzero(key, sizeof(key));
 
     if (rc == NCR_OK) {
-        ngx_http_claude_relay_thread_state(t, "");
+        ngx_http_claude_relay_keeper_state(t, "");
         return NGX_OK;
     }
 
     t->store = NULL;
 
-    ngx_http_claude_relay_thread_state(t, error);
+    ngx_http_claude_relay_keeper_state(t, error);
 
     if (!create && access(options.path, F_OK) == -1) {
-        ngx_http_claude_relay_thread_lost(t);
+        ngx_http_claude_relay_keeper_lost(t);
     }
 
     return NGX_ERROR;
@@ -603,7 +450,7 @@ ngx_http_claude_relay_thread_open(ngx_http_claude_relay_thread_t *t,
 /* tells the loop of troubles, and of their end, once each */
 
 static void
-ngx_http_claude_relay_thread_state(ngx_http_claude_relay_thread_t *t,
+ngx_http_claude_relay_keeper_state(ngx_http_claude_relay_keeper_t *t,
     const char *error)
 {
     ngx_http_claude_relay_rows_t  *rows;
@@ -625,12 +472,12 @@ ngx_http_claude_relay_thread_state(ngx_http_claude_relay_thread_t *t,
     rows->failed = (error[0] != '\0');
     rows->job.done = ngx_http_claude_relay_state_done;
 
-    ngx_http_claude_relay_thread_give(t, &rows->job);
+    ngx_http_claude_relay_thread_give(&t->thread, &rows->job.queue);
 }
 
 
 static void
-ngx_http_claude_relay_thread_load(ngx_http_claude_relay_thread_t *t,
+ngx_http_claude_relay_keeper_load(ngx_http_claude_relay_keeper_t *t,
     ngx_uint_t again)
 {
     ncr_int_t                      rc;
@@ -646,30 +493,30 @@ ngx_http_claude_relay_thread_load(ngx_http_claude_relay_thread_t *t,
     rows->seq = again ? 0 : t->seq;
 
     rc = ncr_store_load(t->store, &rows->seq,
-                        ngx_http_claude_relay_thread_row, rows);
+                        ngx_http_claude_relay_keeper_row, rows);
 
     if (rc == NCR_OK) {
-        rc = ngx_http_claude_relay_thread_objects(t, rows);
+        rc = ngx_http_claude_relay_keeper_objects(t, rows);
     }
 
     if (rc != NCR_OK) {
         ngx_http_claude_relay_rows_free(rows);
-        ngx_http_claude_relay_thread_state(t, ncr_store_error(t->store));
+        ngx_http_claude_relay_keeper_state(t, ncr_store_error(t->store));
         ncr_store_close(t->store);
         t->store = NULL;
         return;
     }
 
-    ngx_http_claude_relay_thread_state(t, "");
+    ngx_http_claude_relay_keeper_state(t, "");
 
     t->seq = rows->seq;
 
-    ngx_http_claude_relay_thread_give(t, &rows->job);
+    ngx_http_claude_relay_thread_give(&t->thread, &rows->job.queue);
 }
 
 
 static ngx_int_t
-ngx_http_claude_relay_thread_objects(ngx_http_claude_relay_thread_t *t,
+ngx_http_claude_relay_keeper_objects(ngx_http_claude_relay_keeper_t *t,
     ngx_http_claude_relay_rows_t *rows)
 {
     uint64_t      seq;
@@ -682,7 +529,7 @@ ngx_http_claude_relay_thread_objects(ngx_http_claude_relay_thread_t *t,
     seq = rows->since.from;
 
     rc = ncr_store_objects(t->store, &seq,
-                           ngx_http_claude_relay_thread_object, rows);
+                           ngx_http_claude_relay_keeper_object, rows);
 
     if (rc != NCR_OK) {
         return rc;
@@ -704,7 +551,7 @@ ngx_http_claude_relay_thread_objects(ngx_http_claude_relay_thread_t *t,
 
 
 static ncr_int_t
-ngx_http_claude_relay_thread_object(void *data, ncr_store_object_t *row)
+ngx_http_claude_relay_keeper_object(void *data, ncr_store_object_t *row)
 {
     ngx_http_claude_relay_rows_t *rows = data;
 
@@ -724,7 +571,7 @@ ngx_http_claude_relay_thread_object(void *data, ncr_store_object_t *row)
 /* the loop shall say what it remembers, so that a new file can have it */
 
 static void
-ngx_http_claude_relay_thread_lost(ngx_http_claude_relay_thread_t *t)
+ngx_http_claude_relay_keeper_lost(ngx_http_claude_relay_keeper_t *t)
 {
     ngx_http_claude_relay_rows_t  *rows;
 
@@ -740,12 +587,12 @@ ngx_http_claude_relay_thread_lost(ngx_http_claude_relay_thread_t *t)
     t->gone = 1;
     rows->job.done = ngx_http_claude_relay_lost_done;
 
-    ngx_http_claude_relay_thread_give(t, &rows->job);
+    ngx_http_claude_relay_thread_give(&t->thread, &rows->job.queue);
 }
 
 
 static ncr_int_t
-ngx_http_claude_relay_thread_row(void *data, ncr_store_account_t *row)
+ngx_http_claude_relay_keeper_row(void *data, ncr_store_account_t *row)
 {
     ngx_http_claude_relay_rows_t *rows = data;
 
@@ -759,22 +606,6 @@ ngx_http_claude_relay_thread_row(void *data, ncr_store_account_t *row)
     ngx_queue_insert_tail(&rows->rows, &stored->queue);
 
     return NCR_OK;
-}
-
-
-static void
-ngx_http_claude_relay_thread_give(ngx_http_claude_relay_thread_t *t,
-    ngx_http_claude_relay_job_t *job)
-{
-    uint64_t  one;
-
-    (void) pthread_mutex_lock(&t->mutex);
-    ngx_queue_insert_tail(&t->done, &job->queue);
-    (void) pthread_mutex_unlock(&t->mutex);
-
-    one = 1;
-
-    (void) !write(t->fd, &one, sizeof(one));
 }
 
 
@@ -1089,83 +920,18 @@ ngx_http_claude_relay_lost_done(ngx_http_claude_relay_job_t *job)
 }
 
 
-static void
-ngx_http_claude_relay_bell_handler(ngx_event_t *ev)
+static ngx_uint_t
+ngx_http_claude_relay_keeper_done(void *data, ngx_queue_t *q)
 {
-    uint64_t                         n;
-    ngx_queue_t                     *q;
-    ngx_http_claude_relay_job_t     *job;
-    ngx_http_claude_relay_thread_t  *t;
+    ngx_uint_t                    posted;
+    ngx_http_claude_relay_job_t  *job;
 
-    t = &ngx_http_claude_relay_store_thread;
+    job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
 
-    (void) !read(t->fd, &n, sizeof(n));
+    /* the thread's own have nothing to run */
+    posted = (job->run != NULL);
 
-    for ( ;; ) {
+    job->done(job);
 
-        job = NULL;
-
-        (void) pthread_mutex_lock(&t->mutex);
-
-        if (!ngx_queue_empty(&t->done)) {
-            q = ngx_queue_head(&t->done);
-            ngx_queue_remove(q);
-            job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
-        }
-
-        (void) pthread_mutex_unlock(&t->mutex);
-
-        if (job == NULL) {
-            break;
-        }
-
-        /* the thread's own have nothing to run */
-
-        if (job->run) {
-            t->posted--;
-        }
-
-        job->done(job);
-    }
-
-    if (t->posted == 0 && t->hold.timer_set) {
-        ngx_del_timer(&t->hold);
-    }
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_bell_init(ngx_http_claude_relay_thread_t *t,
-    ngx_cycle_t *cycle)
-{
-    ngx_event_t  *rev;
-
-    t->fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
-
-    if (t->fd == -1) {
-        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
-                      "eventfd() failed");
-        return NGX_ERROR;
-    }
-
-    t->bell = ngx_get_connection(t->fd, cycle->log);
-
-    if (t->bell == NULL) {
-        (void) close(t->fd);
-        return NGX_ERROR;
-    }
-
-    rev = t->bell->read;
-    rev->log = cycle->log;
-    rev->handler = ngx_http_claude_relay_bell_handler;
-
-    /* not a socket to be closed, or waited for, when the worker leaves */
-    rev->channel = 1;
-    t->bell->write->channel = 1;
-
-    t->hold.handler = ngx_http_claude_relay_hold_handler;
-    t->hold.data = t->bell;
-    t->hold.log = cycle->log;
-
-    return ngx_add_event(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT);
+    return posted;
 }

@@ -5,7 +5,9 @@
 
 
 #include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
+#include "ngx_http_claude_relay_audit.h"
 
 #include <sys/eventfd.h>
 
@@ -148,7 +150,15 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    return ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log);
+    if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
+        != NGX_OK
+        || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_usage_start(rmcf, old, shm_zone->shm.log);
 }
 
 
@@ -625,6 +635,8 @@ ngx_http_claude_relay_lease_free_locked(
         lease->node->health.probing = 0;
     }
 
+    (void) ngx_http_claude_relay_turn_end_locked(lease);
+
     ngx_slab_free_locked(rmcf->shpool, lease);
 }
 
@@ -690,6 +702,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
     {
         node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
         node->inflight = 0;
+        node->turns = 0;
         node->health.probing = 0;
 
         /* a refresh that died with its worker is anybody's */
@@ -712,6 +725,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
         {
             lease = ngx_queue_data(q, ngx_http_claude_relay_lease_t, queue);
             lease->node->inflight += lease->slot;
+            lease->node->turns |= lease->turn;
 
             if (lease->probe) {
                 lease->node->health.probing = 1;
@@ -918,7 +932,13 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
 
-    return ngx_http_claude_relay_store_init_process(cycle, rmcf);
+    if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK
+        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_ledger_init_process(cycle, rmcf);
 }
 
 
@@ -940,6 +960,8 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_claude_relay_store_exit_process(rmcf);
+    ngx_http_claude_relay_audit_exit_process();
+    ngx_http_claude_relay_ledger_exit_process(rmcf);
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
     ngx_http_claude_relay_lookup_exit();

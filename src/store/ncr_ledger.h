@@ -87,6 +87,7 @@ typedef struct {
     ncr_msec_t    from;
     ncr_msec_t    until;
     uint64_t      row;                  /* 0 at first */
+    uint64_t      last;                 /* set by the first piece */
     uint64_t      rows;                 /* looked at */
     uint64_t      changed;
     uint64_t      unpriced;
@@ -134,8 +135,18 @@ typedef struct {
                                            3 tokens; largest first */
     unsigned         ascending:1;       /* rows: oldest first */
     uint64_t         after;             /* rows: number to go on from */
+    ncr_uint_t       skip;              /* sums: so many first ones */
     ncr_uint_t       limit;             /* 0 = 100 */
+
+    /* told by sums */
+
+    ncr_uint_t       groups;            /* how many there are */
+    unsigned         approximate:1;     /* what would tell the borders is
+                                           not kept any more */
 } ncr_ledger_query_t;
+
+/* more are not added up at once */
+#define NCR_LEDGER_GROUPS  100000
 
 
 typedef struct {
@@ -157,7 +168,10 @@ typedef ncr_int_t (*ncr_ledger_sum_pt)(void *data, ncr_ledger_sum_t *sum);
 typedef ncr_int_t (*ncr_ledger_row_pt)(void *data, uint64_t number,
     ncr_record_t *rec);
 
-/* from the sums where these can tell it, else from the rows that are kept */
+/*
+ * From the sums where these can tell it, else from the rows that are kept.
+ * "model" of a query is a glob.  NCR_DECLINED: more than NCR_LEDGER_GROUPS.
+ */
 ncr_int_t ncr_ledger_sums(ncr_ledger_t *ledger, ncr_ledger_query_t *q,
     ncr_ledger_sum_pt handler, void *data);
 ncr_int_t ncr_ledger_rows(ncr_ledger_t *ledger, ncr_ledger_query_t *q,

@@ -806,57 +806,57 @@ ncr_store_fail(ncr_store_t *store)
 }
 
 
+static void
+ncr_store_explain(ncr_store_t *store, int err)
+{
+    char  text[NCR_STORE_ERROR];
+
+    (void) ncr_store_say(store, ncr_store_words(store->db, err, text));
+}
+
+
 /*
  * SQLite's own messages name columns and constraints at most; all values are
  * bound.
  */
 
-static void
-ncr_store_explain(ncr_store_t *store, int err)
+const char *
+ncr_store_words(sqlite3 *db, int err, char *text)
 {
-    int   sys;
-    char  text[NCR_STORE_ERROR];
+    int  sys;
 
-    sys = sqlite3_system_errno(store->db);
+    sys = sqlite3_system_errno(db);
 
     switch (err & 0xff) {
 
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:
-        (void) ncr_store_say(store, "is busy: somebody else is writing to it");
-        return;
+        return "is busy: somebody else is writing to it";
 
     case SQLITE_FULL:
-        (void) ncr_store_say(store, "cannot be written: the disk is full");
-        return;
+        return "cannot be written: the disk is full";
 
     case SQLITE_READONLY:
-        (void) ncr_store_say(store, "is read-only");
-        return;
+        return "is read-only";
 
     case SQLITE_CORRUPT:
-        (void) ncr_store_say(store, "is corrupt; restore it from a backup");
-        return;
+        return "is corrupt; restore it from a backup";
 
     case SQLITE_NOTADB:
-        (void) ncr_store_say(store, "is not a database");
-        return;
+        return "is not a database";
 
     case SQLITE_NOMEM:
-        (void) ncr_store_say(store, "cannot be used: out of memory");
-        return;
+        return "cannot be used: out of memory";
 
     case SQLITE_IOERR:
 
         if (sys == ENOSPC || sys == EDQUOT || sys == EFBIG) {
-            (void) ncr_store_say(store, "cannot be written: the disk is full");
-            return;
+            return "cannot be written: the disk is full";
         }
 
         if (sys == EROFS) {
-            (void) ncr_store_say(store, "is read-only");
-            return;
+            return "is read-only";
         }
 
         break;
@@ -868,16 +868,16 @@ ncr_store_explain(ncr_store_t *store, int err)
     if (sys && ((err & 0xff) == SQLITE_IOERR
                 || (err & 0xff) == SQLITE_CANTOPEN))
     {
-        snprintf(text, sizeof(text), "cannot be %s: %s",
+        snprintf(text, NCR_STORE_ERROR, "cannot be %s: %s",
                  (err & 0xff) == SQLITE_IOERR ? "used" : "opened",
                  strerror(sys));
 
     } else {
-        snprintf(text, sizeof(text), "cannot be used: %s",
-                 sqlite3_errmsg(store->db));
+        snprintf(text, NCR_STORE_ERROR, "cannot be used: %s",
+                 sqlite3_errmsg(db));
     }
 
-    (void) ncr_store_say(store, text);
+    return text;
 }
 
 

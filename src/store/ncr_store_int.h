@@ -117,6 +117,9 @@ ncr_int_t ncr_store_say(ncr_store_t *store, const char *text);
 
 ncr_int_t ncr_store_say_errno(ncr_store_t *store, const char *text);
 
+/* what an error of SQLite means; text has NCR_STORE_ERROR bytes */
+const char *ncr_store_words(sqlite3 *db, int err, char *text);
+
 /* the end of a path that is too long for a message */
 const char *ncr_store_shown(const char *path, char *buf);
 
@@ -149,6 +152,11 @@ void ncr_store_drop(char **text);
 
 
 /* ncr_store_lock.c */
+
+/* malloc()ed: without symbolic links, even before it exists; and a file
+ * beside it */
+char *ncr_store_real(const char *path);
+char *ncr_store_concat(const char *path, const char *suffix);
 
 /* store->real, ->lock_path from ->path */
 ncr_int_t ncr_store_paths(ncr_store_t *store);
@@ -184,6 +192,9 @@ ncr_int_t ncr_store_make(ncr_store_t *store, ncr_store_options_t *options);
 
 /* NCR_OK if there is a file, and it is one of ours; it is only looked at */
 ncr_int_t ncr_store_probe(ncr_store_t *store);
+
+/* malloc()ed: "file:" and the path, only to be looked at */
+char *ncr_store_uri(const char *path);
 
 /* refuses newer versions */
 ncr_int_t ncr_store_schema(ncr_store_t *store, int last, int *version);

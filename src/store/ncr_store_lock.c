@@ -20,8 +20,6 @@
 #define NCR_STORE_LOCK_PAUSE  1000000   /* ns */
 
 
-static char *ncr_store_real(const char *path);
-static char *ncr_store_concat(const char *path, const char *suffix);
 static size_t ncr_store_directory(const char *path, char *dir, size_t size);
 static ncr_int_t ncr_store_lock_file(ncr_store_t *store);
 static int64_t ncr_store_clock(void);
@@ -53,7 +51,7 @@ ncr_store_paths(ncr_store_t *store)
 
 /* two ways to one file must lead to the same lock, even before it exists */
 
-static char *
+char *
 ncr_store_real(const char *path)
 {
     char        *real, *dir;
@@ -101,7 +99,7 @@ ncr_store_real(const char *path)
 }
 
 
-static char *
+char *
 ncr_store_concat(const char *path, const char *suffix)
 {
     char    *text;

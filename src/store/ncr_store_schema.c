@@ -21,7 +21,6 @@ static ncr_int_t ncr_store_steps_run(ncr_store_t *store,
 static ncr_int_t ncr_store_pragma(ncr_store_t *store, const char *sql,
     int *value);
 static ncr_int_t ncr_store_sync_directory(ncr_store_t *store);
-static char *ncr_store_uri(const char *path);
 
 
 const ncr_store_step_t  ncr_store_steps[] = {
@@ -307,7 +306,7 @@ ncr_store_probe(ncr_store_t *store)
 }
 
 
-static char *
+char *
 ncr_store_uri(const char *path)
 {
     char        *uri, *p;
