@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_audit.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
@@ -194,6 +195,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_audit_log"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1234,
+      ngx_http_claude_relay_set_audit_log,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_audit_redact"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_audit_redact,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_timezone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_timezone,
@@ -341,6 +356,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_keys"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -453,9 +475,23 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_map"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_map,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_cors"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_cors,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_audit"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_audit,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -641,6 +677,10 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
                               |NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3;
     }
 
+    if (ngx_http_claude_relay_audit_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     /* before locations are merged: they look their pools up */
 
     if (ngx_http_claude_relay_roster_init(cf, rmcf) != NGX_CONF_OK) {
@@ -688,7 +728,9 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->limit_headers = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
+    conf->map = NGX_CONF_UNSET_PTR;
     conf->cors = NGX_CONF_UNSET_PTR;
+    conf->audit = NGX_CONF_UNSET_PTR;
     conf->profile.on = NGX_CONF_UNSET_UINT;
     conf->profile.headers = NGX_CONF_UNSET_PTR;
 
@@ -753,7 +795,9 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     }
 
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
+    ngx_conf_merge_ptr_value(conf->map, prev->map, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
+    ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);
 
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
         || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Keys, users, groups and limits by the control socket (F042, F044, F045):
+# Keys, users, groups and limits by the control socket (F033, F036, F041, F042):
 # every operation and every error, paging and filters, versions, and that a
 # secret is in one answer only.
 
@@ -81,7 +81,7 @@ sub names {
 
 my $r = call("POST", "/keys", { name => "bob" });
 
-is($r->status, 201, "F042: a key is made");
+is($r->status, 201, "F033: a key is made");
 
 my $bob = $r->json;
 my $secret = $bob->{secret};
@@ -141,7 +141,7 @@ my %full = (
 );
 
 $r = call("POST", "/keys", { name => "full", %full });
-is($r->status, 201, "F044: a key with everything") || diag($r->body);
+is($r->status, 201, "F036: a key with everything") || diag($r->body);
 push @secrets, $r->json->{secret};
 
 my $shown = call("GET", "/keys/full")->json;
@@ -241,20 +241,20 @@ is(call("GET", "/keys/bob")->json->{state}, "expired", "state: expired");
 is(call("PATCH", "/keys/bob", { expires_at => 4102444800000 })
        ->json->{expires_at}, "2100-01-01T00:00:00Z",
    "a time in milliseconds is shown like all others");
-is(status($secret), 200, "not yet");
+is(status($secret), 200, "F041: extended");
 
 
 # ---- regenerate, activate
 
 $r = call("POST", "/keys/bob/regenerate");
-is($r->status, 200, "regenerate");
+is($r->status, 200, "F042: regenerate");
 my $second = $r->json->{secret};
 push @secrets, $second;
 like($second, qr/^cr_[0-9a-f]{64}$/, "another secret");
 isnt($second, $secret, "really");
 is($r->json->{prefix}, substr($second, 0, 11), "and its prefix");
 is(status($secret) . " " . status($second), "401 200", "in place of the old");
-is(call("GET", "/keys/bob")->json->{id}, $bob->{id}, "the same key");
+is(call("GET", "/keys/bob")->json->{id}, $bob->{id}, "F042: the same key");
 refused(call("POST", "/keys/bob/regenerate", { secret => "planted-0" }), 400,
         "nothing is taken there", qr/no member "secret"/);
 refused(call("POST", "/keys/bob/regenerate", undef, 'If-Match: "1"'), 412,
@@ -269,7 +269,7 @@ is(call("POST", "/users/conf/regenerate")->status, 404,
 refused(call("POST", "/keys/bob/activate"), 409, "activate: no valid_for",
         qr/has no "valid_for"/);
 $r = call("POST", "/keys/full/activate");
-is($r->status, 200, "activate");
+is($r->status, 200, "F041: activate");
 is($r->json->{state}, "active", "it is active");
 like($r->json->{activated_at}, qr/^20/, "since now");
 like($r->json->{ends_at}, qr/^20/, "and ends some day");
@@ -280,7 +280,7 @@ refused(call("POST", "/keys/full/activate"), 409, "activate: twice",
 # ---- users, groups
 
 is(call("POST", "/groups", { name => "team", limits => ["cost:100/month"] })
-       ->status, 201, "F045: a group");
+       ->status, 201, "F055: a group");
 $r = call("POST", "/users", { name => "carl", group => "team",
                               description => "Carl" });
 is($r->status, 201, "a user");
@@ -409,7 +409,7 @@ for my $n (1 .. 25) {
                             description => $n == 7 ? "The Seventh" : "" });
 }
 
-is(names("?limit=3"), "alice k01 k02", "a page, with those of nginx.conf");
+is(names("?limit=3"), "alice k01 k02", "F045: a page, with those of nginx.conf");
 $r = call("GET", "/keys?limit=3")->json;
 is($r->{next}, "k02", "next");
 is($r->{total}, 27, "total");
@@ -436,11 +436,11 @@ is(join(" ", @walk), names(""), "page by page they are all of them");
 
 is(names("?source=nginx.conf"), "alice owned", "source");
 is(names("?source=store&limit=2"), "k01 k02");
-is(names("?tag=odd+one&limit=2&source=store"), "k01 k03", "tag");
+is(names("?tag=odd+one&limit=2&source=store"), "k01 k03", "F037: tag");
 is(names("?tag=odd"), "", "a tag is whole");
 is(names("?enabled=false"), "k05 k10 k15 k20 k25", "enabled");
 is(names("?enabled=true&limit=6&source=store"), "k01 k02 k03 k04 k06 k07");
-is(names("?q=sevenTH"), "k07", "q: in a description");
+is(names("?q=sevenTH"), "k07", "F045: q: in a description");
 is(names("?q=K1&limit=2"), "k10 k11", "q: in a name");
 is(names("?q=of%20nginx"), "owned", "q: of nginx.conf");
 is(names("?user=conf"), "owned", "user");

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Keys of the store (F042, F043): how a change gets into every worker and into
+# Keys of the store (F040, F057): how a change gets into every worker and into
 # another nginx, and what becomes of keys while workers are killed, while the
 # store's file is deleted or replaced, and over reloads and restarts; and a
 # hundred thousand of them in a zone of 64 MB.
@@ -117,9 +117,9 @@ $nginx = nginx(http(), workers => 4, allow => [qr/exited on signal 9/]);
 
 my $bob = create("bob");
 
-is(everywhere($bob), "200", "F042: a key is good in all workers at once");
+is(everywhere($bob), "200", "F057: a key is good in all workers at once");
 call("PATCH", "/v1/keys/bob", { enabled => \0 });
-is(everywhere($bob), "401", "disabled in all of them");
+is(everywhere($bob), "401", "F057: disabled in all of them");
 call("PATCH", "/v1/keys/bob", { enabled => \1 });
 is(everywhere($bob), "200", "enabled in all of them");
 
@@ -301,7 +301,7 @@ is(everywhere($secret{bob}) . " " . everywhere($fresh), "200 401",
 
 $secret{timed} = create("timed", valid_for => "2s");
 is(call("GET", "/v1/keys/timed")->json->{state}, "unused", "not used yet");
-is(status($secret{timed}), 200, "F043: the first use");
+is(status($secret{timed}), 200, "F040: the first use");
 my $shown = call("GET", "/v1/keys/timed")->json;
 is($shown->{state}, "active", "begins its time");
 is($shown->{version}, 1, "without another version");

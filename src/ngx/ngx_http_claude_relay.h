@@ -38,6 +38,10 @@
 #define NGX_HTTP_CLAUDE_RELAY_VERSION   "0.1.0"
 
 #define NGX_HTTP_CLAUDE_RELAY_NAME_LEN  64
+
+/* a slot is looked for again this often, should a ring be missed, ms */
+#define NGX_HTTP_CLAUDE_RELAY_SLOT_POLL  250
+
 #define NGX_HTTP_CLAUDE_RELAY_KEY_LEN   16      /* of a session's digest */
 
 /* ncr_str_t has the layout of ngx_str_t, and may alias it */
@@ -62,6 +66,7 @@ typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_subject_s
@@ -73,6 +78,11 @@ typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
 typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
 typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
+typedef struct ngx_http_claude_relay_audit_conf_s
+                                          ngx_http_claude_relay_audit_conf_t;
+typedef struct ngx_http_claude_relay_audit_loc_s
+                                          ngx_http_claude_relay_audit_loc_t;
+typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -118,6 +128,28 @@ typedef struct {
 } ngx_http_claude_relay_info_t;
 
 
+/* what a model is called elsewhere */
+
+#define NGX_HTTP_CLAUDE_RELAY_MAPS  64
+
+typedef struct {
+    ngx_str_t                          from;    /* a glob */
+    ngx_str_t                          to;
+} ngx_http_claude_relay_map_t;
+
+
+/* user messages, one at a time; see turn.c */
+
+#define NGX_HTTP_CLAUDE_RELAY_TURN_MAX  3600000
+
+typedef struct {
+    ngx_msec_t                         gap;
+    ngx_msec_t                         wait;
+    unsigned                           on:1;
+    unsigned                           set:1;
+} ngx_http_claude_relay_turns_t;
+
+
 /*
  * An account: a block of nginx.conf or a row of the store.  It does not
  * change once it is in a roster, but for what a worker keeps with it.
@@ -140,6 +172,8 @@ struct ngx_http_claude_relay_account_s {
     ncr_limit_t                       *limits;
     ngx_uint_t                         nlimits;
     ngx_array_t                       *models;  /* of ngx_str_t, globs */
+    ngx_array_t                       *model_map;   /* of ..._map_t, or NULL */
+    ngx_http_claude_relay_turns_t      turns;
     ngx_flag_t                         enabled;
     ngx_flag_t                         schedulable; /* off: no new sessions */
     ngx_flag_t                         sanitize;
@@ -201,6 +235,7 @@ typedef struct {
     ngx_str_t                          name;
     ngx_array_t                        accounts;
                                      /* of ngx_http_claude_relay_account_t * */
+    ngx_uint_t                         turns;   /* some have a queue */
 } ngx_http_claude_relay_pool_t;
 
 
@@ -330,6 +365,8 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_str_t                          timezone;    /* its name; "": UTC */
     const ncr_prices_t                *prices;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
+    ngx_uint_t                         metrics_keys;    /* 0: not wanted */
+    ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -409,8 +446,12 @@ typedef struct {
     ngx_flag_t                         limit_headers;
     off_t                              max_body;
     ngx_array_t                       *models;      /* of ..._model_t */
+    ngx_array_t                       *map;         /* of ..._map_t, or NULL */
     ngx_array_t                       *cors;        /* of ngx_str_t */
     ngx_http_claude_relay_profile_t    profile;
+    ngx_uint_t                         metrics_accounts;    /* at most */
+    ngx_uint_t                         metrics_keys;
+    ngx_http_claude_relay_audit_loc_t *audit;   /* NULL: off */
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;
 
@@ -570,7 +611,15 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_reader_t    *reader;
     ncr_anthropic_request_t           *scan;    /* the reader's */
     ngx_str_t                          model;
-    ncr_str_t                          family;
+    ncr_str_t                          family;  /* of what is sent */
+    ngx_str_t                          wanted;  /* model: by map and slot */
+    ncr_str_t                          wanted_family;
+    ngx_str_t                          sent;    /* by the account, too */
+    ncr_str_t                          effort;  /* by the slot, or "" */
+    ncr_str_t                          only;    /* platform, or "" */
+    uint64_t                           model_start;     /* in the body */
+    uint64_t                           model_end;
+    ncr_anthropic_config_t             config;
     off_t                              body_length;
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
@@ -613,6 +662,9 @@ struct ngx_http_claude_relay_ctx_s {
     ncr_class_e                        refusal; /* why nobody is left */
     ngx_queue_t                        waiting;
     ngx_msec_t                         wait_until;
+    ngx_msec_t                         turn_until;
+    ngx_msec_t                         turn_wait;   /* 0: for no turn */
+    ngx_msec_t                         turn_delay;
     ngx_msec_t                         retry_until; /* end of retry_wait */
     ngx_uint_t                         nattempts;
 
@@ -633,8 +685,13 @@ struct ngx_http_claude_relay_ctx_s {
     size_t                             profile_size;    /* of header bytes */
     ngx_str_t                          betas;   /* all there are */
     ncr_anthropic_system_t             system;  /* where it is in the body */
-    ncr_edit_t                         edits[NCR_ANTHROPIC_LEAD_EDITS];
     ngx_uint_t                         nedits;
+
+    /* system, effort and model, in the order of the body */
+
+    ncr_edit_t                         edits[NCR_ANTHROPIC_LEAD_EDITS
+                                             + NCR_ANTHROPIC_EFFORT_EDITS
+                                             + 1];
 
     /* the upstream's answer */
 
@@ -663,6 +720,9 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_buf_t                         *beat_buf;
     ngx_msec_t                         last_out;
 
+    ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
+    ncr_record_t                      *record;  /* to be kept; or NULL */
+
     /* for the log */
 
     ngx_msec_t                         ttft;
@@ -679,6 +739,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           has_session:1;
     unsigned                           has_id:1;
     unsigned                           thread:1;    /* bind the answer's id */
+    unsigned                           user_turn:1; /* what a user has typed */
     unsigned                           scan_failed:1;
     unsigned                           parked:1;
     unsigned                           relaunching:1;
@@ -802,9 +863,36 @@ ngx_str_t ngx_http_claude_relay_small_model(
 char *ngx_http_claude_relay_set_models(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* map.c: another model than the one asked for; NGX_DECLINED: two efforts */
+
+ngx_int_t ngx_http_claude_relay_map(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_map_account(ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_str_t *ngx_http_claude_relay_mapped(ngx_array_t *map, ngx_str_t *model);
+ngx_uint_t ngx_http_claude_relay_slotted(ngx_http_claude_relay_ctx_t *ctx,
+    ncr_platform_t *platform);
+ncr_str_t ngx_http_claude_relay_family(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a);
+const char *ngx_http_claude_relay_map_add(ngx_pool_t *pool, ngx_array_t **map,
+    ngx_str_t *from, ngx_str_t *to);
+char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* self.c */
+
+ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
 /* health.c */
 
 ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+
+/* metrics_text.c */
+
+char *ngx_http_claude_relay_set_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* location.c: requests of our own into a location of the operator's */
 
@@ -1058,10 +1146,6 @@ char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 

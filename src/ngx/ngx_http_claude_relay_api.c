@@ -99,6 +99,10 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_objects_ways("groups"),
     ngx_http_claude_relay_objects_ways("limits"),
 
+    { NGX_HTTP_GET, "/v1/audit", ngx_http_claude_relay_api_audit, 0, 0 },
+    { NGX_HTTP_GET, "/v1/audit/*",
+      ngx_http_claude_relay_api_audit_entry, 0, 0 },
+
     { 0, NULL, NULL, 0, 0 }
 };
 

@@ -261,4 +261,11 @@ void ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_code(ngx_http_claude_relay_call_t *call);
 
 
+/* api_audit.c */
+
+void ngx_http_claude_relay_api_audit(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_audit_entry(
+    ngx_http_claude_relay_call_t *call);
+
+
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

@@ -871,6 +871,29 @@ ngx_http_claude_relay_subjects_free(ngx_http_claude_relay_main_conf_t *rmcf,
 
 
 ngx_int_t
+ngx_http_claude_relay_subject_about_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key,
+    ncr_store_object_t *row, ncr_msec_t *used)
+{
+    ngx_http_claude_relay_subject_t  *s;
+
+    if (rmcf->subjects == NULL) {
+        return NGX_DECLINED;
+    }
+
+    s = ngx_http_claude_relay_subject_id(rmcf->subjects, key->scope, key->id);
+
+    if (s == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *used = s->used;
+
+    return ngx_http_claude_relay_subject_row_locked(s, row);
+}
+
+
+ngx_int_t
 ngx_http_claude_relay_subject_row_locked(ngx_http_claude_relay_subject_t *s,
     ncr_store_object_t *row)
 {

@@ -6,6 +6,7 @@
 
 #include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_fetch.h"
+#include "ngx_http_claude_relay_audit.h"
 
 #include <sys/eventfd.h>
 
@@ -145,6 +146,12 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         }
 
     } else if (ngx_http_claude_relay_zone_create(shm_zone, rmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -658,6 +665,8 @@ ngx_http_claude_relay_lease_free_locked(
         lease->node->health.probing = 0;
     }
 
+    (void) ngx_http_claude_relay_turn_end_locked(lease);
+
     ngx_slab_free_locked(rmcf->shpool, lease);
 }
 
@@ -723,6 +732,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
     {
         node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
         node->inflight = 0;
+        node->turns = 0;
         node->health.probing = 0;
 
         /* a refresh that died with its worker is anybody's */
@@ -745,6 +755,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
         {
             lease = ngx_queue_data(q, ngx_http_claude_relay_lease_t, queue);
             lease->node->inflight += lease->slot;
+            lease->node->turns |= lease->turn;
 
             if (lease->probe) {
                 lease->node->health.probing = 1;
@@ -951,6 +962,10 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
 
+    if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_claude_relay_store_init_process(cycle, rmcf);
 }
 
@@ -973,6 +988,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_claude_relay_store_exit_process(rmcf);
+    ngx_http_claude_relay_audit_exit_process();
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
     ngx_http_claude_relay_lookup_exit();
