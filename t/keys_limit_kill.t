@@ -138,6 +138,10 @@ for my $round (1 .. $rounds) {
 
     ok(until_true(sub { (my @now = $nginx->workers) == 4 }, 3),
        "kill $round: another worker");
+
+    # those of before are gone, too, or the next eight would be too many
+
+    until_true(sub { reserved("alice") eq "0 0 0" }, 5);
 }
 
 ok(until_true(sub { reserved("alice") eq "0 0 0" }, 2),

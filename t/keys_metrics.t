@@ -625,6 +625,15 @@ $m = settled($nginx, value($before, "claude_relay_requests_total") + 1);
 is(moved("claude_relay_model_requests_total", %served), 1,
    "F189: the new worker counts on");
 
+# bytes are counted a moment after the answer was read
+
+wait_for(sub {
+    my $last = $m;
+    sleep 0.1;
+    $m = scrape($nginx);
+    return eq_hash(counters($m), counters($last));
+});
+
 reload($nginx);
 
 my $after = scrape($nginx);
