@@ -326,7 +326,7 @@ ngx_http_claude_relay_usage_paths(ngx_http_claude_relay_main_conf_t *rmcf)
                              : ngx_http_claude_relay_usage_ring(rmcf, real);
     }
 
-    free(real);
+    ngx_free(real);
 
     return rc;
 }

@@ -361,8 +361,8 @@ ngx_http_claude_relay_subject_put_locked(
     s = NULL;
 
     if (old || other
-        || rmcf->shpool->pfree * ngx_pagesize
-           > rmcf->shm_zone->shm.size / NGX_HTTP_CLAUDE_RELAY_RESERVE)
+        || ngx_http_claude_relay_room_locked(rmcf,
+                 rmcf->shm_zone->shm.size / NGX_HTTP_CLAUDE_RELAY_RESERVE))
     {
         s = ngx_http_claude_relay_subject_make(rmcf, key, row);
     }

@@ -435,6 +435,39 @@ ngx_http_claude_relay_alloc_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
+/*
+ * Are so many bytes left in whole pages?  Sessions go for it, the oldest
+ * first.  What stays for long asks for this, and leaves the last part of a
+ * zone to requests under way, which need little, but must have it.
+ */
+
+ngx_uint_t
+ngx_http_claude_relay_room_locked(ngx_http_claude_relay_main_conf_t *rmcf,
+    size_t size)
+{
+    ngx_queue_t                   *q;
+    ngx_http_claude_relay_zone_t  *zone;
+
+    zone = rmcf->zone;
+
+    while (rmcf->shpool->pfree * ngx_pagesize <= size) {
+
+        if (ngx_queue_empty(&zone->sessions)) {
+            return 0;
+        }
+
+        q = ngx_queue_last(&zone->sessions);
+
+        ngx_http_claude_relay_bond_free_locked(rmcf,
+                     ngx_queue_data(q, ngx_http_claude_relay_bond_t, queue));
+        zone->nsessions--;
+        zone->evicted++;
+    }
+
+    return 1;
+}
+
+
 static void
 ngx_http_claude_relay_bond_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel)

@@ -263,6 +263,9 @@ void ngx_http_claude_relay_nodes_sweep_locked(
 void *ngx_http_claude_relay_alloc_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, size_t size, ngx_uint_t evict);
 
+ngx_uint_t ngx_http_claude_relay_room_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, size_t size);
+
 /* every worker looks after its waiting requests, if there are any */
 void ngx_http_claude_relay_ring(ngx_http_claude_relay_zone_t *zone);
 
