@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_ledger.h"
+#include "ngx_http_claude_relay_audit.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
@@ -190,6 +191,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
     { ngx_string("claude_relay_usage_poll"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_usage_poll,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_audit_log"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1234,
+      ngx_http_claude_relay_set_audit_log,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_audit_redact"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_audit_redact,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -467,6 +482,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_audit"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_audit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_token_location"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_token_location,
@@ -663,6 +685,10 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
                               |NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3;
     }
 
+    if (ngx_http_claude_relay_audit_init(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     /* before locations are merged: they look their pools up */
 
     if (ngx_http_claude_relay_roster_init(cf, rmcf) != NGX_CONF_OK) {
@@ -715,6 +741,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
     conf->cors = NGX_CONF_UNSET_PTR;
+    conf->audit = NGX_CONF_UNSET_PTR;
     conf->profile.on = NGX_CONF_UNSET_UINT;
     conf->profile.headers = NGX_CONF_UNSET_PTR;
 
@@ -780,6 +807,7 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
+    ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);
 
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
         || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# bin/claude-relay keys, users, groups and limits (F042, F202) with a relay:
+# bin/claude-relay keys, users, groups and limits (F041, F042, F202) with a relay:
 # what each option becomes, that what was done is in force, and that no secret
 # is in the arguments or the environment of anything that it runs.
 
@@ -67,7 +67,7 @@ sub usage {
 
 # ---- lists
 
-is(cli("keys", "list"), 0, "F042: keys list");
+is(cli("keys", "list"), 0, "F202: keys list");
 like($cli->out, qr/^NAME +SOURCE +STATE/, "its head");
 like($cli->out, qr/^alice +nginx\.conf +active/m, "a key of nginx.conf");
 is(cli("users"), 0);
@@ -160,7 +160,7 @@ is(status($secret), 401, "is refused");
 is(cli("keys", "enable", "all"), 0, "keys enable");
 is(status($secret), 200, "and is not");
 
-is(cli("keys", "regenerate", "all"), 0, "keys regenerate");
+is(cli("keys", "regenerate", "all"), 0, "F042: keys regenerate");
 my $second = $cli->out =~ s/\n\z//r;
 push @secrets, $second;
 is(status($secret), 401, "the old secret is none");
@@ -199,7 +199,7 @@ is(cli("keys", "create", "later", "--valid-for", "30d"), 0);
 push @secrets, $cli->out =~ s/\n\z//r;
 is(cli("keys", "list"), 0);
 like($cli->out, qr/^later +store +unused/m, "not used yet");
-is(cli("keys", "activate", "later"), 0, "keys activate");
+is(cli("keys", "activate", "later"), 0, "F041: keys activate");
 like($cli->out, qr/^key "later": active, ends .*\(in (?:29d|30d)\)$/,
      "it has begun");
 is(cli("keys", "activate", "later"), 1);
@@ -230,6 +230,24 @@ is(cli("limits", "edit", "opus", "--limit", "cost:1/furlong"), 1);
 like($cli->err, qr/limit 1/, "a limit that is none");
 is(cli("limits", "list"), 0);
 like($cli->out, qr/^opus +store +active +cost:100/m, "limits list");
+
+
+# ---- what is used
+
+is(cli("keys", "create", "used", "--limit", "requests:2/day"), 0);
+push @secrets, $cli->out =~ s/\n\z//r;
+is(join(" ", map { status($secrets[-1]) } 1 .. 3), "200 200 429",
+   "a key is used up");
+is(cli("keys", "show", "used"), 0);
+like($cli->out, qr{^used +2 of requests:2/day, until 20.*\(in .*\)$}m,
+     "keys show: what is used");
+is(cli("keys", "reset", "used", "--limit", "requests:5/month"), 1);
+like($cli->err, qr/has no such limit/, "keys reset: a limit it has not");
+is(cli("keys", "reset", "used", "--limit=requests:1/day"), 0, "keys reset");
+is($cli->out, "limits of key \"used\" were reset\n");
+is(status($secrets[-1]), 200, "there is room again");
+is(cli("keys", "reset", "used", "--json"), 0, "keys reset: all of them");
+is(json($cli->out)->{usage}[0]{used}, 0, "nothing is used");
 
 
 # ---- remove

@@ -453,6 +453,84 @@ $nginx = relay(accounts => account("small", "priority 200;"
 $nginx->stop;
 
 
+# ---- of the store: everybody's, and accounts
+
+{
+    my $nginx = nginx(relay_http(
+        http => "claude_relay_store store/relay.db secret=relay.key;
+                 claude_relay_usage_poll off;
+                 claude_relay_control unix:control.sock;",
+        keys => key("alice", "") . key("eve", ""),
+        accounts => account("one", "priority 1;"),
+        location => "claude_relay_retry_wait 0;"), workers => 2);
+
+    my $r = $nginx->control("POST", "/v1/limits",
+                            { name => "opus",
+                              limits => ["requests:2/day models=*opus*"] });
+
+    is($r->status, 201, "store: a limit of everybody") || diag($r->body);
+
+    my %opus = (model => "claude-opus-4-8");
+
+    is(statuses($nginx, "alice", 1, %opus), "200", "store: one key");
+    is(statuses($nginx, "eve", 2, %opus), "200 429",
+       "store: and another one, in any worker");
+    is(statuses($nginx, "eve", 1), "200", "store: other models");
+
+    $r = $nginx->control("PATCH", "/v1/limits/opus",
+                         { limits => ["requests:3/day models=*opus*"] });
+    is($r->status, 200, "store: another amount") || diag($r->body);
+    is(statuses($nginx, "alice", 2, %opus), "200 429",
+       "store: what was used counts on");
+
+    $r = $nginx->control("DELETE", "/v1/limits/opus");
+    is($r->status, 204, "store: no limit any more") || diag($r->body);
+    is(statuses($nginx, "alice", 3, %opus), "200 200 200",
+       "store: then nobody is refused");
+
+    $r = $nginx->control("POST", "/v1/accounts",
+                         { name => "two", platform => "anthropic",
+                           base_url => $up->url, api_key => "sk-ant-two-0001",
+                           priority => 900,
+                           limits => ["requests:2/day",
+                                      { unit => "cost", amount => 5,
+                                        window => "day", reset => "04" }] });
+
+    is($r->status, 201, "store: an account with limits") || diag($r->body);
+    is_deeply($r->json->{limits}, ["requests:2/day", "cost:5/day reset=04"],
+              "store: as they are shown");
+
+    my @who = map { say_as($nginx, "alice", body => message(text => "s$_"));
+                    $nginx->log->{account} } 1 .. 4;
+
+    is("@who", "two two one one", "F072: of the store");
+
+    $r = $nginx->control("GET", "/v1/accounts/two");
+    is($r->json->{limits_used}[0]{used}, 2, "store: what is used");
+
+    $r = $nginx->control("PATCH", "/v1/accounts/two",
+                         { limits => ["requests:3/day"] });
+    is($r->status, 200, "store: another amount of it") || diag($r->body);
+
+    @who = map { say_as($nginx, "alice", body => message(text => "t$_"));
+                 $nginx->log->{account} } 1 .. 2;
+
+    is("@who", "two one", "F072: its counter is kept");
+
+    for (["limits", ["cost"]], ["limits", "cost:5/day"], ["limits", [5]],
+         ["limits", [{ unit => "cost" }]],
+         ["limits", ["cost:5/day", "cost:6/day"]])
+    {
+        my ($name, $value) = @$_;
+
+        $r = $nginx->control("PATCH", "/v1/accounts/two", { $name => $value });
+        is($r->status, 400, "store: refused: " . encode($value));
+    }
+
+    $nginx->stop;
+}
+
+
 # ---- a clock that is set
 
 SKIP: {

@@ -32,6 +32,8 @@
 #include "ncr_ring.h"
 #include "ncr_proxy.h"
 
+#include "ngx_http_claude_relay_dial.h"
+
 
 #define NGX_HTTP_CLAUDE_RELAY_VERSION   "0.1.0"
 
@@ -59,7 +61,6 @@ typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
-typedef struct ngx_http_claude_relay_dial_s     ngx_http_claude_relay_dial_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
@@ -75,6 +76,11 @@ typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
 typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
 typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
+typedef struct ngx_http_claude_relay_audit_conf_s
+                                          ngx_http_claude_relay_audit_conf_t;
+typedef struct ngx_http_claude_relay_audit_loc_s
+                                          ngx_http_claude_relay_audit_loc_t;
+typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -95,7 +101,7 @@ typedef struct {
 
 /* where connections go: one for each host, port, SNI and account */
 
-typedef struct {
+typedef struct ngx_http_claude_relay_target_s {
     ngx_str_t                          name;    /* whose it is, for logs */
     ngx_http_claude_relay_proxy_t     *proxy;   /* or NULL */
     ngx_str_t                          host;    /* no brackets */
@@ -336,6 +342,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
     ngx_http_claude_relay_ring_t      *ring_file;   /* its file */
     ngx_http_claude_relay_usage_conf_t *usage;
+    ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
@@ -417,6 +424,7 @@ typedef struct {
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *cors;        /* of ngx_str_t */
     ngx_http_claude_relay_profile_t    profile;
+    ngx_http_claude_relay_audit_loc_t *audit;   /* NULL: off */
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;
 
@@ -551,70 +559,6 @@ typedef enum {
 } ngx_http_claude_relay_profile_e;
 
 
-typedef void (*ngx_http_claude_relay_dial_pt)(void *data, ngx_int_t rc);
-
-
-typedef struct ngx_http_claude_relay_lookup_name_s
-                                        ngx_http_claude_relay_lookup_name_t;
-
-
-/* who wants to know a name's addresses; see ngx_http_claude_relay_lookup.c */
-
-typedef struct {
-    ngx_queue_t                        queue;
-    ngx_http_claude_relay_lookup_name_t *name;  /* NULL: it does not wait */
-    void                              *data;
-    void                             (*handler)(void *data);
-
-    ngx_resolver_addr_t               *addrs;   /* without a port */
-    ngx_uint_t                         naddrs;
-    const char                        *error;
-} ngx_http_claude_relay_lookup_t;
-
-
-/* the making of a connection; see ngx_http_claude_relay_dial.c */
-
-struct ngx_http_claude_relay_dial_s {
-    ngx_http_claude_relay_target_t    *target;
-    ngx_http_claude_relay_main_conf_t *rmcf;
-    ngx_resolver_t                    *resolver;
-    ngx_msec_t                         resolver_timeout;
-    ngx_msec_t                         timeout;
-    ngx_log_t                         *log;
-
-    void                              *data;
-    ngx_http_claude_relay_dial_pt      handler;
-
-    /* the outcome */
-
-    ngx_connection_t                  *connection;
-    ncr_reply_kind_e                   failure; /* CONNECT, TLS, TIMEOUT */
-    unsigned                           cached:1;
-
-    /* private */
-
-    ngx_str_t                          host;    /* the proxy's, if any */
-    in_port_t                          port;
-    ngx_uint_t                        *turn;
-    ngx_resolver_ctx_t                *resolving;
-    ngx_http_claude_relay_lookup_t     lookup;
-    ngx_addr_t                        *addrs;
-    ngx_uint_t                         naddrs;
-    ngx_uint_t                         next;
-    ngx_uint_t                         left;
-    ngx_peer_connection_t              peer;
-    ngx_event_t                        deadline;
-    ngx_pool_t                        *pool;    /* addresses, tunnel */
-    ncr_proxy_t                       *tunnel;
-    const char                        *step;    /* "while ...", for logs */
-    ngx_int_t                          rc;
-    unsigned                           active:1;
-    unsigned                           starting:1;
-    unsigned                           literal:1;
-    unsigned                           tried:1; /* an address, at least */
-};
-
-
 /*
  * Reads a request's body.  What stands first is overwritten while it is
  * spare, so that must not be the hashes, which are made once.
@@ -733,6 +677,9 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_event_t                        beat;
     ngx_buf_t                         *beat_buf;
     ngx_msec_t                         last_out;
+
+    ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
+    ncr_record_t                      *record;  /* to be kept; or NULL */
 
     /* for the log */
 

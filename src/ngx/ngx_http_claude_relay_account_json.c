@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_limit.h"
 
 #include <cjson/cJSON.h>
 
@@ -342,6 +342,7 @@ ngx_http_claude_relay_json_limits(ngx_pool_t *pool, cJSON *value,
     void *field, ngx_int_t *range)
 {
     cJSON                            *item;
+    u_char                            buf[2 * NCR_LIMIT_TEXT];
     ncr_str_t                         text;
     const char                       *wrong;
     ngx_http_claude_relay_account_t  *a;
@@ -358,12 +359,20 @@ ngx_http_claude_relay_json_limits(ngx_pool_t *pool, cJSON *value,
 
     cJSON_ArrayForEach(item, value) {
 
-        if (!cJSON_IsString(item)) {
-            return "must have strings such as \"cost:5/day\"";
-        }
+        if (cJSON_IsObject(item)) {
+            wrong = ngx_http_claude_relay_limit_text(item, buf, &text);
 
-        text.data = (u_char *) item->valuestring;
-        text.len = ngx_strlen(item->valuestring);
+            if (wrong) {
+                return wrong;
+            }
+
+        } else if (cJSON_IsString(item)) {
+            text.data = (u_char *) item->valuestring;
+            text.len = ngx_strlen(item->valuestring);
+
+        } else {
+            return "must have limits such as \"cost:5/day\"";
+        }
 
         wrong = ngx_http_claude_relay_account_limit_add(pool, a, &text);
 

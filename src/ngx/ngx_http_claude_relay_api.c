@@ -64,7 +64,9 @@ static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
     { NGX_HTTP_PATCH, "/v1/" name "/*",                                       \
       ngx_http_claude_relay_api_object_patch, 1, 1 },                         \
     { NGX_HTTP_DELETE, "/v1/" name "/*",                                      \
-      ngx_http_claude_relay_api_object_remove, 1, 1 }
+      ngx_http_claude_relay_api_object_remove, 1, 1 },                        \
+    { NGX_HTTP_POST, "/v1/" name "/*/limits/reset",                           \
+      ngx_http_claude_relay_api_limits_reset, 1, 0 }
 
 
 static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
@@ -106,6 +108,10 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_objects_ways("users"),
     ngx_http_claude_relay_objects_ways("groups"),
     ngx_http_claude_relay_objects_ways("limits"),
+
+    { NGX_HTTP_GET, "/v1/audit", ngx_http_claude_relay_api_audit, 0, 0 },
+    { NGX_HTTP_GET, "/v1/audit/*",
+      ngx_http_claude_relay_api_audit_entry, 0, 0 },
 
     { 0, NULL, NULL, 0, 0 }
 };

@@ -212,10 +212,17 @@ void ngx_http_claude_relay_object_find_run(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 void ngx_http_claude_relay_object_gone(ngx_http_claude_relay_call_t *call);
 
-/* of a row, of whatever it is made of in nginx.conf if conf is not NULL */
+/* of a row, or of a block of nginx.conf; usage: of its limits, too */
 cJSON *ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_kind_t *kind, ncr_store_object_t *row,
-    ngx_http_claude_relay_key_t *conf);
+    ngx_http_claude_relay_key_t *conf, ngx_uint_t usage);
+
+/* api_object_limits.c: what is used of its limits, into "usage"; key->id is
+ * the counters' owner */
+void ngx_http_claude_relay_show_usage(ngx_http_claude_relay_call_t *call,
+    cJSON *json, ncr_key_t *key);
+void ngx_http_claude_relay_api_limits_reset(
+    ngx_http_claude_relay_call_t *call);
 
 /* is this text the value of a string member in compact JSON? */
 ngx_uint_t ngx_http_claude_relay_object_says(const char *data,
@@ -268,6 +275,13 @@ void ngx_http_claude_relay_api_usage_rerate(
 
 void ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_code(ngx_http_claude_relay_call_t *call);
+
+
+/* api_audit.c */
+
+void ngx_http_claude_relay_api_audit(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_audit_entry(
+    ngx_http_claude_relay_call_t *call);
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

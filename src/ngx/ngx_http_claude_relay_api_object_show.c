@@ -497,9 +497,9 @@ ngx_http_claude_relay_page_done(ngx_http_claude_relay_call_t *call)
 
         item = (order < 0)
                ? ngx_http_claude_relay_show_object(call, page->kind,
-                                                   &page->rows[i], NULL)
+                                                   &page->rows[i], NULL, 0)
                : ngx_http_claude_relay_show_object(call, page->kind, NULL,
-                                                   conf[j]);
+                                                   conf[j], 0);
 
         next = (order < 0) ? page->rows[i].name : (char *) conf[j]->name.data;
 
@@ -634,7 +634,7 @@ ngx_http_claude_relay_api_object(ngx_http_claude_relay_call_t *call)
     if (conf) {
         ngx_http_claude_relay_call_answer(call, NGX_HTTP_OK,
                          ngx_http_claude_relay_show_object(call, oc->kind,
-                                                           NULL, conf),
+                                                           NULL, conf, 1),
                          0);
         return;
     }
@@ -671,7 +671,8 @@ ngx_http_claude_relay_object_shown(ngx_http_claude_relay_call_t *call)
 
     ngx_http_claude_relay_call_answer(call, NGX_HTTP_OK,
                          ngx_http_claude_relay_show_object(call, oc->kind,
-                                                           &oc->found, NULL),
+                                                           &oc->found, NULL,
+                                                           1),
                          oc->found.version);
 }
 
@@ -679,7 +680,7 @@ ngx_http_claude_relay_object_shown(ngx_http_claude_relay_call_t *call)
 cJSON *
 ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_kind_t *kind, ncr_store_object_t *row,
-    ngx_http_claude_relay_key_t *conf)
+    ngx_http_claude_relay_key_t *conf, ngx_uint_t usage)
 {
     cJSON            *json, *settings, *item;
     u_char            id[NGX_INT64_LEN + 1];
@@ -706,6 +707,7 @@ ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
         rc = ngx_http_claude_relay_key_json(&build, kind->scope, &name, &text,
                                             error);
         key = build.key;
+        key->id = row->id;
     }
 
     json = cJSON_CreateObject();
@@ -753,6 +755,9 @@ ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
 
     if (rc != NGX_OK) {
         (void) cJSON_AddStringToObject(json, "error", (char *) error);
+
+    } else if (usage) {
+        ngx_http_claude_relay_show_usage(call, json, key);
     }
 
     if (row) {

@@ -888,7 +888,7 @@ ngx_http_claude_relay_object_answer(ngx_http_claude_relay_call_t *call)
 
     version = row->version;
 
-    json = ngx_http_claude_relay_show_object(call, oc->kind, row, NULL);
+    json = ngx_http_claude_relay_show_object(call, oc->kind, row, NULL, 0);
 
     if (oc->secret[0]) {
         (void) cJSON_AddStringToObject(json, "secret", (char *) oc->secret);

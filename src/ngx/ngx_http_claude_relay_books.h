@@ -131,8 +131,8 @@ ngx_int_t ngx_http_claude_relay_subject_times_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
     ncr_msec_t *activated, ncr_msec_t *used);
 
-/* limits of models, for everybody: the records of scope MODEL, one after the
- * other; *pos is NULL at first */
+/* limits of models, for everybody: the enabled records of scope MODEL, one
+ * after the other; *pos is NULL at first */
 ncr_key_t *ngx_http_claude_relay_global_limits_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_subject_t **pos);

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_audit.h"
 
 #include <time.h>
 
@@ -146,6 +147,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_APP];
     ctx->background = (h && ncr_str_eq(ncr(h), "cli-bg"));
     ctx->head = (r->method == NGX_HTTP_HEAD);
+
+    if (rlcf->audit) {
+        ngx_http_claude_relay_audit_start(r, ctx);
+    }
 
     if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -416,6 +421,10 @@ ngx_http_claude_relay_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
         }
 
+        if (ctx->capture) {
+            ngx_http_claude_relay_audit_request(ctx, b->pos, n);
+        }
+
         /* what is broken is read to its end, so the connection lives on */
 
         if (n && ctx->scan && !ctx->scan_failed
@@ -491,6 +500,10 @@ ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
             n = ngx_read_file(b->file, buf,
                               ngx_min((off_t) sizeof(buf),
                                       b->file_last - pos), pos);
+
+            if (n > 0 && ctx->capture) {
+                ngx_http_claude_relay_audit_request(ctx, buf, n);
+            }
 
             if (n <= 0
                 || ncr_anthropic_request_feed(ctx->scan, buf, n) != NCR_OK)
@@ -611,6 +624,10 @@ ngx_http_claude_relay_end(void *data)
 
     ngx_http_claude_relay_forget(ctx);
     ngx_http_claude_relay_book(ctx);
+
+    if (ctx->record) {
+        ngx_http_claude_relay_audit_end(ctx);
+    }
 }
 
 

@@ -51,8 +51,8 @@ typedef struct {
     ncr_scope_e                         scope;
     cJSON                              *json;
     ncr_key_build_t                     build;
-    ncr_key_room_t                      room;
     u_char                              error[NGX_HTTP_CLAUDE_RELAY_ERROR];
+    ncr_key_room_t                      room;   /* it ends in an array */
 } ngx_http_claude_relay_key_block_t;
 
 

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_limit.h"
 
 #include <cjson/cJSON.h>
 
@@ -105,8 +105,6 @@ static const char *ngx_http_claude_relay_key_limits(
     ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_limit(
     ngx_http_claude_relay_key_read_t *rd, cJSON *value, ncr_limit_t *limit);
-static const char *ngx_http_claude_relay_limit_text(cJSON *object,
-    u_char *buf, ncr_str_t *text);
 static u_char *ngx_http_claude_relay_limit_amount(cJSON *amount, u_char *p);
 
 
@@ -875,7 +873,7 @@ ngx_http_claude_relay_key_limit(ngx_http_claude_relay_key_read_t *rd,
 
 /* an object as the text that it stands for; buf has twice NCR_LIMIT_TEXT */
 
-static const char *
+const char *
 ngx_http_claude_relay_limit_text(cJSON *object, u_char *buf, ncr_str_t *text)
 {
     cJSON       *item, *values[6];

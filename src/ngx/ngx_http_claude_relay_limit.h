@@ -99,12 +99,24 @@ ncr_limit_t *ngx_http_claude_relay_account_limit(
     ngx_http_claude_relay_account_t *a, ngx_uint_t i);
 
 
+/* limit_price.c: micro-dollars, at most; NGX_DECLINED: nobody knows */
+ngx_int_t ngx_http_claude_relay_cost_most(ngx_http_claude_relay_ctx_t *ctx,
+    uint64_t input, uint64_t output, uint64_t *cost);
+
+
 /* limit_models.c: what the store has for everybody; good until it is asked
  * for again */
 ngx_int_t ngx_http_claude_relay_everybody(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *n);
 ncr_limit_t *ngx_http_claude_relay_everybody_limit(ngx_uint_t i,
     uint64_t *owner);
+
+
+/* key_json.c: the text of a limit that is an object; buf has twice
+ * NCR_LIMIT_TEXT; what is wrong, or NULL */
+struct cJSON;
+const char *ngx_http_claude_relay_limit_text(struct cJSON *object,
+    u_char *buf, ncr_str_t *text);
 
 
 /* limit_conf.c: arguments as one text; scope: NULL, or of "per=" */

@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_audit.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_PAGE_LEN  1024
@@ -262,7 +263,16 @@ ngx_http_claude_relay_output_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
 
-    if (ctx == NULL || ctx->page.len == 0 || in == NULL || r != r->main) {
+    if (ctx == NULL || in == NULL || r != r->main) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ctx->page.len == 0) {
+
+        if (ctx->capture) {
+            ngx_http_claude_relay_audit_response(ctx, in);
+        }
+
         return ngx_http_next_body_filter(r, in);
     }
 
@@ -290,6 +300,10 @@ ngx_http_claude_relay_output_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     out.buf = b;
     out.next = NULL;
+
+    if (ctx->capture) {
+        ngx_http_claude_relay_audit_response(ctx, &out);
+    }
 
     return ngx_http_next_body_filter(r, &out);
 }

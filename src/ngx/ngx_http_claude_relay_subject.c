@@ -21,6 +21,9 @@
 
 #define NGX_HTTP_CLAUDE_RELAY_BUCKETS  128      /* the least */
 
+/* of the zone, new subjects leave this part to requests */
+#define NGX_HTTP_CLAUDE_RELAY_RESERVE  16
+
 
 typedef union {
     ncr_key_t                          key;
@@ -191,7 +194,7 @@ ngx_http_claude_relay_global_limits_locked(
 
         key = ngx_http_claude_relay_subject_key(*pos);
 
-    } while (key == NULL);
+    } while (key == NULL || !key->enabled);
 
     return key;
 }
@@ -353,7 +356,16 @@ ngx_http_claude_relay_subject_put_locked(
         return NGX_ABORT;
     }
 
-    s = ngx_http_claude_relay_subject_make(rmcf, key, row);
+    /* what takes the place of another one needs no more room */
+
+    s = NULL;
+
+    if (old || other
+        || rmcf->shpool->pfree * ngx_pagesize
+           > rmcf->shm_zone->shm.size / NGX_HTTP_CLAUDE_RELAY_RESERVE)
+    {
+        s = ngx_http_claude_relay_subject_make(rmcf, key, row);
+    }
 
     if (s && old) {
         s->used = old->used;

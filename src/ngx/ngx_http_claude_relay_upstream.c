@@ -1052,6 +1052,7 @@ ngx_http_claude_relay_abort(ngx_http_request_t *r)
 static void
 ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
 {
+    ngx_uint_t                    broken;
     ngx_http_claude_relay_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
@@ -1059,6 +1060,8 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
     if (ctx->relaunching || ctx->finished) {
         return;
     }
+
+    broken = 0;
 
     ctx->finished = 1;
 
@@ -1070,11 +1073,18 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
 
     } else if (ctx->committed && rc != 0 && rc != NGX_DONE) {
         ctx->error = NCR_CLASS_BROKEN;
-        ngx_http_claude_relay_broken(r, ctx, rc);
+        broken = 1;
     }
 
-    if (!ctx->completed) {
+    if (ctx->committed) {
+        ngx_http_claude_relay_complete(ctx);
+
+    } else {
         ngx_http_claude_relay_sum_up(r, ctx);
+    }
+
+    if (broken) {
+        ngx_http_claude_relay_broken(r, ctx, rc);
     }
 
     ngx_http_claude_relay_forget(ctx);
@@ -1100,9 +1110,9 @@ ngx_http_claude_relay_sum_up(ngx_http_request_t *r,
 
 
 /*
- * All of the answer is here, and about to go out.  It is booked now: a client
- * that has it may be back with its next request at once, and must find what
- * this one had reserved, and what it has used.
+ * All of the answer is here, and about to go out, or nothing more will come.
+ * It is booked now: a client that has it may be back with its next request at
+ * once, and must find what this one had reserved, and what it has used.
  */
 
 void

@@ -171,6 +171,8 @@ struct ngx_http_claude_relay_zone_s {
 
     ngx_atomic_t                       requests;
     ngx_atomic_t                       refused;     /* credentials */
+    ngx_atomic_t                       audited;     /* entries written */
+    ngx_atomic_t                       audit_dropped;
 
     ngx_atomic_t                       changes;     /* of the store, rung */
     uint32_t                           store;       /* hash of its path */

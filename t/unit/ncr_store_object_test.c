@@ -183,9 +183,11 @@ ncr_test_objects(void)
 
     ncr_test(ncr_store_object_remove(store, "key", "a", 1, 3000, &last)
              == NCR_DECLINED, "remove: another version");
-    ncr_test(ncr_store_object_remove(store, "key", "nobody", UINT64_MAX, 3000, &last)
+    ncr_test(ncr_store_object_remove(store, "key", "nobody", UINT64_MAX, 3000,
+                                     &last)
              == NCR_DECLINED, "remove: nothing");
-    ncr_test(ncr_store_object_remove(store, "key", "a", 2, 3000, &last) == NCR_OK
+    ncr_test(ncr_store_object_remove(store, "key", "a", 2, 3000, &last)
+                == NCR_OK
              && ncr_store_object_find(store, "key", "a", &found)
                 == NCR_DECLINED, "remove");
     ncr_test(ncr_test_load(other, &seq, &seen) == 1 && seen.removed == 1,

@@ -1,0 +1,77 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * What a request may cost at most.  A table is searched for a model once a
+ * minute in each worker: requests have few models, and prices change at the
+ * beginning of a minute.
+ */
+
+
+#include "ngx_http_claude_relay_limit.h"
+#include "ncr_price_top.h"
+
+
+#define NGX_HTTP_CLAUDE_RELAY_TOPS  64
+
+
+typedef struct {
+    const ncr_prices_t   *prices;
+    ncr_msec_t            minute;
+    size_t                len;
+    u_char                model[NCR_MODEL_LEN];
+    ncr_price_top_t       top;
+} ngx_http_claude_relay_top_t;
+
+
+static ngx_http_claude_relay_top_t
+                         ngx_http_claude_relay_tops[NGX_HTTP_CLAUDE_RELAY_TOPS];
+
+
+/* NGX_DECLINED: nobody knows */
+
+ngx_int_t
+ngx_http_claude_relay_cost_most(ngx_http_claude_relay_ctx_t *ctx,
+    uint64_t input, uint64_t output, uint64_t *cost)
+{
+    size_t                              len;
+    uint32_t                            hash;
+    ncr_msec_t                          minute;
+    ncr_price_top_t                     once;
+    ngx_http_claude_relay_top_t        *t;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    len = ctx->model.len;
+    minute = ctx->began / 60000;
+
+    if (len > NCR_MODEL_LEN) {
+        ncr_price_top(&once, rmcf->prices, ncr(&ctx->model), ctx->began);
+        *cost = ncr_price_top_cost(&once, input, output);
+
+        return once.n ? NGX_OK : NGX_DECLINED;
+    }
+
+    hash = ngx_murmur_hash2(ctx->model.data, len);
+    t = &ngx_http_claude_relay_tops[hash % NGX_HTTP_CLAUDE_RELAY_TOPS];
+
+    if (t->prices != rmcf->prices || t->minute != minute || t->len != len
+        || ngx_memcmp(t->model, ctx->model.data, len) != 0)
+    {
+        ncr_price_top(&t->top, rmcf->prices, ncr(&ctx->model), ctx->began);
+
+        t->prices = rmcf->prices;
+        t->minute = minute;
+        t->len = len;
+        ngx_memcpy(t->model, ctx->model.data, len);
+    }
+
+    *cost = ncr_price_top_cost(&t->top, input, output);
+
+    return t->top.n ? NGX_OK : NGX_DECLINED;
+}
