@@ -19,7 +19,7 @@ typedef struct {
 } ngx_http_claude_relay_filter_t;
 
 
-static cJSON *ngx_http_claude_relay_show_usage(
+static cJSON *ngx_http_claude_relay_show_ledger(
     ngx_http_claude_relay_call_t *call);
 static cJSON *ngx_http_claude_relay_show_store(
     ngx_http_claude_relay_call_t *call);
@@ -99,7 +99,7 @@ ngx_http_claude_relay_api_status(ngx_http_claude_relay_call_t *call)
                                  ngx_http_claude_relay_show_store(call));
 
     (void) cJSON_AddItemToObject(json, "usage",
-                                 ngx_http_claude_relay_show_usage(call));
+                                 ngx_http_claude_relay_show_ledger(call));
 
     ngx_http_claude_relay_show_zone(call, json);
 
@@ -158,7 +158,7 @@ ngx_http_claude_relay_show_store(ngx_http_claude_relay_call_t *call)
 
 
 static cJSON *
-ngx_http_claude_relay_show_usage(ngx_http_claude_relay_call_t *call)
+ngx_http_claude_relay_show_ledger(ngx_http_claude_relay_call_t *call)
 {
     char                                error[NCR_LEDGER_ERROR];
     cJSON                              *json, *ring;
