@@ -402,7 +402,17 @@ ngx_http_claude_relay_usage_read(ngx_http_claude_relay_main_conf_t *rmcf,
                       "usage: %ui records were left by others", n);
     }
 
-    if (rc == NCR_OK && counters) {
+    if (rc != NCR_OK) {
+
+        /* a disk that is full must not keep nginx from starting */
+
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "usage: %s; what others have left stays for now",
+                      ncr_ledger_error(ledger));
+        rc = NCR_OK;
+    }
+
+    if (counters) {
         ngx_shmtx_lock(&rmcf->shpool->mutex);
 
         rc = ncr_ledger_counters(ledger, ngx_http_claude_relay_now(),
