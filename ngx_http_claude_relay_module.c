@@ -7,8 +7,9 @@
 /* The roof: directives, their merging, the wiring of the floors.  No logic. */
 
 
-#include "ngx_http_claude_relay_ledger.h"
+#include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_ledger.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
@@ -363,6 +364,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_keys"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -471,6 +479,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
     { ngx_string("claude_relay_models"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_models,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_map"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_TAKE2,
+      ngx_http_claude_relay_set_map,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -740,6 +755,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->limit_headers = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
+    conf->map = NGX_CONF_UNSET_PTR;
     conf->cors = NGX_CONF_UNSET_PTR;
     conf->audit = NGX_CONF_UNSET_PTR;
     conf->profile.on = NGX_CONF_UNSET_UINT;
@@ -806,6 +822,7 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     }
 
     ngx_conf_merge_ptr_value(conf->models, prev->models, NULL);
+    ngx_conf_merge_ptr_value(conf->map, prev->map, NULL);
     ngx_conf_merge_ptr_value(conf->cors, prev->cors, NULL);
     ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);
 

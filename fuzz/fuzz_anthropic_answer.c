@@ -66,6 +66,43 @@ ncr_fuzz_run(ncr_anthropic_answer_t *a, const uint8_t *data, size_t size,
 }
 
 
+/* the same of both, and not more than was told */
+
+static void
+ncr_fuzz_bills(ncr_anthropic_answer_t *w, ncr_anthropic_answer_t *p)
+{
+    ncr_str_t    asked;
+    ncr_part_t   one[NCR_PARTS], two[NCR_PARTS];
+    ncr_uint_t   i, n;
+    ncr_usage_t  sum;
+
+    ncr_str_set(&asked, "asked");
+
+    n = ncr_anthropic_parts(w, &asked, one);
+
+    ncr_fuzz_check(n == ncr_anthropic_parts(p, &asked, two)
+                   && n <= NCR_PARTS && (n != 0) == w->has_usage);
+
+    memset(&sum, 0, sizeof(sum));
+
+    for (i = 0; i < n; i++) {
+        ncr_fuzz_check(strcmp(one[i].model, two[i].model) == 0
+                       && one[i].model[0] != '\0'
+                       && memcmp(&one[i].usage, &two[i].usage,
+                                 sizeof(sum)) == 0);
+        ncr_anthropic_sum(&sum, &one[i].usage);
+    }
+
+    if (strcmp(w->stop_reason, "refusal") == 0) {
+        ncr_fuzz_check(sum.input <= w->usage.input
+                       && sum.output <= w->usage.output);
+
+    } else {
+        ncr_fuzz_check(memcmp(&sum, &w->usage, sizeof(sum)) == 0);
+    }
+}
+
+
 static void
 ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t body)
 {
@@ -91,6 +128,9 @@ ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t body)
                    && strcmp(w->error_type, p->error_type) == 0
                    && strcmp(w->error_message, p->error_message) == 0);
     ncr_fuzz_check(ncr_anthropic_boundary(w) == ncr_anthropic_boundary(p));
+
+    ncr_fuzz_check(strcmp(w->inference_geo, p->inference_geo) == 0);
+    ncr_fuzz_bills(w, p);
 
     u = &w->usage;
 

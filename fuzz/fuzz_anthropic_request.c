@@ -5,14 +5,17 @@
 
 
 /*
- * The reader of request bodies: in random chunks as in one.  And what a block
- * in front of system makes of a body: read by cJSON it has the block where it
- * belongs, and is what it was in everything else.
+ * The reader of request bodies: in random chunks as in one.  And what edits
+ * make of a body: read by cJSON it has the block in front of system, the model
+ * and the effort, and is what it was in everything else.
  */
 
 
 #include "../src/codec/ncr_anthropic_request.c"
+#include "../src/codec/ncr_anthropic_turn.c"
 #include "../src/codec/ncr_anthropic_system.c"
+#include "../src/codec/ncr_anthropic_effort.c"
+#include "../src/base/ncr_edit.c"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -56,6 +59,7 @@ ncr_fuzz_run(ncr_anthropic_request_t *req, const uint8_t *data, size_t size,
     ncr_anthropic_request_init(req, &ncr_fuzz_plain, &ncr_fuzz_cached,
                                seed & 1);
     req->leading = &ncr_fuzz_lead;
+    req->turns = (seed & 2) ? 1 : 0;
     rc = NCR_OK;
 
     while (size && rc == NCR_OK) {
@@ -269,6 +273,109 @@ ncr_fuzz_splice(ncr_anthropic_system_t *system, const uint8_t *data,
 }
 
 
+/* was is the body's output_config, is that of the body with an effort */
+
+static void
+ncr_fuzz_effort(cJSON *was, cJSON *is)
+{
+    cJSON  *effort;
+
+    effort = cJSON_DetachItemFromObjectCaseSensitive(is, "effort");
+
+    ncr_fuzz_check(cJSON_IsString(effort)
+                   && strcmp(effort->valuestring, "\"E") == 0);
+    cJSON_Delete(effort);
+
+    if (!cJSON_IsObject(was)) {
+        ncr_fuzz_check(was == NULL || cJSON_IsNull(was));
+        ncr_fuzz_check(cJSON_GetArraySize(is) == 0);
+        return;
+    }
+
+    cJSON_DeleteItemFromObjectCaseSensitive(was, "effort");
+
+    ncr_fuzz_same(was, is);
+}
+
+
+/* another model and another effort */
+
+static void
+ncr_fuzz_remodel(ncr_anthropic_request_t *req, const uint8_t *data,
+    size_t size)
+{
+    char        *text;
+    cJSON       *a, *b, *was, *is;
+    size_t       i, len;
+    ncr_edit_t   edits[NCR_ANTHROPIC_EFFORT_EDITS + 1];
+    ncr_uint_t   n, set;
+
+    static ncr_str_t  effort = ncr_string("\"\\\"E\"");
+
+    set = ncr_anthropic_effort(&req->config, &effort, edits);
+    n = set;
+
+    ncr_fuzz_check((set == 0)
+                   == (req->config.kind == NCR_ANTHROPIC_CONFIG_OTHER));
+
+    if (req->model_end) {
+        edits[n].offset = req->model_start;
+        edits[n].remove = req->model_end - req->model_start;
+        ncr_str_set(&edits[n].insert, "\"M\"");
+        n++;
+    }
+
+    ncr_edit_sort(edits, n);
+
+    text = malloc(size + 256);
+    len = ncr_fuzz_edit(text, data, size, edits, n);
+
+    /* cJSON's strings end with the first NUL */
+
+    for (i = 0; i + 4 < size && memcmp(data + i, "u0000", 5) != 0; i++) {
+        /* void */
+    }
+
+    a = (i + 4 < size || req->config.again)
+        ? NULL : cJSON_ParseWithLength((const char *) data, size);
+
+    if (a != NULL) {
+
+        b = cJSON_ParseWithLength(text, len);
+        ncr_fuzz_check(cJSON_IsObject(b));
+
+        was = cJSON_DetachItemFromObjectCaseSensitive(a, "model");
+        is = cJSON_DetachItemFromObjectCaseSensitive(b, "model");
+
+        ncr_fuzz_check(req->model_end
+                       ? cJSON_IsString(is) && !strcmp(is->valuestring, "M")
+                       : !cJSON_IsString(is));
+
+        cJSON_Delete(was);
+        cJSON_Delete(is);
+
+        was = cJSON_DetachItemFromObjectCaseSensitive(a, "output_config");
+        is = cJSON_DetachItemFromObjectCaseSensitive(b, "output_config");
+
+        ncr_fuzz_same(a, b);
+
+        if (set) {
+            ncr_fuzz_effort(was, is);
+
+        } else {
+            ncr_fuzz_same(was, is);
+        }
+
+        cJSON_Delete(was);
+        cJSON_Delete(is);
+        cJSON_Delete(a);
+        cJSON_Delete(b);
+    }
+
+    free(text);
+}
+
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -336,8 +443,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    && w->system.empty == p->system.empty
                    && w->system.leads == p->system.leads
                    && w->system.attributed == p->system.attributed);
+    ncr_fuzz_check(w->config.kind == p->config.kind
+                   && w->config.open == p->config.open
+                   && w->config.start == p->config.start
+                   && w->config.end == p->config.end
+                   && w->config.effort_start == p->config.effort_start
+                   && w->config.effort_end == p->config.effort_end
+                   && w->config.alone == p->config.alone
+                   && w->config.empty == p->config.empty
+                   && w->config.again == p->config.again);
+    ncr_fuzz_check(w->user == p->user && w->result == p->result
+                   && (w->turns || (!w->user && !w->result)));
 
     ncr_fuzz_splice(&w->system, data, size);
+    ncr_fuzz_remodel(w, data, size);
 
     return 0;
 }

@@ -118,6 +118,17 @@ sbx_output_tokens(sbx_conn_t *c)
 }
 
 
+static void
+sbx_put_usage_text(sbx_buf_t *b, const char *name, const char *value)
+{
+    if (value) {
+        sbx_putf(b, ",\"%s\":\"", name);
+        sbx_put_json(b, value, strlen(value));
+        sbx_lit(b, "\"");
+    }
+}
+
+
 /* "start": as in message_start, else as in message_delta */
 
 static void
@@ -141,7 +152,7 @@ sbx_put_usage(sbx_conn_t *c, sbx_buf_t *b, long output, int start)
     sbx_lit(b, ",\"cache_read_input_tokens\":");
     sbx_putn(b, a->cache_read * zero);
 
-    if (start) {
+    if (start && !(a->flags & SBX_F_NO_BREAKDOWN)) {
         sbx_lit(b, ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":");
         sbx_putn(b, a->cache_5m * zero);
         sbx_lit(b, ",\"ephemeral_1h_input_tokens\":");
@@ -153,7 +164,9 @@ sbx_put_usage(sbx_conn_t *c, sbx_buf_t *b, long output, int start)
     sbx_putn(b, output * zero);
 
     if (start) {
-        sbx_lit(b, ",\"service_tier\":\"standard\"");
+        sbx_put_usage_text(b, "service_tier", a->tier ? a->tier : "standard");
+        sbx_put_usage_text(b, "speed", a->speed);
+        sbx_put_usage_text(b, "inference_geo", a->geo);
     }
 }
 
@@ -166,6 +179,11 @@ sbx_put_usage_end(sbx_conn_t *c, sbx_buf_t *b)
 
     if (c->act.flags & SBX_F_NO_USAGE) {
         return;
+    }
+
+    if (c->act.searches) {
+        sbx_putf(b, ",\"server_tool_use\":{\"web_search_requests\":%ld}",
+                 c->act.searches);
     }
 
     if (c->act.flags & SBX_F_THINKING) {
@@ -286,6 +304,7 @@ sbx_put_text(sbx_conn_t *c, sbx_buf_t *b)
 void
 sbx_anthropic_message(sbx_conn_t *c, sbx_buf_t *b)
 {
+    int         bare;
     size_t      text, n;
     sbx_buf_t   tail;
     sbx_act_t  *a;
@@ -295,9 +314,11 @@ sbx_anthropic_message(sbx_conn_t *c, sbx_buf_t *b)
     sbx_reserve(b, 1024);
     sbx_put_message_head(c, b);
 
+    bare = (a->flags & SBX_F_NO_CONTENT) != 0;
+
     if (a->flags & SBX_F_ITERATIONS) {
         sbx_put_fallback(c, b);
-        sbx_lit(b, ",");
+        sbx_puts(b, bare ? "" : ",");
     }
 
     if (a->flags & SBX_F_THINKING) {
@@ -305,7 +326,10 @@ sbx_anthropic_message(sbx_conn_t *c, sbx_buf_t *b)
                    "\"signature\":\"RXhhbXBsZVNpZw==\"},");
     }
 
-    if (c->ask.tool) {
+    if (bare) {
+        text = b->len;
+
+    } else if (c->ask.tool) {
         sbx_put_tool(c, b);
         sbx_put(b, c->ask.tool_input.data, c->ask.tool_input.len);
         text = b->len;
@@ -316,7 +340,7 @@ sbx_anthropic_message(sbx_conn_t *c, sbx_buf_t *b)
     }
 
     memset(&tail, 0, sizeof(tail));
-    sbx_puts(&tail, c->ask.tool ? "}" : "\"}");
+    sbx_puts(&tail, bare ? "" : c->ask.tool ? "}" : "\"}");
     sbx_lit(&tail, "],\"stop_reason\":\"");
     sbx_puts(&tail, sbx_stop_reason(c));
     sbx_lit(&tail, "\",\"stop_sequence\":null");
@@ -324,7 +348,7 @@ sbx_anthropic_message(sbx_conn_t *c, sbx_buf_t *b)
     sbx_put_usage_end(c, &tail);
     sbx_lit(&tail, "}");
 
-    if (!c->ask.tool) {
+    if (!c->ask.tool && !bare) {
         n = text + tail.len;
 
         if (a->json_size && (size_t) a->json_size > n) {
@@ -592,6 +616,17 @@ sbx_event_think(sbx_conn_t *c, sbx_buf_t *b)
 }
 
 
+static int
+sbx_first_block(sbx_conn_t *c)
+{
+    if (c->act.flags & SBX_F_NO_CONTENT) {
+        return SBX_G_MESSAGE_DELTA;
+    }
+
+    return (c->act.flags & SBX_F_THINKING) ? SBX_G_THINK_START : SBX_G_BLOCK;
+}
+
+
 /* what comes before the block with the answer */
 
 static int
@@ -624,8 +659,7 @@ sbx_anthropic_opening(sbx_conn_t *c, sbx_buf_t *b)
     case SBX_G_START:
         sbx_event_start(c, b);
         g->phase = (c->act.flags & SBX_F_ITERATIONS) ? SBX_G_FALLBACK
-                 : (c->act.flags & SBX_F_THINKING) ? SBX_G_THINK_START
-                                                   : SBX_G_BLOCK;
+                                                     : sbx_first_block(c);
         break;
 
     case SBX_G_FALLBACK:
@@ -638,8 +672,7 @@ sbx_anthropic_opening(sbx_conn_t *c, sbx_buf_t *b)
 
     case SBX_G_FALLBACK_STOP:
         sbx_event_stop(c, b);
-        g->phase = (c->act.flags & SBX_F_THINKING) ? SBX_G_THINK_START
-                                                   : SBX_G_BLOCK;
+        g->phase = sbx_first_block(c);
         break;
 
     default:

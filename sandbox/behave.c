@@ -100,6 +100,12 @@ static const sbx_cmd_t  sbx_cmds[] = {
     num("cache-read", cache_read, 1000000000),
     num("cache-5m", cache_5m, 1000000000),
     num("cache-1h", cache_1h, 1000000000),
+    num("searches", searches, 1000000000),
+    str("tier", tier),
+    str("speed", speed),
+    str("geo", geo),
+    flag("no-breakdown", SBX_F_NO_BREAKDOWN),
+    flag("no-content", SBX_F_NO_CONTENT),
     flag("no-usage", SBX_F_NO_USAGE),
     flag("usage-zero", SBX_F_ZERO_USAGE),
 

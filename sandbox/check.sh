@@ -256,6 +256,14 @@ is 'thinking' '"signature_delta"' "$(ask thinking "$BS")"
 r=$(ask iterations "$BS")
 is 'iterations' '"iterations":\[\{"type":"message","model":"claude-s' "$r"
 is 'fallback' '"type":"fallback","from":\{"model":"claude-sonnet-4-6"' "$r"
+r=$(ask tier=batch,speed=fast,geo=us,searches=2,no-breakdown "$B")
+is 'tier, speed, geo' '"batch","speed":"fast","inference_geo":"us"' "$r"
+is 'searches' '"server_tool_use":\{"web_search_requests":2\}' "$r"
+isnt 'no-breakdown' '"cache_creation":' "$r"
+is 'no-content' '"content":\[\],"stop_reason":"end' "$(ask no-content "$B")"
+r=$(ask no-content "$BS")
+is 'no-content, stream' '^event: message_stop' "$r"
+isnt 'no-content, stream: no block' 'content_block' "$r"
 isnt 'no-usage' 'usage' "$(ask no-usage "$BS")"
 is 'usage-zero' '"output_tokens":0' "$(ask usage-zero "$B")"
 is 'usage numbers' '"input_tokens":7,.*read_input_tokens":8,.*tokens":9,"s' \

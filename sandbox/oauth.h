@@ -150,6 +150,7 @@ struct sbx_token_s {
     uint64_t          api;
     uint64_t          in_flight;
     uint64_t          max_in_flight;
+    int               fd;            /* of the last that presented it */
     char             *access;
     char             *refresh;       /* or NULL */
     unsigned          consumed:1;
@@ -259,7 +260,7 @@ sbx_chain_t *sbx_chain_new(const char *name, const char *scope);
 sbx_chain_t *sbx_chain_find(const char *name);
 sbx_token_t *sbx_token_new(sbx_chain_t *chain, const char *access,
     const char *refresh, long expires_in);
-uint64_t sbx_token_present(sbx_token_t *t);
+uint64_t sbx_token_present(sbx_token_t *t, int fd);
 void sbx_token_keep(sbx_token_t *old, sbx_token_t *t);
 sbx_token_t *sbx_token_access(const char *p, size_t n);
 sbx_token_t *sbx_token_refresh(const char *p, size_t n);

@@ -312,7 +312,7 @@ sbx_grant_parse(sbx_conn_t *c, sbx_grant_t *g)
 
     if (g->token) {
         g->chain = g->token->chain;
-        g->number = sbx_token_present(g->token);
+        g->number = sbx_token_present(g->token, c->fd);
         g->flying = 1;
     }
 

@@ -7,6 +7,9 @@
 #include "oauth.h"
 
 #include <openssl/rand.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <time.h>
 
 
@@ -131,29 +134,64 @@ sbx_oa_time(void)
 }
 
 
+static int sbx_token_dead(int fd);
+
+
 /* counts a request which presents this token, returns how many there are */
 
 uint64_t
-sbx_token_present(sbx_token_t *t)
+sbx_token_present(sbx_token_t *t, int fd)
 {
+    uint64_t      n;
     sbx_chain_t  *chain;
 
     chain = t->chain;
     t->presented++;
 
-    if (++t->in_flight > t->max_in_flight) {
-        t->max_in_flight = t->in_flight;
+    n = ++t->in_flight;
+
+    if (n == 2 && sbx_token_dead(t->fd)) {
+        n = 1;
     }
 
-    if (t->in_flight > chain->max_in_flight) {
-        chain->max_in_flight = t->in_flight;
+    t->fd = fd;
+
+    if (n > t->max_in_flight) {
+        t->max_in_flight = n;
     }
 
-    if (t->in_flight > sbx_oa_stats.max_in_flight) {
-        sbx_oa_stats.max_in_flight = t->in_flight;
+    if (n > chain->max_in_flight) {
+        chain->max_in_flight = n;
     }
 
-    return t->in_flight;
+    if (n > sbx_oa_stats.max_in_flight) {
+        sbx_oa_stats.max_in_flight = n;
+    }
+
+    return n;
+}
+
+
+/*
+ * Whoever presented it before may have been killed, and nobody has looked at
+ * its connection yet; the kernel closes it a moment after it lets go of locks.
+ */
+
+static int
+sbx_token_dead(int fd)
+{
+    char           byte;
+    ssize_t        n;
+    struct pollfd  p;
+
+    p.fd = fd;
+    p.events = POLLIN;
+
+    (void) poll(&p, 1, 50);
+
+    n = recv(fd, &byte, 1, MSG_PEEK|MSG_DONTWAIT);
+
+    return n == 0 || (n == -1 && errno != EAGAIN);
 }
 
 

@@ -115,7 +115,9 @@ typedef enum {
     SBX_F_GLOBAL       = 1 << 23,
     SBX_F_TRAILER      = 1 << 24,
     SBX_F_UNICODE      = 1 << 25,
-    SBX_F_EARLY        = 1 << 26
+    SBX_F_EARLY        = 1 << 26,
+    SBX_F_NO_CONTENT   = 1 << 27,
+    SBX_F_NO_BREAKDOWN = 1 << 28
 } sbx_flag_e;
 
 
@@ -149,6 +151,10 @@ typedef struct {
     long              cache_read;
     long              cache_5m;
     long              cache_1h;
+    long              searches;
+    char             *tier;
+    char             *speed;
+    char             *geo;
     char             *unified;
     char             *util_5h;
     char             *util_7d;

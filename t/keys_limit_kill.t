@@ -19,6 +19,9 @@ my $rounds = asan() ? 3 : 8;
 
 my $http = <<"END";
 claude_relay_zone relay:1m;
+claude_relay_store store/relay.db secret=relay.key;
+claude_relay_usage_poll off;
+claude_relay_control unix:control.sock;
 claude_relay_user u { limit concurrency:8; limit tokens:100m/day; }
 claude_relay_key alice { secret alice-secret-0001; user u;
                          limit requests:$MANY/day; limit output:100m/total;
@@ -59,6 +62,17 @@ sub left {
     }
 
     return $w->{headers}{"anthropic-ratelimit-$unit-remaining"};
+}
+
+
+# what requests under way hold of a key's limits
+
+sub reserved {
+    my ($key) = @_;
+
+    my $r = $nginx->control("GET", "/v1/keys/$key");
+
+    return join " ", map { $_->{reserved} + 0 } @{ $r->json->{usage} };
 }
 
 
@@ -126,7 +140,8 @@ for my $round (1 .. $rounds) {
        "kill $round: another worker");
 }
 
-ok(until_true(sub { left("alice", "requests") }, 2), "kills: all is free");
+ok(until_true(sub { reserved("alice") eq "0 0 0" }, 2),
+   "kills: nothing is reserved") || diag(reserved("alice"));
 
 
 # ---- a budget under load and kills: nothing stays reserved
@@ -183,7 +198,8 @@ ok(until_true(sub { left("alice", "requests") }, 2), "kills: all is free");
     ok($kills >= 3, "load: $kills kills");
     ok($done > 100, "load: $done served, $cut cut");
 
-    sleep 1;
+    ok(until_true(sub { reserved("probe") eq "0 0 0 0" }, 1.5),
+       "load: nothing is reserved") || diag(reserved("probe"));
 
     # two probes above, and the one that asks now
 

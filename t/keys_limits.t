@@ -323,6 +323,61 @@ is(statuses($nginx, "b1", 3), "200 200 429", "a group's keys");
 $nginx->stop;
 
 
+# ---- more limits than a record has room for
+
+my @globs = map { substr("claude-sonnet-4-6", 0, $_) . "*" } 1 .. 15;
+
+sub many_limits {
+    my ($amount) = @_;
+
+    return join "", map { "limit requests:$amount/total models=$_; " } @globs;
+}
+
+$nginx = relay(keys => "claude_relay_user u { @{[ many_limits(3) ]} }\n"
+                       . key("alice", "user u; " . many_limits(2))
+                       . key("bob", "user u; " . many_limits(5)));
+
+is(statuses($nginx, "alice", 3), "200 200 429", "30 limits: of the key");
+is(statuses($nginx, "bob", 2), "200 429", "30 limits: of the user");
+is(statuses($nginx, "bob", 2, model => "gpt-5"), "200 200",
+   "30 limits: none of them");
+
+$nginx->stop;
+
+
+# ---- a zone that is full: what cannot be counted is refused
+
+$nginx = relay(http => "claude_relay_zone relay:256k;",
+               keys => key("alice", "limit requests:1000/total;")
+                       . key("free", "")
+                       . join("", map { key("z$_", many_limits(9)) } 1 .. 400));
+
+{
+    is(say_as($nginx, "alice")->status, 200, "full: not yet");
+
+    my ($n, $r) = (0);
+
+    while ($n++ < 400) {
+        $r = say_as($nginx, "z$n");
+        last if $r->status != 200;
+    }
+
+    cmp_ok($n, ">", 20, "full: room for $n times 15 counters");
+    cmp_ok($n, "<", 400, "full: and not for more");
+    is_error($r, 503, "api_error", "full: what cannot be counted is refused",
+             qr/no memory to count/);
+    like($nginx->error_log, qr/no room in zone "relay" to count a request/,
+         "full: the log says why");
+    is(statuses($nginx, "z1", 2), "200 200", "full: what is counted goes on");
+    is(say_as($nginx, "free")->status, 200,
+       "full: what need not be counted goes on");
+    is(say_as($nginx, "z$n")->status, 503, "full: it stays so");
+    is($nginx->health->{status}, "ok", "full: all is well otherwise");
+}
+
+$nginx->stop;
+
+
 # ---- limits that all have
 
 $nginx = relay(keys => key("alice", "") . key("bob", "limit requests:4/day;")

@@ -319,6 +319,30 @@ is(call("GET", "/v1/keys/timed")->json->{activated_at}, $activated,
    "the store knows when it began");
 
 
+# ---- what is used, and a reset, over a restart
+
+$secret{used} = create("used", limits => ["requests:2/total"]);
+$secret{reset} = create("reset", limits => ["requests:2/total"]);
+
+for my $name (qw/ used reset /) {
+    is(join(" ", map { status($secret{$name}) } 1 .. 3), "200 200 429",
+       "a limit: $name");
+}
+
+call("POST", "/v1/keys/reset/limits/reset");
+is(status($secret{reset}), 200, "reset");
+
+$nginx->stop;
+$nginx = nginx(http(), workers => 2);
+
+is(call("GET", "/v1/keys/used")->json->{usage}[0]{used}, 2,
+   "after a restart: what was used");
+is(call("GET", "/v1/keys/reset")->json->{usage}[0]{used}, 1,
+   "and what was used since the reset");
+is(status($secret{used}) . " " . status($secret{reset}), "429 200",
+   "which counts");
+
+
 # ---- a row that cannot be read
 
 SKIP: {

@@ -172,10 +172,10 @@ my $nginx = nginx(conf(), workers => 2,
 
     for my $n (1 .. 5) {
         reload(conf(accounts => join("", map { account("g$n-$_") }
-                                             1 .. 150)
+                                             1 .. 100)
                                         . account("rest", "pool rest;")));
         is(exchange($port, session => "g$n")->{status}, 200,
-           "accounts: 150 other ones, $n");
+           "accounts: 100 other ones, $n");
         sleep 0.1;
     }
 

@@ -99,7 +99,7 @@ $up->reset;
 for my $path ("/v1", "/v1/", "/v1/nix", "/v1/messages/", "/v1/messages/x",
               "/v1/messages/count_tokens/x", "/v1/message", "/v1/messagesx",
               "/V1/messages", "/v2/messages", "/v1/complete", "/v1/filesystem",
-              "/v1/organizations/x/usage", "/v1/messages/batchesx",
+              "/v1/organizations/x/users", "/v1/messages/batchesx",
               "/openai/v1/nix", "/api/api/v1/messages", "/nix/v1/messages",
               "/api/hello/x", "/api/claude_code/settings", "/api", "/claude",
               "/favicon.ico", "/relay/nix", "/relay")

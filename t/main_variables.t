@@ -121,6 +121,7 @@ like(delete $log->{ttft}, qr/^\d+\.\d{3}$/, "F183: ttft, s.ms");
 like(delete $log->{session}, qr/^[0-9a-f]{16}$/, "F183: session is a hash");
 like(delete $log->{attempts}, qr/^one:200:ok:\d+$/, "N07: attempts");
 like(delete $log->{key_id}, qr/^[0-9a-f]{16}$/, "F183: key_id");
+like(delete $log->{price}, qr/^[0-9a-f-]+$/, "F183: price");
 delete @$log{qw/ bytes request_id /};
 
 is_deeply($log, {
@@ -130,7 +131,7 @@ is_deeply($log, {
     quota => "", limit => "", shadow => "", model => "claude-sonnet-4-6", upstream_model => "claude-sonnet-4-6",
     sticky => "miss", input_tokens => "12", output_tokens => "5",
     cache_read_tokens => "2048", cache_write_tokens => "300",
-    stop_reason => "end_turn", error_class => "ok", profile => "off",
+    cost => "0.002300", stop_reason => "end_turn", error_class => "ok", profile => "off",
 }, "F183: all the others") || diag explain $log;
 
 ask("/v1/messages", headers => ["X-Claude-Code-Session-Id: s-1"]);

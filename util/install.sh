@@ -167,6 +167,24 @@ test_nginx() {
 }
 
 
+# Of prometheus only the checker is of use, and no daemon is wanted.  Tests
+# do without it.
+
+checker() {
+    local dir=build/promtool suite
+
+    command -v promtool > /dev/null && return
+    [ ! -x $dir/usr/bin/promtool ] || return 0
+
+    suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+
+    util/suite.sh deb "${suite:-stable}" $dir prometheus \
+        || { say "promtool will not be used"; return 0; }
+
+    rm -f $dir/usr/bin/prometheus
+}
+
+
 # Each version is one that has been tried; node itself comes as a package.
 
 clients() {
@@ -213,6 +231,7 @@ case $level in
         packages "${run[@]}" "${test[@]}"
         clang_runtime
         test_nginx
+        checker
         ;;
 
     clients)

@@ -26,4 +26,8 @@ typedef struct {
 } ncr_edit_t;
 
 
+/* into the order of offsets; those at one offset stay in theirs */
+void ncr_edit_sort(ncr_edit_t *edits, ncr_uint_t n);
+
+
 #endif /* _NCR_EDIT_H_INCLUDED_ */

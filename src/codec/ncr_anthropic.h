@@ -59,6 +59,29 @@ typedef struct {
 } ncr_anthropic_system_t;
 
 
+/* where "output_config" is, for those who set its effort */
+
+typedef enum {
+    NCR_ANTHROPIC_CONFIG_NONE = 0,
+    NCR_ANTHROPIC_CONFIG_OBJECT,
+    NCR_ANTHROPIC_CONFIG_NULL,
+    NCR_ANTHROPIC_CONFIG_OTHER
+} ncr_anthropic_config_e;
+
+
+typedef struct {
+    ncr_anthropic_config_e  kind;
+    uint64_t        open;               /* after the body's "{" */
+    uint64_t        start;              /* span of the value */
+    uint64_t        end;
+    uint64_t        effort_start;       /* span of its effort; 0: it has none */
+    uint64_t        effort_end;
+    unsigned        alone:1;            /* the body has no member at all */
+    unsigned        empty:1;            /* {} */
+    unsigned        again:1;            /* effort is told more than once */
+} ncr_anthropic_config_t;
+
+
 typedef struct {
 
     /* results, valid once ncr_anthropic_request_final() said NCR_OK */
@@ -92,6 +115,15 @@ typedef struct {
     ncr_char_t      digest[NCR_SHA256_LEN];
 
     ncr_anthropic_system_t  system;
+    ncr_anthropic_config_t  config;
+
+    /*
+     * told only if turns was set after init, as it makes messages dearer to
+     * read: the last message is a user's, and has a tool_result in it
+     */
+    unsigned        turns:1;
+    unsigned        user:1;
+    unsigned        result:1;
 
     /*
      * to be set after init, or NULL: what the first or second block of system
@@ -131,6 +163,9 @@ typedef struct {
     unsigned        has_message:1;
     unsigned        first_done:1;
     unsigned        require_model:1;
+    unsigned        role:1;             /* the open key of a message */
+    unsigned        blocks:1;           /* it is "content" */
+    unsigned        type:1;             /* the open key of a block */
     size_t          nname;
 
     /* what needs no value before it has one */
@@ -174,6 +209,15 @@ ncr_uint_t ncr_anthropic_lead(ncr_anthropic_system_t *system,
     ncr_str_t *block, ncr_edit_t *edits);
 
 
+/*
+ * The edits that set output_config.effort to a JSON string with its quotes:
+ * their number, 0 if output_config is nothing that has members.
+ */
+#define NCR_ANTHROPIC_EFFORT_EDITS  3
+ncr_uint_t ncr_anthropic_effort(ncr_anthropic_config_t *config,
+    ncr_str_t *effort, ncr_edit_t *edits);
+
+
 /* an answer: stream or JSON, fed as it passes; E.4 */
 
 #define NCR_ANTHROPIC_TEXT     512      /* the longest text looked at */
@@ -194,6 +238,14 @@ typedef struct {
 } ncr_anthropic_count_t;
 
 
+/* what models have used, each of them once; "": the one that was asked for */
+
+typedef struct {
+    ncr_uint_t    n;
+    ncr_part_t    part[NCR_PARTS];
+} ncr_anthropic_parts_t;
+
+
 /* what one event or body said, whatever the order of its members */
 
 typedef struct {
@@ -204,18 +256,26 @@ typedef struct {
     char          stop_reason[40];
     char          service_tier[16];
     char          speed[16];
+    char          inference_geo[16];
     char          error_type[48];
     char          error_message[256];
     char          fallback[NCR_MODEL_LEN];      /* content_block.to.model */
     unsigned      is_fallback:1;
     unsigned      is_error:1;
     unsigned      iterated:1;
-    unsigned      held:1;
+    unsigned      held:1;               /* there is a "pending" */
+    unsigned      last:1;               /* and nothing came after it */
+    unsigned      content:1;            /* a body has a block of it */
     ncr_anthropic_count_t  usage;
     ncr_anthropic_count_t  entry;       /* of iterations */
     ncr_uint_t    entry_type;
-    ncr_usage_t   pending;              /* an entry without output */
+    char          entry_model[NCR_MODEL_LEN];
     ncr_usage_t   sum;                  /* of iterations */
+
+    /* of no value until told: see ncr_anthropic_read() */
+
+    ncr_part_t    pending;              /* an entry without output */
+    ncr_anthropic_parts_t  parts;       /* of iterations but a pending one */
 } ncr_anthropic_seen_t;
 
 
@@ -236,6 +296,7 @@ typedef struct {
     char          stop_reason[40];
     char          service_tier[16];
     char          speed[16];
+    char          inference_geo[16];
     char          error_type[48];               /* of the error event */
     char          error_message[256];
     ncr_uint_t    messages;             /* message_start events seen */
@@ -243,11 +304,19 @@ typedef struct {
     /* private */
 
     unsigned      iterated:1;
+    unsigned      held:1;               /* there is a "last" */
+    unsigned      content:1;            /* a block of it has begun */
     unsigned      reading:1;            /* with the reader below */
     ncr_anthropic_count_t  message;     /* of the message being read */
     ncr_usage_t   iterations;           /* of that message, if it has them */
     ncr_usage_t   done;                 /* of earlier messages of the body */
     ncr_sse_t     sse;
+
+    /* of no value until told: see ncr_anthropic_answer_init() */
+
+    ncr_part_t    last;                 /* of iterations, without output */
+    ncr_anthropic_parts_t  parts;       /* of iterations but that one */
+    ncr_anthropic_parts_t  paid;        /* of earlier messages */
 
     /* of a body, or of an event that comes in pieces */
 
@@ -268,8 +337,9 @@ void ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
     size_t len);
 
 /*
- * What is to be paid for, by model (E.4, 5); 0: it told no usage.  asked: the
- * model of the request, for what names none.
+ * What is to be paid for, by model, at most NCR_PARTS of them (E.4, 5); 0: it
+ * told no usage.  A refusal before any output uses nothing.  asked: the model
+ * of the request, for what names none.
  */
 ncr_uint_t ncr_anthropic_parts(ncr_anthropic_answer_t *a, ncr_str_t *asked,
     ncr_part_t *parts);

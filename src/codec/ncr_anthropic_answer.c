@@ -10,27 +10,13 @@
  */
 
 
-#include "ncr_anthropic.h"
+#include "ncr_anthropic_usage.h"
 #include "ncr_anthropic_text.h"
 #include "ncr_str.h"
 
 
 /* no reply has that many tokens, and sums of such counts never overflow */
 #define NCR_ANTHROPIC_COUNT_MAX  ((int64_t) 1000000000000000)
-
-
-typedef enum {
-    NCR_ANTHROPIC_INPUT = 0,
-    NCR_ANTHROPIC_OUTPUT,
-    NCR_ANTHROPIC_CACHE_READ,
-    NCR_ANTHROPIC_CACHE_WRITE,
-    NCR_ANTHROPIC_CACHE_WRITE_5M,
-    NCR_ANTHROPIC_CACHE_WRITE_1H,
-    NCR_ANTHROPIC_THINKING,
-    NCR_ANTHROPIC_WEB_SEARCHES,
-    NCR_ANTHROPIC_WEB_FETCHES,
-    NCR_ANTHROPIC_COUNTS
-} ncr_anthropic_count_e;
 
 
 typedef enum {
@@ -64,6 +50,8 @@ typedef enum {
     NCR_ANTHROPIC_K_ITERATIONS,
     NCR_ANTHROPIC_K_SERVICE_TIER,
     NCR_ANTHROPIC_K_SPEED,
+    NCR_ANTHROPIC_K_GEO,
+    NCR_ANTHROPIC_K_CONTENT,
     NCR_ANTHROPIC_K_ERROR,
     NCR_ANTHROPIC_K_CONTENT_BLOCK,
     NCR_ANTHROPIC_K_TO
@@ -115,6 +103,7 @@ static ncr_uint_t ncr_anthropic_usage_path(ncr_anthropic_reader_t *reader,
 static ncr_uint_t ncr_anthropic_counter(ncr_uint_t *path, ncr_uint_t depth);
 static NCR_NOINLINE void ncr_anthropic_iteration(
     ncr_anthropic_reader_t *reader, ncr_json_token_e token);
+static void ncr_anthropic_entry(ncr_anthropic_seen_t *seen);
 static void ncr_anthropic_apply(ncr_anthropic_answer_t *a,
     ncr_anthropic_seen_t *seen);
 static void ncr_anthropic_apply_start(ncr_anthropic_answer_t *a,
@@ -126,10 +115,6 @@ static void ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a,
 static void ncr_anthropic_apply_error(ncr_anthropic_answer_t *a,
     ncr_anthropic_seen_t *seen);
 static void ncr_anthropic_total(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_message_usage(ncr_anthropic_answer_t *a,
-    ncr_usage_t *u);
-static void ncr_anthropic_count(ncr_usage_t *u, ncr_anthropic_count_t *c);
-static void ncr_anthropic_sum(ncr_usage_t *u, const ncr_usage_t *more);
 
 
 static ncr_anthropic_name_t  ncr_anthropic_events[] = {
@@ -155,12 +140,14 @@ static ncr_anthropic_name_t  ncr_anthropic_words[] = {
     { ncr_string("speed"), NCR_ANTHROPIC_K_SPEED },
     { ncr_string("error"), NCR_ANTHROPIC_K_ERROR },
     { ncr_string("message"), NCR_ANTHROPIC_K_MESSAGE },
+    { ncr_string("content"), NCR_ANTHROPIC_K_CONTENT },
     { ncr_string("iterations"), NCR_ANTHROPIC_K_ITERATIONS },
     { ncr_string("stop_reason"), NCR_ANTHROPIC_K_STOP_REASON },
     { ncr_string("input_tokens"), NCR_ANTHROPIC_INPUT },
     { ncr_string("service_tier"), NCR_ANTHROPIC_K_SERVICE_TIER },
     { ncr_string("output_tokens"), NCR_ANTHROPIC_OUTPUT },
     { ncr_string("content_block"), NCR_ANTHROPIC_K_CONTENT_BLOCK },
+    { ncr_string("inference_geo"), NCR_ANTHROPIC_K_GEO },
     { ncr_string("cache_creation"), NCR_ANTHROPIC_K_CACHE_CREATION },
     { ncr_string("thinking_tokens"), NCR_ANTHROPIC_THINKING },
     { ncr_string("server_tool_use"), NCR_ANTHROPIC_K_SERVER_TOOL_USE },
@@ -178,8 +165,8 @@ static ncr_anthropic_name_t  ncr_anthropic_words[] = {
 /* how many words are shorter than this */
 
 static const ncr_char_t  ncr_anthropic_shorter[] = {
-    0, 0, 0, 2, 2, 3, 8, 8, 9, 9, 9, 10, 11, 13, 15, 16, 18, 18, 18, 19, 20,
-    20, 21, 21, 22, 22, 24, 24
+    0, 0, 0, 2, 2, 3, 8, 8, 10, 10, 10, 11, 12, 14, 17, 18, 20, 20, 20, 21, 22,
+    22, 23, 23, 24, 24, 26, 26
 };
 
 
@@ -194,6 +181,9 @@ void
 ncr_anthropic_answer_init(ncr_anthropic_answer_t *a)
 {
     memset(a, 0, offsetof(ncr_anthropic_answer_t, sse));
+
+    a->parts.n = 0;
+    a->paid.n = 0;
 
     ncr_sse_init(&a->sse);
 
@@ -453,8 +443,9 @@ ncr_anthropic_started(ncr_anthropic_answer_t *a)
 static void
 ncr_anthropic_read(ncr_anthropic_answer_t *a, ncr_anthropic_reader_t *reader)
 {
-    memset(&reader->seen, 0, sizeof(reader->seen));
+    memset(&reader->seen, 0, offsetof(ncr_anthropic_seen_t, pending));
 
+    reader->seen.parts.n = 0;
     reader->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
     reader->body = 0;
 
@@ -506,6 +497,8 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 
     a->service_tier[0] = '\0';
     a->speed[0] = '\0';
+    a->inference_geo[0] = '\0';
+    a->content = seen->content;
     a->iterated = 0;
     a->has_usage = 0;
 
@@ -561,6 +554,10 @@ ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
                 json->report = 6;
                 break;
 
+            case NCR_ANTHROPIC_K_CONTENT:
+                json->report = 2;
+                break;
+
             case NCR_ANTHROPIC_K_DELTA:
             case NCR_ANTHROPIC_K_ERROR:
             case NCR_ANTHROPIC_K_CONTENT_BLOCK:
@@ -592,6 +589,9 @@ ncr_anthropic_token(ncr_json_t *json, ncr_json_token_e token)
 
         if (json->depth == 1 && path[1] == NCR_ANTHROPIC_K_ERROR) {
             reader->seen.is_error = 1;
+
+        } else if (json->depth == 2 && path[1] == NCR_ANTHROPIC_K_CONTENT) {
+            reader->seen.content = 1;
         }
 
         /* fall through */
@@ -730,11 +730,19 @@ ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader, ncr_uint_t *path,
     } else if (depth == 1 && path[1] == NCR_ANTHROPIC_K_SPEED) {
         ncr_str_copy(seen->speed, sizeof(seen->speed), &s);
 
-    } else if (depth == 3 && path[1] == NCR_ANTHROPIC_K_ITERATIONS
-               && path[3] == NCR_ANTHROPIC_K_TYPE)
-    {
-        seen->entry_type = ncr_anthropic_lookup(ncr_anthropic_iterations, &s,
-                                                NCR_ANTHROPIC_IT_OTHER);
+    } else if (depth == 1 && path[1] == NCR_ANTHROPIC_K_GEO) {
+        ncr_str_copy(seen->inference_geo, sizeof(seen->inference_geo), &s);
+
+    } else if (depth == 3 && path[1] == NCR_ANTHROPIC_K_ITERATIONS) {
+
+        if (path[3] == NCR_ANTHROPIC_K_TYPE) {
+            seen->entry_type = ncr_anthropic_lookup(ncr_anthropic_iterations,
+                                                    &s,
+                                                    NCR_ANTHROPIC_IT_OTHER);
+
+        } else if (path[3] == NCR_ANTHROPIC_K_MODEL) {
+            ncr_str_copy(seen->entry_model, sizeof(seen->entry_model), &s);
+        }
     }
 }
 
@@ -875,7 +883,6 @@ static void
 ncr_anthropic_iteration(ncr_anthropic_reader_t *reader,
     ncr_json_token_e token)
 {
-    ncr_usage_t            u;
     ncr_uint_t             depth, *path;
     ncr_anthropic_seen_t  *seen;
 
@@ -892,11 +899,13 @@ ncr_anthropic_iteration(ncr_anthropic_reader_t *reader,
         if (token == NCR_JSON_ARRAY) {
             seen->iterated = 0;
             seen->held = 0;
+            seen->last = 0;
+            seen->parts.n = 0;
             memset(&seen->sum, 0, sizeof(seen->sum));
 
         } else if (token == NCR_JSON_ARRAY_END && seen->held) {
-            ncr_anthropic_sum(&seen->sum, &seen->pending);
-            seen->held = 0;
+            seen->last = 1;
+            ncr_anthropic_sum(&seen->sum, &seen->pending.usage);
         }
 
         return;
@@ -908,32 +917,48 @@ ncr_anthropic_iteration(ncr_anthropic_reader_t *reader,
 
     if (token == NCR_JSON_OBJECT) {
         seen->entry_type = NCR_ANTHROPIC_IT_OTHER;
+        seen->entry_model[0] = '\0';
         memset(&seen->entry, 0, sizeof(seen->entry));
-        return;
-    }
 
-    if (token != NCR_JSON_OBJECT_END) {
-        return;
+    } else if (token == NCR_JSON_OBJECT_END) {
+        ncr_anthropic_entry(seen);
     }
+}
+
+
+static void
+ncr_anthropic_entry(ncr_anthropic_seen_t *seen)
+{
+    ncr_usage_t  u, *pending;
 
     memset(&u, 0, sizeof(u));
     ncr_anthropic_count(&u, &seen->entry);
 
+    /* those of all entries are at the top */
+
+    u.web_searches = 0;
+    u.web_fetches = 0;
+
     if (seen->held) {
+        pending = &seen->pending.usage;
 
         if (seen->entry_type != NCR_ANTHROPIC_IT_FALLBACK) {
-            ncr_anthropic_sum(&seen->sum, &seen->pending);
+            ncr_anthropic_sum(&seen->sum, pending);
+            ncr_anthropic_pay(&seen->parts, seen->pending.model, pending);
         }
 
         seen->held = 0;
     }
 
     if (u.output == 0 && seen->entry_type != NCR_ANTHROPIC_IT_OTHER) {
-        seen->pending = u;
+        memcpy(seen->pending.model, seen->entry_model,
+               sizeof(seen->entry_model));
+        seen->pending.usage = u;
         seen->held = 1;
 
     } else {
         ncr_anthropic_sum(&seen->sum, &u);
+        ncr_anthropic_pay(&seen->parts, seen->entry_model, &u);
     }
 
     seen->iterated = 1;
@@ -966,7 +991,10 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
     case NCR_ANTHROPIC_EV_BLOCK_START:
         ncr_anthropic_started(a);
 
-        if (seen->is_fallback && seen->fallback[0]) {
+        if (!seen->is_fallback) {
+            a->content = 1;
+
+        } else if (seen->fallback[0]) {
             memcpy(a->model, seen->fallback, sizeof(a->model));
         }
 
@@ -1004,9 +1032,11 @@ ncr_anthropic_apply_start(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
         memset(&u, 0, sizeof(u));
         ncr_anthropic_message_usage(a, &u);
         ncr_anthropic_sum(&a->done, &u);
+        ncr_anthropic_message_parts(a, &a->paid);
 
         memset(&a->message, 0, sizeof(a->message));
         a->iterated = 0;
+        a->content = 0;
     }
 
     a->messages++;
@@ -1039,6 +1069,12 @@ ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
     if (seen->iterated) {
         a->iterated = 1;
         a->iterations = seen->sum;
+        a->parts = seen->parts;
+        a->held = seen->last;
+
+        if (seen->last) {
+            a->last = seen->pending;
+        }
     }
 
     if (seen->service_tier[0]) {
@@ -1047,6 +1083,11 @@ ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 
     if (seen->speed[0]) {
         memcpy(a->speed, seen->speed, sizeof(a->speed));
+    }
+
+    if (seen->inference_geo[0]) {
+        memcpy(a->inference_geo, seen->inference_geo,
+               sizeof(a->inference_geo));
     }
 
     if (a->message.told || a->iterated) {
@@ -1090,98 +1131,4 @@ ncr_anthropic_total(ncr_anthropic_answer_t *a)
 
     ncr_anthropic_message_usage(a, &a->usage);
     ncr_anthropic_sum(&a->usage, &a->done);
-}
-
-
-/* what the current message costs; top-level counts are only its last try's */
-
-static void
-ncr_anthropic_message_usage(ncr_anthropic_answer_t *a, ncr_usage_t *u)
-{
-    uint64_t  thinking;
-
-    ncr_anthropic_count(u, &a->message);
-
-    if (!a->iterated) {
-        return;
-    }
-
-    thinking = a->iterations.thinking ? a->iterations.thinking : u->thinking;
-
-    u->input = a->iterations.input;
-    u->output = a->iterations.output;
-    u->cache_read = a->iterations.cache_read;
-    u->cache_write = a->iterations.cache_write;
-    u->cache_write_5m = a->iterations.cache_write_5m;
-    u->cache_write_1h = a->iterations.cache_write_1h;
-    u->thinking = thinking;
-}
-
-
-static void
-ncr_anthropic_count(ncr_usage_t *u, ncr_anthropic_count_t *c)
-{
-    uint64_t  *v;
-
-    v = c->value;
-
-    u->input = v[NCR_ANTHROPIC_INPUT];
-    u->output = v[NCR_ANTHROPIC_OUTPUT];
-    u->cache_read = v[NCR_ANTHROPIC_CACHE_READ];
-    u->thinking = v[NCR_ANTHROPIC_THINKING];
-    u->web_searches = v[NCR_ANTHROPIC_WEB_SEARCHES];
-    u->web_fetches = v[NCR_ANTHROPIC_WEB_FETCHES];
-
-    u->cache_write_5m = v[NCR_ANTHROPIC_CACHE_WRITE_5M];
-    u->cache_write_1h = v[NCR_ANTHROPIC_CACHE_WRITE_1H];
-    u->cache_write = u->cache_write_5m + u->cache_write_1h;
-
-    if (!(c->told & (ncr_uint_t) 1 << NCR_ANTHROPIC_CACHE_WRITE)) {
-        return;
-    }
-
-    /*
-     * The breakdown comes with message_start only, the sum again later: what
-     * it has more is written for five minutes, as is a sum without breakdown.
-     */
-
-    u->cache_write = v[NCR_ANTHROPIC_CACHE_WRITE];
-    u->cache_write_1h = ncr_min(u->cache_write_1h, u->cache_write);
-    u->cache_write_5m = u->cache_write - u->cache_write_1h;
-}
-
-
-static void
-ncr_anthropic_sum(ncr_usage_t *u, const ncr_usage_t *more)
-{
-    u->input += more->input;
-    u->output += more->output;
-    u->cache_read += more->cache_read;
-    u->cache_write += more->cache_write;
-    u->cache_write_5m += more->cache_write_5m;
-    u->cache_write_1h += more->cache_write_1h;
-    u->thinking += more->thinking;
-    u->web_searches += more->web_searches;
-    u->web_fetches += more->web_fetches;
-}
-
-
-ncr_uint_t
-ncr_anthropic_parts(ncr_anthropic_answer_t *a, ncr_str_t *asked,
-    ncr_part_t *parts)
-{
-    if (!a->has_usage) {
-        return 0;
-    }
-
-    if (a->model[0]) {
-        memcpy(parts[0].model, a->model, sizeof(a->model));
-
-    } else {
-        ncr_str_copy(parts[0].model, sizeof(parts[0].model), asked);
-    }
-
-    parts[0].usage = a->usage;
-
-    return 1;
 }

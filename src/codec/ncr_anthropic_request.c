@@ -12,6 +12,7 @@
 
 #include "ncr_anthropic.h"
 #include "ncr_anthropic_text.h"
+#include "ncr_anthropic_turn.h"
 #include "ncr_str.h"
 
 
@@ -35,6 +36,7 @@ typedef enum {
     NCR_ANTHROPIC_SYSTEM,
     NCR_ANTHROPIC_MESSAGES,
     NCR_ANTHROPIC_THREAD,
+    NCR_ANTHROPIC_CONFIG,
 
     /* row 6, the first is the best */
 
@@ -230,9 +232,11 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
 
         if (token == NCR_JSON_OBJECT) {
             req->system.open = json->end;
+            req->config.open = json->end;
 
         } else if (token == NCR_JSON_OBJECT_END) {
             req->system.alone = (req->nkeys == 0);
+            req->config.alone = req->system.alone;
 
         } else {
             return ncr_anthropic_request_bad(req,
@@ -249,6 +253,10 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
         }
 
         return ncr_anthropic_request_value(req, token);
+    }
+
+    if (req->turns && req->top == NCR_ANTHROPIC_MESSAGES) {
+        ncr_anthropic_turn(req, token);
     }
 
     if (req->top == NCR_ANTHROPIC_SYSTEM) {
@@ -396,6 +404,10 @@ ncr_anthropic_request_top(ncr_str_t *name)
         return NCR_ANTHROPIC_THREAD;
     }
 
+    if (ncr_str_eq(name, "output_config")) {
+        return NCR_ANTHROPIC_CONFIG;
+    }
+
     if (ncr_str_eq(name, "session_id")) {
         return NCR_ANTHROPIC_SESSION_ID;
     }
@@ -433,6 +445,9 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
 
         if (req->top == NCR_ANTHROPIC_SYSTEM) {
             req->system.end = req->json.end;
+
+        } else if (req->top == NCR_ANTHROPIC_CONFIG) {
+            ncr_anthropic_config(req, token);
         }
 
         req->json.report = 1;
@@ -492,10 +507,14 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
         break;
 
     case NCR_ANTHROPIC_MESSAGES:
-        if (token == NCR_JSON_ARRAY && req->plain != NULL) {
-            req->json.report = 2;
+        if (token == NCR_JSON_ARRAY && (req->plain != NULL || req->turns)) {
+            req->json.report = req->turns ? 5 : 2;
         }
 
+        break;
+
+    case NCR_ANTHROPIC_CONFIG:
+        ncr_anthropic_config(req, token);
         break;
 
     default: /* others, max_tokens is a number */
@@ -585,7 +604,7 @@ ncr_anthropic_request_number(ncr_anthropic_request_t *req)
 }
 
 
-/* of metadata, of conversation, or an element of messages */
+/* of metadata, conversation, output_config, or an element of messages */
 
 static void
 ncr_anthropic_request_member(ncr_anthropic_request_t *req,
@@ -635,7 +654,9 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
 
     case NCR_ANTHROPIC_MESSAGES:
 
-        if (req->first_done || token == NCR_JSON_OBJECT_END) {
+        if (req->first_done || req->plain == NULL
+            || token == NCR_JSON_OBJECT_END)
+        {
             break;
         }
 
@@ -645,7 +666,7 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
          */
 
         req->first_done = 1;
-        req->json.report = 1;
+        req->json.report = req->turns ? 5 : 1;
 
         if (token == NCR_JSON_OBJECT) {
             req->part = NCR_ANTHROPIC_PART_MESSAGE;
@@ -655,6 +676,10 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
             ncr_sha256_init(req->plain);
         }
 
+        break;
+
+    case NCR_ANTHROPIC_CONFIG:
+        ncr_anthropic_config_member(req, token);
         break;
 
     default:
@@ -1096,7 +1121,7 @@ ncr_anthropic_request_part_end(ncr_anthropic_request_t *req)
     } else {
         ncr_sha256_final(req->plain, req->message_digest);
         req->has_message = (req->nhashed != 0);
-        req->json.report = 1;
+        req->json.report = req->turns ? 5 : 1;
     }
 
     req->part = NCR_ANTHROPIC_PART_NONE;

@@ -27,7 +27,8 @@ typedef enum {
     NCR_OP_BATCHES,
     NCR_OP_FILES,
     NCR_OP_PROBE,                       /* answered here, no credential */
-    NCR_OP_TELEMETRY                    /* answered here, no credential */
+    NCR_OP_TELEMETRY,                   /* answered here, no credential */
+    NCR_OP_SELF                         /* answered here, about the key */
 } ncr_op_e;
 
 

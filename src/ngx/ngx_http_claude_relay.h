@@ -38,6 +38,10 @@
 #define NGX_HTTP_CLAUDE_RELAY_VERSION   "0.1.0"
 
 #define NGX_HTTP_CLAUDE_RELAY_NAME_LEN  64
+
+/* a slot is looked for again this often, should a ring be missed, ms */
+#define NGX_HTTP_CLAUDE_RELAY_SLOT_POLL  250
+
 #define NGX_HTTP_CLAUDE_RELAY_KEY_LEN   16      /* of a session's digest */
 
 /* ncr_str_t has the layout of ngx_str_t, and may alias it */
@@ -62,6 +66,7 @@ typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_subject_s
@@ -126,6 +131,28 @@ typedef struct {
 } ngx_http_claude_relay_info_t;
 
 
+/* what a model is called elsewhere */
+
+#define NGX_HTTP_CLAUDE_RELAY_MAPS  64
+
+typedef struct {
+    ngx_str_t                          from;    /* a glob */
+    ngx_str_t                          to;
+} ngx_http_claude_relay_map_t;
+
+
+/* user messages, one at a time; see turn.c */
+
+#define NGX_HTTP_CLAUDE_RELAY_TURN_MAX  3600000
+
+typedef struct {
+    ngx_msec_t                         gap;
+    ngx_msec_t                         wait;
+    unsigned                           on:1;
+    unsigned                           set:1;
+} ngx_http_claude_relay_turns_t;
+
+
 /*
  * An account: a block of nginx.conf or a row of the store.  It does not
  * change once it is in a roster, but for what a worker keeps with it.
@@ -148,6 +175,8 @@ struct ngx_http_claude_relay_account_s {
     ncr_limit_t                       *limits;
     ngx_uint_t                         nlimits;
     ngx_array_t                       *models;  /* of ngx_str_t, globs */
+    ngx_array_t                       *model_map;   /* of ..._map_t, or NULL */
+    ngx_http_claude_relay_turns_t      turns;
     ngx_flag_t                         enabled;
     ngx_flag_t                         schedulable; /* off: no new sessions */
     ngx_flag_t                         sanitize;
@@ -209,6 +238,7 @@ typedef struct {
     ngx_str_t                          name;
     ngx_array_t                        accounts;
                                      /* of ngx_http_claude_relay_account_t * */
+    ngx_uint_t                         turns;   /* some have a queue */
 } ngx_http_claude_relay_pool_t;
 
 
@@ -281,158 +311,7 @@ typedef struct {
 } ngx_http_claude_relay_control_t;
 
 
-struct ngx_http_claude_relay_main_conf_s {
-    ngx_shm_zone_t                    *shm_zone;
-    ngx_http_claude_relay_zone_t      *zone;
-    ngx_slab_pool_t                   *shpool;
-    ngx_http_claude_relay_subjects_t  *subjects;    /* NULL: no store */
-    ngx_log_t                         *log;     /* of this configuration */
-    ngx_pool_t                        *pool;
-    ngx_cycle_t                       *cycle;
-
-    ngx_array_t                        accounts;    /* of nginx.conf */
-                                     /* of ngx_http_claude_relay_account_t * */
-    ngx_array_t                        keys;    /* of nginx.conf */
-    ngx_array_t                        users;   /* of ..._key_t, all three */
-    ngx_array_t                        groups;
-    ngx_http_claude_relay_key_t      **key_hash;    /* keys by digest */
-    ngx_uint_t                         key_mask;
-    ngx_http_claude_relay_roster_t    *roster;  /* the newest */
-    ngx_queue_t                        rosters; /* those alive */
-    ngx_array_t                        free_index;
-    ngx_array_t                        hosts;   /* looked up already */
-    ngx_uint_t                         nindex;
-
-    ngx_http_claude_relay_store_conf_t *store;  /* NULL = none */
-    ngx_array_t                        oauths;  /* see oauth.c */
-    ngx_array_t                        controls;
-                                     /* of ngx_http_claude_relay_control_t * */
-    ngx_http_claude_relay_control_t   *control; /* while its server is read */
-    ngx_msec_t                         refresh_ahead;
-    ngx_msec_t                         token_timeout;
-    ngx_msec_t                         usage_poll;  /* 0 = off */
-
-    ncr_rests_t                        rests;
-    ngx_int_t                          quota_guard; /* 1/10000, 0 = off */
-    ngx_uint_t                         quota_strict;
-    ngx_hash_t                         headers; /* see headers.c */
-
-    ngx_str_t                          ssl_trusted;
-    ngx_flag_t                         ssl_verify;
-    ngx_uint_t                         ssl_verify_depth;
-    ngx_uint_t                         ssl_protocols;
-    ngx_str_t                          ssl_ciphers;
-    ngx_ssl_t                         *ssl;
-
-    ngx_uint_t                         keepalive;
-    ngx_msec_t                         keepalive_timeout;
-
-    ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
-    ngx_uint_t                         address_family; /* AF_UNSPEC: any */
-
-    ngx_array_t                        limits[NCR_SCOPE_MODEL + 1];
-                                     /* of ncr_limit_t: everybody has them */
-    ngx_array_t                        rates;
-                                     /* of ngx_http_claude_relay_rate_t */
-    ngx_uint_t                         unpriced_refuse;
-
-    const ncr_tz_t                    *tz;      /* of days and weeks */
-    ngx_str_t                          timezone;    /* its name; "": UTC */
-    const ncr_prices_t                *prices;
-    ncr_ring_t                        *ring;    /* NULL: nothing is kept */
-    ngx_http_claude_relay_ring_t      *ring_file;   /* its file */
-    ngx_http_claude_relay_usage_conf_t *usage;
-    ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
-
-    ngx_uint_t                         relays;  /* locations that relay */
-    ngx_uint_t                         warned;
-
-    ncr_sha256_t                       sha;     /* scratch, never kept */
-};
-
-
-/* set on a server that has a relaying location: errors made before a
- * location is chosen are then told in a dialect too */
-
-typedef struct {
-    ngx_uint_t                         relays;
-} ngx_http_claude_relay_srv_conf_t;
-
-
-typedef struct {
-    ngx_str_t                          name;
-    ngx_str_t                          value;   /* "" if it is not to be sent */
-    u_char                            *lowcase;
-    ngx_uint_t                         ops;     /* bits by ncr_op_e */
-} ngx_http_claude_relay_profile_header_t;
-
-
-#define NGX_HTTP_CLAUDE_RELAY_BETAS_MESSAGES      0
-#define NGX_HTTP_CLAUDE_RELAY_BETAS_COUNT_TOKENS  1
-#define NGX_HTTP_CLAUDE_RELAY_BETAS_HAIKU         2
-#define NGX_HTTP_CLAUDE_RELAY_BETAS               3
-
-
-/* what requests of other clients are given; see profile.c */
-
-typedef struct {
-    ngx_uint_t                         on;
-    ngx_array_t                       *headers; /* of ..._profile_header_t */
-    ngx_str_t                          betas[NGX_HTTP_CLAUDE_RELAY_BETAS];
-    ngx_str_t                          system;  /* text of the block */
-    ngx_str_t                          block;   /* made of it, JSON */
-} ngx_http_claude_relay_profile_t;
-
-
-#define NGX_HTTP_CLAUDE_RELAY_KEYS_OFF       0
-#define NGX_HTTP_CLAUDE_RELAY_KEYS_ON        1
-#define NGX_HTTP_CLAUDE_RELAY_KEYS_OPTIONAL  2
-
-
-typedef struct {
-    ngx_flag_t                         enable;
-    ngx_http_claude_relay_control_t   *control; /* NULL: not one of these */
-    u_char                            *file;    /* where it was written */
-    ngx_uint_t                         line;
-    ngx_uint_t                         keys;
-    ncr_key_t                         *clients; /* and no other field; NULL */
-    ngx_str_t                          clients_words;
-    ngx_str_t                          pool_name;
-    ngx_uint_t                         pool;    /* of a roster's pools */
-    ngx_array_t                       *platforms;   /* of ncr_platform_t * */
-    ncr_policy_t                      *policy;
-
-    time_t                             sticky_ttl;  /* 0 = off */
-    time_t                             sticky_renew;
-    ngx_msec_t                         sticky_wait;
-    ngx_flag_t                         sticky_strict;
-
-    ngx_uint_t                         tries;
-    ngx_msec_t                         tries_timeout;
-    ngx_msec_t                         retry_wait;
-    ngx_msec_t                         heartbeat;
-    ngx_msec_t                         connect_timeout;
-    ngx_msec_t                         send_timeout;
-    ngx_msec_t                         first_byte_timeout;
-    ngx_msec_t                         idle_timeout;
-    ngx_uint_t                         queue;       /* places; 0 = off */
-    ngx_uint_t                         queue_multiplier;    /* 1/10000 */
-    ngx_msec_t                         queue_wait;
-    ngx_flag_t                         queue_overload;
-    ngx_flag_t                         limit_headers;
-    off_t                              max_body;
-    ngx_array_t                       *models;      /* of ..._model_t */
-    ngx_array_t                       *cors;        /* of ngx_str_t */
-    ngx_http_claude_relay_profile_t    profile;
-    ngx_http_claude_relay_audit_loc_t *audit;   /* NULL: off */
-    ngx_str_t                          token_uri;   /* empty: none */
-    ngx_str_t                          token_args;
-
-    /* the same but for their read timeout: before and after the commit */
-
-    ngx_http_upstream_conf_t           upstream;
-    ngx_http_upstream_conf_t           streaming;
-} ngx_http_claude_relay_loc_conf_t;
+#include "ngx_http_claude_relay_conf.h"
 
 
 /* a way into the relay: method and path to operation */
@@ -585,7 +464,15 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_reader_t    *reader;
     ncr_anthropic_request_t           *scan;    /* the reader's */
     ngx_str_t                          model;
-    ncr_str_t                          family;
+    ncr_str_t                          family;  /* of what is sent */
+    ngx_str_t                          wanted;  /* model: by map and slot */
+    ncr_str_t                          wanted_family;
+    ngx_str_t                          sent;    /* by the account, too */
+    ncr_str_t                          effort;  /* by the slot, or "" */
+    ncr_str_t                          only;    /* platform, or "" */
+    uint64_t                           model_start;     /* in the body */
+    uint64_t                           model_end;
+    ncr_anthropic_config_t             config;
     off_t                              body_length;
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
@@ -628,6 +515,9 @@ struct ngx_http_claude_relay_ctx_s {
     ncr_class_e                        refusal; /* why nobody is left */
     ngx_queue_t                        waiting;
     ngx_msec_t                         wait_until;
+    ngx_msec_t                         turn_until;
+    ngx_msec_t                         turn_wait;   /* 0: for no turn */
+    ngx_msec_t                         turn_delay;
     ngx_msec_t                         retry_until; /* end of retry_wait */
     ngx_uint_t                         nattempts;
 
@@ -648,8 +538,13 @@ struct ngx_http_claude_relay_ctx_s {
     size_t                             profile_size;    /* of header bytes */
     ngx_str_t                          betas;   /* all there are */
     ncr_anthropic_system_t             system;  /* where it is in the body */
-    ncr_edit_t                         edits[NCR_ANTHROPIC_LEAD_EDITS];
     ngx_uint_t                         nedits;
+
+    /* system, effort and model, in the order of the body */
+
+    ncr_edit_t                         edits[NCR_ANTHROPIC_LEAD_EDITS
+                                             + NCR_ANTHROPIC_EFFORT_EDITS
+                                             + 1];
 
     /* the upstream's answer */
 
@@ -697,6 +592,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           has_session:1;
     unsigned                           has_id:1;
     unsigned                           thread:1;    /* bind the answer's id */
+    unsigned                           user_turn:1; /* what a user has typed */
     unsigned                           scan_failed:1;
     unsigned                           parked:1;
     unsigned                           relaunching:1;
@@ -820,9 +716,36 @@ ngx_str_t ngx_http_claude_relay_small_model(
 char *ngx_http_claude_relay_set_models(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* map.c: another model than the one asked for; NGX_DECLINED: two efforts */
+
+ngx_int_t ngx_http_claude_relay_map(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_map_account(ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_str_t *ngx_http_claude_relay_mapped(ngx_array_t *map, ngx_str_t *model);
+ngx_uint_t ngx_http_claude_relay_slotted(ngx_http_claude_relay_ctx_t *ctx,
+    ncr_platform_t *platform);
+ncr_str_t ngx_http_claude_relay_family(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a);
+const char *ngx_http_claude_relay_map_add(ngx_pool_t *pool, ngx_array_t **map,
+    ngx_str_t *from, ngx_str_t *to);
+char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* self.c */
+
+ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
 /* health.c */
 
 ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+
+/* metrics_text.c */
+
+char *ngx_http_claude_relay_set_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* location.c: requests of our own into a location of the operator's */
 
@@ -1076,10 +999,6 @@ char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 

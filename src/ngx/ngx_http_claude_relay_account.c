@@ -39,6 +39,8 @@ ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a)
     a->schedulable = NGX_CONF_UNSET;
     a->sanitize = NGX_CONF_UNSET;
     a->proxy = NGX_CONF_UNSET_PTR;
+    a->turns.gap = 200;
+    a->turns.wait = 60000;
 }
 
 

@@ -39,6 +39,10 @@ static char *ngx_http_claude_relay_set_credential(ngx_conf_t *cf, void *field,
     void *arg);
 static char *ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field,
     void *arg);
+static char *ngx_http_claude_relay_set_model_map(ngx_conf_t *cf, void *field,
+    void *arg);
+static char *ngx_http_claude_relay_set_turns(ngx_conf_t *cf, void *field,
+    void *arg);
 static char *ngx_http_claude_relay_set_account_limit(ngx_conf_t *cf,
     void *field, void *arg);
 static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
@@ -114,6 +118,12 @@ static ngx_http_claude_relay_field_t  ngx_http_claude_relay_fields[] = {
 
     { ngx_string("models"), ngx_http_claude_relay_set_globs,
       ngx_http_claude_relay_offset(models), NULL, 1 },
+
+    { ngx_string("model_map"), ngx_http_claude_relay_set_model_map,
+      ngx_http_claude_relay_offset(model_map), NULL, 1 },
+
+    { ngx_string("user_message_queue"), ngx_http_claude_relay_set_turns,
+      ngx_http_claude_relay_offset(turns), NULL, 1 },
 
     { ngx_string("proxy"), ngx_http_claude_relay_account_set_proxy,
       ngx_http_claude_relay_offset(proxy), NULL, 0 },
@@ -536,6 +546,94 @@ ngx_http_claude_relay_set_account_limit(ngx_conf_t *cf, void *field,
                            "invalid limit \"%V\" in account \"%V\": %s",
                            (ngx_str_t *) &text, &a->name, wrong);
         return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_set_model_map(ngx_conf_t *cf, void *field, void *arg)
+{
+    ngx_array_t  **map = field;
+
+    ngx_str_t   *value;
+    const char  *wrong;
+
+    if (cf->args->nelts != 3) {
+        return "must have a pattern and a name";
+    }
+
+    value = cf->args->elts;
+
+    wrong = ngx_http_claude_relay_map_add(cf->pool, map, &value[1],
+                                          &value[2]);
+    if (wrong) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" %s", &value[0],
+                           wrong);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* on|off [gap=time] [wait=time] */
+
+static char *
+ngx_http_claude_relay_set_turns(ngx_conf_t *cf, void *field, void *arg)
+{
+    ngx_http_claude_relay_turns_t  *turns = field;
+
+    ngx_int_t    ms;
+    ngx_str_t   *value, s;
+    ngx_uint_t   i;
+    ngx_msec_t  *time;
+
+    if (turns->set) {
+        return "is duplicate";
+    }
+
+    turns->set = 1;
+
+    value = cf->args->elts;
+
+    if (ncr_str_caseeq(ncr(&value[1]), "on")) {
+        turns->on = 1;
+
+    } else if (!ncr_str_caseeq(ncr(&value[1]), "off")) {
+        return "must be \"on\" or \"off\"";
+    }
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        s = value[i];
+
+        if (ncr_str_prefix(ncr(&s), "gap=")) {
+            time = &turns->gap;
+            s.data += sizeof("gap=") - 1;
+            s.len -= sizeof("gap=") - 1;
+
+        } else if (ncr_str_prefix(ncr(&s), "wait=")) {
+            time = &turns->wait;
+            s.data += sizeof("wait=") - 1;
+            s.len -= sizeof("wait=") - 1;
+
+        } else {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        ms = ngx_parse_time(&s, 0);
+
+        if (ms == NGX_ERROR || ms > NGX_HTTP_CLAUDE_RELAY_TURN_MAX) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid time in \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        *time = (ngx_msec_t) ms;
     }
 
     return NGX_CONF_OK;

@@ -46,6 +46,12 @@ static const char *ngx_http_claude_relay_json_globs(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
 static const char *ngx_http_claude_relay_json_limits(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_map(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_turns(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_msec(cJSON *value,
+    ngx_msec_t *ms);
 
 
 #define ngx_http_claude_relay_member(name, read, field, least, most)          \
@@ -65,6 +71,8 @@ static ngx_http_claude_relay_member_t  ngx_http_claude_relay_members[] = {
     ngx_http_claude_relay_member("max_concurrency", number, max_concurrency,
                                  0, 1000000),
     ngx_http_claude_relay_member("models", globs, models, 0, 0),
+    ngx_http_claude_relay_member("model_map", map, model_map, 0, 0),
+    ngx_http_claude_relay_member("user_message_queue", turns, turns, 0, 0),
     ngx_http_claude_relay_member("limits", limits, limits, 0, 0),
     ngx_http_claude_relay_member("enabled", switch, enabled, 0, 0),
     ngx_http_claude_relay_member("schedulable", switch, schedulable, 0, 0),
@@ -380,6 +388,135 @@ ngx_http_claude_relay_json_limits(ngx_pool_t *pool, cJSON *value,
             return wrong;
         }
     }
+
+    return NULL;
+}
+
+
+/* {"FROM": "TO"}, the first that matches counts */
+
+static const char *
+ngx_http_claude_relay_json_map(ngx_pool_t *pool, cJSON *value, void *field,
+    ngx_int_t *range)
+{
+    ngx_array_t  **map = field;
+
+    cJSON       *item;
+    ngx_str_t    name, from, to;
+    const char  *wrong;
+
+    static ngx_int_t  length[] = { 1, NCR_MODEL_LEN - 1 };
+
+    *map = NULL;
+
+    if (cJSON_IsNull(value)) {
+        return NULL;
+    }
+
+    if (!cJSON_IsObject(value)) {
+        return "must be an object of names";
+    }
+
+    cJSON_ArrayForEach(item, value) {
+
+        wrong = ngx_http_claude_relay_json_text(pool, item, &to, length);
+        if (wrong) {
+            return wrong;
+        }
+
+        name.data = (u_char *) item->string;
+        name.len = ngx_strlen(item->string);
+
+        from.len = name.len;
+        from.data = ngx_pstrdup(pool, &name);
+
+        if (from.data == NULL) {
+            return "found no memory";
+        }
+
+        wrong = ngx_http_claude_relay_map_add(pool, map, &from, &to);
+        if (wrong) {
+            return wrong;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* true, false, or {"enabled": true, "gap": "200ms", "wait": "60s"} */
+
+static const char *
+ngx_http_claude_relay_json_turns(ngx_pool_t *pool, cJSON *value, void *field,
+    ngx_int_t *range)
+{
+    ngx_http_claude_relay_turns_t  *turns = field;
+
+    cJSON       *item;
+    const char  *wrong;
+
+    turns->set = 1;
+
+    if (cJSON_IsBool(value)) {
+        turns->on = cJSON_IsTrue(value);
+        return NULL;
+    }
+
+    if (!cJSON_IsObject(value)) {
+        return "must be true, false or an object";
+    }
+
+    turns->on = 1;
+
+    cJSON_ArrayForEach(item, value) {
+
+        if (ngx_strcmp(item->string, "enabled") == 0) {
+
+            if (!cJSON_IsBool(item)) {
+                return "has an \"enabled\" that is not true or false";
+            }
+
+            turns->on = cJSON_IsTrue(item);
+            continue;
+        }
+
+        wrong = "has a member that is not \"enabled\", \"gap\" or \"wait\"";
+
+        if (ngx_strcmp(item->string, "gap") == 0) {
+            wrong = ngx_http_claude_relay_json_msec(item, &turns->gap);
+
+        } else if (ngx_strcmp(item->string, "wait") == 0) {
+            wrong = ngx_http_claude_relay_json_msec(item, &turns->wait);
+        }
+
+        if (wrong) {
+            return wrong;
+        }
+    }
+
+    return NULL;
+}
+
+
+static const char *
+ngx_http_claude_relay_json_msec(cJSON *value, ngx_msec_t *ms)
+{
+    ngx_int_t  n;
+    ngx_str_t  text;
+
+    n = NGX_ERROR;
+
+    if (cJSON_IsString(value)) {
+        text.data = (u_char *) value->valuestring;
+        text.len = ngx_strlen(value->valuestring);
+        n = ngx_parse_time(&text, 0);
+    }
+
+    if (n == NGX_ERROR || n > NGX_HTTP_CLAUDE_RELAY_TURN_MAX) {
+        return "must have times such as \"200ms\", of an hour at most";
+    }
+
+    *ms = (ngx_msec_t) n;
 
     return NULL;
 }

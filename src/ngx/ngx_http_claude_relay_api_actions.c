@@ -292,7 +292,7 @@ ngx_http_claude_relay_test_model(ngx_http_claude_relay_call_t *call,
 {
     char       *name;
     cJSON      *values[1];
-    ngx_str_t   model;
+    ngx_str_t   model, *to;
 
     static const char *const  names[] = { "model", NULL };
 
@@ -311,6 +311,12 @@ ngx_http_claude_relay_test_model(ngx_http_claude_relay_call_t *call,
 
     } else {
         model = ngx_http_claude_relay_small_model(call->account);
+    }
+
+    to = ngx_http_claude_relay_mapped(call->account->model_map, &model);
+
+    if (to) {
+        model = *to;
     }
 
     if (model.len == 0 || model.len >= sizeof(action->model)) {

@@ -40,6 +40,8 @@ static void ngx_http_claude_relay_show_parts(cJSON *json,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now);
 static cJSON *ngx_http_claude_relay_show_identity(
     ngx_http_claude_relay_account_t *a);
+static void ngx_http_claude_relay_show_maps(cJSON *json,
+    ngx_http_claude_relay_account_t *a);
 
 
 void
@@ -501,6 +503,8 @@ ngx_http_claude_relay_show_settings(cJSON *json,
     (void) cJSON_AddBoolToObject(json, "schedulable", a->schedulable);
     (void) cJSON_AddBoolToObject(json, "sanitize_errors", a->sanitize);
 
+    ngx_http_claude_relay_show_maps(json, a);
+
     ngx_http_claude_relay_show_time(json, "valid_until", a->valid_until);
 
     /* never its user and password */
@@ -516,6 +520,42 @@ ngx_http_claude_relay_show_settings(cJSON *json,
     } else {
         (void) cJSON_AddNullToObject(json, "proxy");
     }
+}
+
+
+/* what a request is changed into on its way, and when it may go */
+
+static void
+ngx_http_claude_relay_show_maps(cJSON *json,
+    ngx_http_claude_relay_account_t *a)
+{
+    u_char                         from[NCR_MODEL_LEN], to[NCR_MODEL_LEN];
+    cJSON                         *object;
+    ngx_uint_t                     i;
+    ngx_http_claude_relay_map_t   *m;
+
+    object = cJSON_AddObjectToObject(json, "model_map");
+
+    if (a->model_map) {
+        m = a->model_map->elts;
+
+        for (i = 0; i < a->model_map->nelts; i++) {
+            (void) ngx_snprintf(from, sizeof(from), "%V%Z", &m[i].from);
+            (void) ngx_snprintf(to, sizeof(to), "%V%Z", &m[i].to);
+            (void) cJSON_AddStringToObject(object, (char *) from,
+                                           (char *) to);
+        }
+    }
+
+    object = cJSON_AddObjectToObject(json, "user_message_queue");
+
+    (void) cJSON_AddBoolToObject(object, "enabled", a->turns.on);
+
+    (void) ngx_snprintf(from, sizeof(from), "%Mms%Z", a->turns.gap);
+    (void) cJSON_AddStringToObject(object, "gap", (char *) from);
+
+    (void) ngx_snprintf(from, sizeof(from), "%Mms%Z", a->turns.wait);
+    (void) cJSON_AddStringToObject(object, "wait", (char *) from);
 }
 
 

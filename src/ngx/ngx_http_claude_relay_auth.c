@@ -153,9 +153,12 @@ ngx_http_claude_relay_identify(ngx_http_request_t *r,
     if (key == NULL) {
         key = ngx_http_claude_relay_subject_by_digest_locked(rmcf, digest);
 
-        /* the first use of what then is valid for a time comes later */
+        /* the first use of what then is valid for a time comes later; to ask
+         * about itself is none */
 
-        if (key && (key->valid_for == 0 || key->activated)) {
+        if (key && ctx->route.op != NCR_OP_SELF
+            && (key->valid_for == 0 || key->activated))
+        {
             (void) ngx_http_claude_relay_subject_used_locked(rmcf, key,
                                               ngx_http_claude_relay_now());
         }

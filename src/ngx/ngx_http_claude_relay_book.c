@@ -25,6 +25,8 @@ static void ngx_http_claude_relay_amounts(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec, ncr_amounts_t *used);
 static ncr_str_t ngx_http_claude_relay_op_name(ncr_op_e op);
 static ncr_tier_e ngx_http_claude_relay_tier(ncr_anthropic_answer_t *a);
+static ngx_uint_t ngx_http_claude_relay_permille(ncr_anthropic_answer_t *a,
+    ncr_part_t *part);
 
 
 void
@@ -58,12 +60,16 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
 
     a = ctx->answer;
 
-    bill->nparts = ncr_anthropic_parts(a, ncr(&ctx->model), bill->parts);
+    bill->nparts = ncr_anthropic_parts(a, ncr(&ctx->sent), bill->parts);
     bill->estimated = (bill->nparts && a->state != NCR_ANTHROPIC_COMPLETE);
     bill->tier = ngx_http_claude_relay_tier(a);
 
     for (i = 0; i < bill->nparts; i++) {
         ncr_usage_add(&bill->usage, &bill->parts[i].usage);
+
+        bill->permille = ngx_max(bill->permille,
+                                 ngx_http_claude_relay_permille(a,
+                                                        &bill->parts[i]));
     }
 
     b.time = ctx->began;
@@ -94,11 +100,30 @@ ngx_http_claude_relay_tier(ncr_anthropic_answer_t *a)
         return NCR_TIER_PRIORITY;
     }
 
+    if (ngx_strcmp(a->service_tier, "flex") == 0) {
+        return NCR_TIER_FLEX;
+    }
+
     if (ngx_strcmp(a->service_tier, "batch") == 0) {
         return NCR_TIER_BATCH;
     }
 
     return NCR_TIER_STANDARD;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_permille(ncr_anthropic_answer_t *a, ncr_part_t *part)
+{
+    ncr_str_t  geo, model;
+
+    geo.data = (u_char *) a->inference_geo;
+    geo.len = ngx_strlen(a->inference_geo);
+
+    model.data = (u_char *) part->model;
+    model.len = ngx_strlen(part->model);
+
+    return ncr_price_permille(&model, &geo);
 }
 
 
@@ -116,6 +141,7 @@ ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx)
     ctx->booked = 1;
 
     if (!ngx_http_claude_relay_bookable(ctx)) {
+        ngx_http_claude_relay_metrics_local(ctx);
         return;
     }
 
@@ -165,6 +191,17 @@ ngx_http_claude_relay_bookable(ngx_http_claude_relay_ctx_t *ctx)
 }
 
 
+ngx_uint_t
+ngx_http_claude_relay_final_status(ngx_http_request_t *r)
+{
+    ngx_uint_t  status;
+
+    status = r->err_status ? r->err_status : r->headers_out.status;
+
+    return status ? status : NGX_HTTP_CLIENT_CLOSED_REQUEST;
+}
+
+
 static void
 ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec)
@@ -177,13 +214,7 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
 
     rec->kind = NCR_RECORD_REQUEST;
     rec->time = ctx->began;
-    rec->status = (uint32_t) (r->err_status ? r->err_status
-                                            : r->headers_out.status);
-
-    if (rec->status == 0) {
-        rec->status = NGX_HTTP_CLIENT_CLOSED_REQUEST;
-    }
-
+    rec->status = (uint32_t) ngx_http_claude_relay_final_status(r);
     rec->attempts = (uint32_t) ctx->nattempts;
     rec->duration = (uint32_t) (ngx_current_msec - ctx->started);
     rec->ttft = ctx->has_ttft ? (uint32_t) ctx->ttft : UINT32_MAX;

@@ -154,6 +154,12 @@ void ngx_http_claude_relay_subject_remove_locked(
 ngx_int_t ngx_http_claude_relay_subject_row_locked(
     ngx_http_claude_relay_subject_t *subject, ncr_store_object_t *row);
 
+/* the row of a key, with its own texts, and when it was used last, or 0;
+ * NGX_DECLINED: it is not there any more */
+ngx_int_t ngx_http_claude_relay_subject_about_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key,
+    ncr_store_object_t *row, ncr_msec_t *used);
+
 /* "key" and NCR_SCOPE_KEY; NULL, or -1, for what is none */
 const char *ngx_http_claude_relay_kind(ncr_scope_e scope);
 ngx_int_t ngx_http_claude_relay_scope(const char *kind);
@@ -271,6 +277,9 @@ void ngx_http_claude_relay_counter_locked(
 /* tokens, tier, cost of the answer so far, into ctx->bill */
 void ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx);
 
+/* of the answer, as it is logged; 499: the client has not waited for it */
+ngx_uint_t ngx_http_claude_relay_final_status(ngx_http_request_t *r);
+
 /* once, at the end: settle, record, count */
 void ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx);
 
@@ -291,18 +300,61 @@ ngx_uint_t ngx_http_claude_relay_ledger_ready(
     ngx_http_claude_relay_main_conf_t *rmcf);
 
 
-/* metrics.c: with the lock held; rec as it was recorded */
+/*
+ * metrics.c.  zone: makes the counters of a new zone, and what the
+ * configuration wants more of in an old one.
+ */
 
+ngx_int_t ngx_http_claude_relay_metrics_zone(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
+
+/* with the lock held, once for each record, as it was recorded */
 void ngx_http_claude_relay_metrics_locked(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec);
 
-ngx_int_t ngx_http_claude_relay_metrics_handler(ngx_http_request_t *r);
+/* instead, for a request that has no record */
+void ngx_http_claude_relay_metrics_local(ngx_http_claude_relay_ctx_t *ctx);
+
+/* an attempt is over; without the lock, as all of the following */
+void ngx_http_claude_relay_metrics_attempt(
+    ngx_http_claude_relay_account_t *a, ncr_class_e class);
+
+/* when the last byte is out: that is after the record */
+void ngx_http_claude_relay_metrics_bytes(ngx_http_request_t *r);
+
+void ngx_http_claude_relay_metrics_heartbeat(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_REFRESH_OK = 0,
+    NGX_HTTP_CLAUDE_RELAY_REFRESH_FAILED,       /* it is tried again */
+    NGX_HTTP_CLAUDE_RELAY_REFRESH_LOGIN,        /* it needs one */
+    NGX_HTTP_CLAUDE_RELAY_REFRESH_SUPERSEDED,   /* by a login, or others */
+    NGX_HTTP_CLAUDE_RELAY_REFRESH_RESULTS
+} ngx_http_claude_relay_refresh_result_e;
+
+void ngx_http_claude_relay_metrics_refresh(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_refresh_result_e result);
 
 
 /* audit.c: without the lock, after the record was made */
 
 void ngx_http_claude_relay_audit(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec);
+
+
+/* money.c: texts for variables, nothing where there is nothing to tell */
+
+char *ngx_http_claude_relay_set_timezone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+void ngx_http_claude_relay_text_cost(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s);
+void ngx_http_claude_relay_text_price(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s);
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_BOOKS_H_INCLUDED_ */

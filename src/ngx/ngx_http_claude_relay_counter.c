@@ -17,7 +17,10 @@
 
 
 /* of a zone, a bucket */
-#define NGX_HTTP_CLAUDE_RELAY_BUCKET  1024
+#define NGX_HTTP_CLAUDE_RELAY_BUCKET   1024
+
+/* of the zone, new counters leave this part to requests under way */
+#define NGX_HTTP_CLAUDE_RELAY_RESERVE  32
 
 
 static ngx_http_claude_relay_counter_t **ngx_http_claude_relay_bucket(
@@ -98,6 +101,13 @@ ngx_http_claude_relay_counter_get_locked(
     }
 
     /* a limit is worth more than any old session */
+
+    if (!ngx_http_claude_relay_room_locked(rmcf,
+                 ngx_max(rmcf->shm_zone->shm.size
+                         / NGX_HTTP_CLAUDE_RELAY_RESERVE, 4 * ngx_pagesize)))
+    {
+        return NULL;
+    }
 
     c = ngx_http_claude_relay_alloc_locked(rmcf,
                                      sizeof(ngx_http_claude_relay_counter_t),

@@ -91,6 +91,13 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                                        "method not allowed for this path");
     }
 
+    if (ctx->route.op == NCR_OP_SELF
+        && rlcf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_OFF)
+    {
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_NOT_FOUND,
+                                            "there are no keys here");
+    }
+
     if (r->method == NGX_HTTP_OPTIONS
         || ctx->route.op == NCR_OP_PROBE
         || ctx->route.op == NCR_OP_TELEMETRY)
@@ -113,6 +120,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     }
 
     (void) ngx_atomic_fetch_add(&rmcf->zone->requests, 1);
+
+    if (ctx->route.op == NCR_OP_SELF) {
+        return ngx_http_claude_relay_self(r, ctx);
+    }
 
     if (ctx->route.op == NCR_OP_MODELS) {
         rc = ngx_http_discard_request_body(r);
@@ -375,6 +386,8 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
                                hash ? &ctx->reader->plain : NULL,
                                hash ? &ctx->reader->cached : NULL, 1);
 
+    ctx->scan->turns = (ctx->pool->turns != 0);
+
     if (rlcf->profile.block.len) {
         ctx->scan->leading = ncr(&rlcf->profile.system);
     }
@@ -572,9 +585,19 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return (rc == NGX_OK) ? NGX_DONE : rc;
     }
 
-    ctx->family = ncr_model_family(ncr(&ctx->model));
     ctx->max_tokens = ctx->scan->max_tokens;
     ctx->system = ctx->scan->system;
+    ctx->user_turn = (ctx->route.op == NCR_OP_MESSAGES
+                      && ctx->scan->user && !ctx->scan->result);
+
+    if (ngx_http_claude_relay_map(r, ctx) != NGX_OK) {
+        ctx->error = NCR_CLASS_CLIENT;
+
+        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                             "duplicate key \"effort\" in output_config", -1);
+
+        return (rc == NGX_OK) ? NGX_DONE : rc;
+    }
 
     ngx_http_claude_relay_session(r, ctx);
 
@@ -624,6 +647,7 @@ ngx_http_claude_relay_end(void *data)
 
     ngx_http_claude_relay_forget(ctx);
     ngx_http_claude_relay_book(ctx);
+    ngx_http_claude_relay_metrics_bytes(ctx->request);
 
     if (ctx->record) {
         ngx_http_claude_relay_audit_end(ctx);

@@ -520,7 +520,9 @@ ngx_http_claude_relay_claim(ngx_http_claude_relay_ctx_t *ctx,
     claim->shadowed = 0;
     claim->warn = 0;
 
-    if (limit->unit == NCR_UNIT_COST && ctx->route.op == NCR_OP_MESSAGES) {
+    if (limit->unit == NCR_UNIT_COST && !limit->shadow
+        && ctx->route.op == NCR_OP_MESSAGES)
+    {
         ctx->unpriced = !ctx->priced;
     }
 }

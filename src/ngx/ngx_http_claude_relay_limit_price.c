@@ -47,28 +47,28 @@ ngx_http_claude_relay_cost_most(ngx_http_claude_relay_ctx_t *ctx,
     rmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_claude_relay_module);
 
-    len = ctx->model.len;
+    len = ctx->wanted.len;
     minute = ctx->began / 60000;
 
     if (len > NCR_MODEL_LEN) {
-        ncr_price_top(&once, rmcf->prices, ncr(&ctx->model), ctx->began);
+        ncr_price_top(&once, rmcf->prices, ncr(&ctx->wanted), ctx->began);
         *cost = ncr_price_top_cost(&once, input, output);
 
         return once.n ? NGX_OK : NGX_DECLINED;
     }
 
-    hash = ngx_murmur_hash2(ctx->model.data, len);
+    hash = ngx_murmur_hash2(ctx->wanted.data, len);
     t = &ngx_http_claude_relay_tops[hash % NGX_HTTP_CLAUDE_RELAY_TOPS];
 
     if (t->prices != rmcf->prices || t->minute != minute || t->len != len
-        || ngx_memcmp(t->model, ctx->model.data, len) != 0)
+        || ngx_memcmp(t->model, ctx->wanted.data, len) != 0)
     {
-        ncr_price_top(&t->top, rmcf->prices, ncr(&ctx->model), ctx->began);
+        ncr_price_top(&t->top, rmcf->prices, ncr(&ctx->wanted), ctx->began);
 
         t->prices = rmcf->prices;
         t->minute = minute;
         t->len = len;
-        ngx_memcpy(t->model, ctx->model.data, len);
+        ngx_memcpy(t->model, ctx->wanted.data, len);
     }
 
     *cost = ncr_price_top_cost(&t->top, input, output);

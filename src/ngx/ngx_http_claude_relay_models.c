@@ -226,6 +226,7 @@ static ngx_uint_t
 ngx_http_claude_relay_models_served(ngx_http_request_t *r,
     ngx_http_claude_relay_model_t **list)
 {
+    ngx_str_t                          *id;
     ngx_uint_t                          i, j, n, all;
     ngx_http_claude_relay_model_t      *m;
     ngx_http_claude_relay_ctx_t        *ctx;
@@ -255,9 +256,14 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
             continue;
         }
 
+        id = ngx_http_claude_relay_mapped(rlcf->map, &m[i].id);
+
+        if (id == NULL) {
+            id = &m[i].id;
+        }
+
         for (j = 0; j < ctx->pool->accounts.nelts; j++) {
-            if (ngx_http_claude_relay_serves(a[j], NCR_OP_MESSAGES, &m[i].id))
-            {
+            if (ngx_http_claude_relay_serves(a[j], NCR_OP_MESSAGES, id)) {
                 list[n++] = &m[i];
                 break;
             }

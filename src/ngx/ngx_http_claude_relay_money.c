@@ -4,10 +4,13 @@
  */
 
 
-/* Files that the books are kept by: prices, and the zone of days and months. */
+/*
+ * Files that the books are kept by, prices and the zone of days and months,
+ * and what they say of a request.
+ */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_TZ_DIR   "/usr/share/zoneinfo/"
@@ -19,6 +22,8 @@
 #define NGX_HTTP_CLAUDE_RELAY_PRICES_ERROR  512
 
 
+static ngx_http_claude_relay_bill_t *ngx_http_claude_relay_billed(
+    ngx_http_claude_relay_ctx_t *ctx);
 static char *ngx_http_claude_relay_read_whole(ngx_conf_t *cf,
     ngx_str_t *path, size_t max, ngx_str_t *text);
 
@@ -211,4 +216,72 @@ ngx_http_claude_relay_read_whole(ngx_conf_t *cf, ngx_str_t *path, size_t max,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* dollars with six decimals; nothing where a price is not known */
+
+void
+ngx_http_claude_relay_text_cost(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s)
+{
+    u_char                        *p;
+    ngx_http_claude_relay_bill_t  *bill;
+
+    bill = ngx_http_claude_relay_billed(ctx);
+
+    if (bill == NULL || !bill->priced) {
+        return;
+    }
+
+    s->data = ngx_pnalloc(ctx->request->pool, NGX_INT64_LEN + 8);
+    if (s->data == NULL) {
+        return;
+    }
+
+    p = ncr_str_decimal(s->data, bill->cost / 1000000);
+
+    /* 1 before the decimals keeps their zeros, and is the point then */
+
+    (void) ncr_str_decimal(p, bill->cost % 1000000 + 1000000);
+    *p = '.';
+
+    s->len = p + 7 - s->data;
+}
+
+
+void
+ngx_http_claude_relay_text_price(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *s)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ngx_http_claude_relay_billed(ctx) == NULL) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    s->data = (u_char *) rmcf->prices->version;
+    s->len = ngx_strlen(s->data);
+}
+
+
+/* NULL: no usage was told, there is nothing to pay for */
+
+static ngx_http_claude_relay_bill_t *
+ngx_http_claude_relay_billed(ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (!ctx->committed) {
+        return NULL;
+    }
+
+    /* the answer is read no further once it is booked */
+
+    if (ctx->bill == NULL || !ctx->booked) {
+        ngx_http_claude_relay_bill(ctx);
+    }
+
+    return (ctx->bill && ctx->bill->nparts) ? ctx->bill : NULL;
 }

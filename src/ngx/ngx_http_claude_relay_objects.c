@@ -182,8 +182,15 @@ ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
                     && q != ngx_queue_sentinel(objects); n++)
         {
             object = ngx_queue_data(q, ngx_http_claude_relay_object_t, queue);
-            ngx_http_claude_relay_object_read(object);
             q = ngx_queue_next(q);
+
+            /* at a reload most are in place */
+
+            if (subjects->file != since->file
+                || object->row.seq > subjects->seq)
+            {
+                ngx_http_claude_relay_object_read(object);
+            }
         }
 
         ngx_shmtx_lock(&rmcf->shpool->mutex);
@@ -242,6 +249,14 @@ ngx_http_claude_relay_object_apply_locked(
     object->rc = NGX_DECLINED;
 
     if (row->seq <= subjects->seq) {
+        return;
+    }
+
+    if (object->scope >= 0 && !row->removed && object->key == NULL
+        && object->error == NULL)
+    {
+        /* not read: the file was another one a moment ago */
+
         return;
     }
 

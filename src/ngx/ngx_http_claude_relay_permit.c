@@ -62,6 +62,10 @@ ngx_http_claude_relay_permit(ngx_http_request_t *r,
                                                 && rlcf->clients->clients),
                                          &req);
 
+    if (ctx->route.op == NCR_OP_SELF) {
+        req.service = UINT32_MAX;
+    }
+
     why = NCR_KEY_OK;
 
     if (key) {
@@ -94,7 +98,9 @@ ngx_http_claude_relay_permit(ngx_http_request_t *r,
         return ngx_http_claude_relay_permit_key(ctx, why);
     }
 
-    if (key->valid_for && key->activated == 0) {
+    if (key->valid_for && key->activated == 0
+        && ctx->route.op != NCR_OP_SELF)
+    {
         ngx_http_claude_relay_permit_first(r, ctx, req.now);
     }
 
@@ -437,6 +443,7 @@ ngx_http_claude_relay_permit_account(ngx_http_request_t *r,
     if (a) {
         *((ngx_http_claude_relay_account_t **) pool->accounts.elts) = a;
         pool->accounts.nelts = 1;
+        pool->turns |= a->turns.on;
     }
 
     if (fallback) {

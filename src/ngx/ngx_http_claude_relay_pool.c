@@ -59,7 +59,7 @@ static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_guarded(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
-    ngx_http_claude_relay_node_t *node, ncr_msec_t *reset);
+    ngx_http_claude_relay_account_t *a, ncr_msec_t *reset);
 static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
     ncr_msec_t now);
 
@@ -138,6 +138,8 @@ ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
 
     ctx->soonest = 0;
     ctx->soonest_any = 0;
+    ctx->turn_wait = 0;
+    ctx->turn_delay = 0;
     ctx->refusal = NCR_CLASS_OK;
 }
 
@@ -171,6 +173,7 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch)
 {
     ngx_int_t                          rc;
+    ncr_str_t                          family;
     ngx_uint_t                         i;
     ncr_eligible_e                     e;
     ngx_http_claude_relay_bond_t      *bond;
@@ -254,8 +257,9 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
         a = ctx->pool->accounts.elts;
         i = ch->list[i].account;
 
-        e = ncr_health_eligible(&a[i]->node->health, &ctx->family, ch->now,
-                                NULL);
+        family = ngx_http_claude_relay_family(ctx, a[i]);
+
+        e = ncr_health_eligible(&a[i]->node->health, &family, ch->now, NULL);
 
         return ngx_http_claude_relay_take_locked(ctx, ch, a[i], e);
     }
@@ -305,6 +309,7 @@ static ngx_int_t
 ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_bond_t *bond)
 {
+    ncr_str_t                          family;
     ngx_uint_t                         i, admits;
     ncr_msec_t                         until, reset;
     ncr_eligible_e                     e;
@@ -334,8 +339,9 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     until = 0;
-    e = ncr_health_eligible(&a[i]->node->health, &ctx->family, ch->now,
-                            &until);
+    family = ngx_http_claude_relay_family(ctx, a[i]);
+
+    e = ncr_health_eligible(&a[i]->node->health, &family, ch->now, &until);
 
     if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
         ctx->refusal = (e == NCR_RESTING) ? a[i]->node->health.why
@@ -362,7 +368,7 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_claude_relay_guarded(ctx, ch, a[i]->node, &reset)) {
+    if (ngx_http_claude_relay_guarded(ctx, ch, a[i], &reset)) {
 
         /* it may be taken all the same, if there is no other; not if that
          * is strict */
@@ -373,7 +379,8 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     if (e == NCR_PROBED || !admits
-        || ngx_http_claude_relay_full(ctx, a[i]))
+        || ngx_http_claude_relay_full(ctx, a[i])
+        || ngx_http_claude_relay_turn_waits_locked(ctx, a[i]))
     {
 
         ctx->refusal = (e == NCR_PROBED) ? a[i]->node->health.why
@@ -457,6 +464,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a,
     ngx_uint_t *guarded)
 {
+    ncr_str_t                       family;
     ncr_msec_t                      until;
     ngx_uint_t                      admits;
     ncr_eligible_e                  e;
@@ -467,7 +475,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         if ((!a->enabled || (a->valid_until && a->valid_until <= ch->now))
             && ctx->refusal == NCR_CLASS_OK
-            && ngx_http_claude_relay_offers(a, ctx->route.op, &ctx->model))
+            && ngx_http_claude_relay_offers(a, ctx->route.op, &ctx->wanted))
         {
             ctx->refusal = NCR_CLASS_DISABLED;
         }
@@ -477,8 +485,9 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
 
     node = a->node;
     until = 0;
+    family = ngx_http_claude_relay_family(ctx, a);
 
-    e = ncr_health_eligible(&node->health, &ctx->family, ch->now, &until);
+    e = ncr_health_eligible(&node->health, &family, ch->now, &until);
 
     if (e == NCR_RESTING || e == NCR_RESTING_FAMILY) {
 
@@ -534,7 +543,12 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    *guarded = ngx_http_claude_relay_guarded(ctx, ch, node, &until);
+    if (ngx_http_claude_relay_turn_waits_locked(ctx, a)) {
+        ch->full++;
+        return NGX_DECLINED;
+    }
+
+    *guarded = ngx_http_claude_relay_guarded(ctx, ch, a, &until);
 
     if (*guarded && ch->rmcf->quota_strict) {
         ngx_http_claude_relay_later(ctx, a, until, NCR_CLASS_LIMITED);
@@ -598,6 +612,9 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
 
     ctx->account = a;
 
+    ngx_http_claude_relay_map_account(ctx);
+    ngx_http_claude_relay_turn_take_locked(ctx, a);
+
     return NGX_OK;
 }
 
@@ -633,8 +650,16 @@ ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
         return 0;
     }
 
-    if (a->models == NULL || model->len == 0) {
+    if ((a->models == NULL && a->model_map == NULL) || model->len == 0) {
         return 1;
+    }
+
+    if (ngx_http_claude_relay_mapped(a->model_map, model)) {
+        return 1;
+    }
+
+    if (a->models == NULL) {
+        return 0;
     }
 
     glob = a->models->elts;
@@ -656,7 +681,8 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t        i;
     ncr_platform_t  **platform;
 
-    if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->model)
+    if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->wanted)
+        || !ngx_http_claude_relay_slotted(ctx, a->platform)
         || (a->valid_until && a->valid_until <= ch->now))
     {
         return 0;
@@ -685,16 +711,20 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
 
 static ngx_uint_t
 ngx_http_claude_relay_guarded(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_node_t *node,
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a,
     ncr_msec_t *reset)
 {
-    ncr_str_t      name;
-    ncr_uint_t     i;
-    ncr_window_t  *w;
+    ncr_str_t                      name, family;
+    ncr_uint_t                     i;
+    ncr_window_t                  *w;
+    ngx_http_claude_relay_node_t  *node;
 
     if (ch->rmcf->quota_guard == 0) {
         return 0;
     }
+
+    node = a->node;
+    family = ngx_http_claude_relay_family(ctx, a);
 
     for (i = 0; i < node->health.nwindows; i++) {
 
@@ -716,9 +746,8 @@ ngx_http_claude_relay_guarded(ngx_http_claude_relay_ctx_t *ctx,
         /* "7d_opus" is about opus only */
 
         if (ncr_str_prefix(&name, "7d_")
-            && name.len - 3 == ctx->family.len
-            && ngx_memcmp(name.data + 3, ctx->family.data, ctx->family.len)
-               == 0)
+            && name.len - 3 == family.len
+            && ngx_memcmp(name.data + 3, family.data, family.len) == 0)
         {
             return 1;
         }
@@ -837,6 +866,7 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status)
 {
     ncr_msec_t                          now, ttl;
+    ngx_uint_t                          turn;
     ncr_health_t                       *h;
     ngx_http_claude_relay_bond_t       *bond;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -883,7 +913,13 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
         h->probing = 0;
     }
 
+    turn = ngx_http_claude_relay_turn_end_locked(ctx->lease);
+
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (turn) {
+        ngx_http_claude_relay_ring(rmcf->zone);
+    }
 }
 
 

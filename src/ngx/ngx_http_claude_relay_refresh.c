@@ -18,6 +18,7 @@
 
 
 #include "ngx_http_claude_relay_refresh.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 /* a lease lasts this long, unless its worker dies, ms */
@@ -592,6 +593,8 @@ ngx_http_claude_relay_refresh_saved(ngx_http_claude_relay_job_t *job)
 
         /* a login came in between; its tokens are the newer ones */
 
+        ngx_http_claude_relay_metrics_refresh(f->rmcf,
+                                    NGX_HTTP_CLAUDE_RELAY_REFRESH_SUPERSEDED);
         ngx_http_claude_relay_refresh_end(f);
         return;
     }
@@ -626,6 +629,9 @@ ngx_http_claude_relay_refresh_saved(ngx_http_claude_relay_job_t *job)
     node->refreshes++;
     node->refreshed = ngx_http_claude_relay_now();
     ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_metrics_refresh(f->rmcf,
+                                          NGX_HTTP_CLAUDE_RELAY_REFRESH_OK);
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "account \"%s\" has new tokens, after %M ms", f->name,
@@ -704,6 +710,11 @@ ngx_http_claude_relay_refresh_dead(ngx_http_claude_relay_job_t *job)
                                              &f->row, 0);
     }
 
+    ngx_http_claude_relay_metrics_refresh(f->rmcf,
+                             (job->rc == NCR_OK)
+                                 ? NGX_HTTP_CLAUDE_RELAY_REFRESH_LOGIN
+                                 : NGX_HTTP_CLAUDE_RELAY_REFRESH_SUPERSEDED);
+
     if (job->rc == NCR_OK) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "account \"%s\" needs a login: the token endpoint said "
@@ -769,6 +780,9 @@ ngx_http_claude_relay_refresh_fail(ngx_http_claude_relay_refresh_t *f,
                        sizeof(node->failure));
 
     ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_metrics_refresh(f->rmcf,
+                                        NGX_HTTP_CLAUDE_RELAY_REFRESH_FAILED);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "refresh of account \"%s\" failed: %s; tried again in %L ms",

@@ -6,7 +6,8 @@
 
 /*
  * What is sent upstream: the client's headers in their order, each by its
- * fate, and the body as it came, unless the client profile says otherwise.
+ * fate, and the body as it came, unless the client profile or a map of models
+ * says otherwise.
  */
 
 
@@ -71,7 +72,9 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    if (ngx_http_claude_relay_profile(r, ctx) != NGX_OK) {
+    if (ngx_http_claude_relay_profile(r, ctx) != NGX_OK
+        || ngx_http_claude_relay_map_edits(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -71,6 +71,9 @@ ngx_http_claude_relay_ring_make(ngx_http_claude_relay_usage_conf_t *usage,
     ring->size = usage->size;
     ring->refs = 1;
 
+    id = 0;
+    rc = NGX_AGAIN;
+
     for (tries = 0; tries < 100; tries++) {
 
         rc = ngx_http_claude_relay_ring_file(ring, usage, &id);

@@ -169,6 +169,7 @@ ngx_http_claude_relay_roster_pool(ngx_http_claude_relay_roster_t *roster,
         return NULL;
     }
 
+    pool->turns = 0;
     pool->name.len = name->len;
     pool->name.data = ngx_pstrdup(p, name);
 
@@ -215,6 +216,8 @@ ngx_http_claude_relay_roster_add(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     *slot = a;
+
+    pool->turns |= a->turns.on;
 
     roster->nindex = ngx_max(roster->nindex, a->index + 1);
 

@@ -57,6 +57,15 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_rows[] = {
 
     { ngx_string("/v1/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
 
+    { ngx_string("/v1/me"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_SELF },
+
+    { ngx_string("/v1/usage"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_SELF },
+
+    { ngx_string("/v1/key-info"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_SELF },
+
+    { ngx_string("/v1/organizations"), 1, NGX_HTTP_CLAUDE_RELAY_GET,
+      NCR_OP_SELF },
+
     { ngx_string("/api/hello"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_PROBE },
 
     { ngx_string("/"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_PROBE },
@@ -220,6 +229,16 @@ ngx_http_claude_relay_route_row(ngx_http_request_t *r, ngx_str_t *path,
         }
 
         route->id.len = p - route->id.data;
+    }
+
+    /* of what lies below "organizations", there is the usage of each */
+
+    if (row->op == NCR_OP_SELF && row->below
+        && (route->id.len == 0
+            || last - p != sizeof("/usage") - 1
+            || ngx_memcmp(p, "/usage", sizeof("/usage") - 1) != 0))
+    {
+        return NGX_DECLINED;
     }
 
     route->op = row->op;

@@ -788,7 +788,9 @@ ngx_http_claude_relay_rows_done(ngx_http_claude_relay_job_t *job)
                                             ngx_cycle->log)
         == NGX_DECLINED)
     {
-        older = 1;
+        /* what cannot be restored is not tried again and again */
+
+        older = !rows->again;
     }
 
     if (ngx_http_claude_relay_roster_apply(rmcf, &rows->rows, rows->seq, NULL)

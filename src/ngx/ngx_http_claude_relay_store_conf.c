@@ -32,6 +32,7 @@ static ngx_int_t ngx_http_claude_relay_store_seed(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a, char *seed);
 static ncr_int_t ngx_http_claude_relay_store_row(void *data,
     ncr_store_account_t *row);
+static void ngx_http_claude_relay_store_free(void *data);
 static ncr_int_t ngx_http_claude_relay_store_object(void *data,
     ncr_store_object_t *row);
 static ngx_int_t ngx_http_claude_relay_store_objects(
@@ -48,6 +49,7 @@ ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     char                                *rv;
     ngx_str_t                           *value;
     ngx_uint_t                           i;
+    ngx_pool_cleanup_t                  *cln;
     ngx_http_claude_relay_store_conf_t  *store;
 
     if (rmcf->store) {
@@ -89,9 +91,37 @@ ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_queue_init(&store->rows);
     ngx_queue_init(&store->objects);
 
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_claude_relay_store_free;
+    cln->data = store;
+
     rmcf->store = store;
 
     return NGX_CONF_OK;
+}
+
+
+/* what was read for a zone, if the configuration failed before that */
+
+static void
+ngx_http_claude_relay_store_free(void *data)
+{
+    ngx_http_claude_relay_store_conf_t *store = data;
+
+    ngx_queue_t  *q;
+
+    while (!ngx_queue_empty(&store->rows)) {
+        q = ngx_queue_head(&store->rows);
+        ngx_queue_remove(q);
+        ngx_http_claude_relay_stored_free(
+                     ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue));
+    }
+
+    ngx_http_claude_relay_objects_free(&store->objects);
 }
 
 

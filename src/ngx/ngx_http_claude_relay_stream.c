@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_books.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_EVENT_LEN  512
@@ -592,6 +592,10 @@ ngx_http_claude_relay_beat(ngx_event_t *ev)
     out.next = NULL;
 
     ctx->last_out = ngx_current_msec;
+
+    ngx_http_claude_relay_metrics_heartbeat(
+                 ngx_http_get_module_main_conf(r,
+                                               ngx_http_claude_relay_module));
 
     if (ngx_http_output_filter(r, &out) == NGX_ERROR) {
         ngx_http_finalize_request(r, NGX_ERROR);

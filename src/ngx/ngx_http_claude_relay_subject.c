@@ -361,8 +361,8 @@ ngx_http_claude_relay_subject_put_locked(
     s = NULL;
 
     if (old || other
-        || rmcf->shpool->pfree * ngx_pagesize
-           > rmcf->shm_zone->shm.size / NGX_HTTP_CLAUDE_RELAY_RESERVE)
+        || ngx_http_claude_relay_room_locked(rmcf,
+                 rmcf->shm_zone->shm.size / NGX_HTTP_CLAUDE_RELAY_RESERVE))
     {
         s = ngx_http_claude_relay_subject_make(rmcf, key, row);
     }
@@ -867,6 +867,29 @@ ngx_http_claude_relay_subjects_free(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     ngx_slab_free_locked(rmcf->shpool, subjects);
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_subject_about_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key,
+    ncr_store_object_t *row, ncr_msec_t *used)
+{
+    ngx_http_claude_relay_subject_t  *s;
+
+    if (rmcf->subjects == NULL) {
+        return NGX_DECLINED;
+    }
+
+    s = ngx_http_claude_relay_subject_id(rmcf->subjects, key->scope, key->id);
+
+    if (s == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *used = s->used;
+
+    return ngx_http_claude_relay_subject_row_locked(s, row);
 }
 
 

@@ -19,12 +19,10 @@
 #include <sys/eventfd.h>
 
 
-/* a slot is looked for again this often, should a ring be missed, ms */
-#define NGX_HTTP_CLAUDE_RELAY_POLL  250
-
-
 static void ngx_http_claude_relay_attempt(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_choose(
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_msec_int_t ngx_http_claude_relay_slot_patience(
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_claude_relay_worth_waiting(
     ngx_http_claude_relay_ctx_t *ctx);
@@ -191,7 +189,7 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         if (rc == NGX_AGAIN) {
             ngx_http_claude_relay_wait(ctx,
                            ngx_min(ngx_http_claude_relay_patience(ctx) + 1,
-                                   NGX_HTTP_CLAUDE_RELAY_POLL));
+                                   NGX_HTTP_CLAUDE_RELAY_SLOT_POLL));
             return NGX_AGAIN;
         }
 
@@ -206,20 +204,22 @@ again:
 
     if (rc == NGX_OK) {
         ctx->wait_until = 0;
+        ctx->turn_until = 0;
         return NGX_OK;
     }
 
     if (rc == NGX_AGAIN) {
 
-        if (ctx->wait_until == 0) {
-            ctx->wait_until = ngx_current_msec + rlcf->sticky_wait;
-        }
-
-        left = (ngx_msec_int_t) (ctx->wait_until - ngx_current_msec);
+        left = ngx_http_claude_relay_slot_patience(ctx);
 
         if (left > 0) {
-            ngx_http_claude_relay_wait(ctx,
-                            ngx_min(left, NGX_HTTP_CLAUDE_RELAY_POLL));
+            left = ngx_min(left, NGX_HTTP_CLAUDE_RELAY_SLOT_POLL);
+
+            if (ctx->turn_delay) {
+                left = ngx_min(left, (ngx_msec_int_t) ctx->turn_delay);
+            }
+
+            ngx_http_claude_relay_wait(ctx, (ngx_msec_t) left);
             return NGX_AGAIN;
         }
 
@@ -247,6 +247,33 @@ again:
     ngx_http_claude_relay_wait(ctx, (ngx_msec_t) ngx_max(delay, 1));
 
     return NGX_AGAIN;
+}
+
+
+/* how much longer a slot is waited for, or a turn, which takes its time */
+
+static ngx_msec_int_t
+ngx_http_claude_relay_slot_patience(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_msec_t                        *until, wait;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    if (ctx->turn_wait) {
+        until = &ctx->turn_until;
+        wait = ctx->turn_wait;
+
+    } else {
+        rlcf = ngx_http_get_module_loc_conf(ctx->request,
+                                            ngx_http_claude_relay_module);
+        until = &ctx->wait_until;
+        wait = rlcf->sticky_wait;
+    }
+
+    if (*until == 0) {
+        *until = ngx_current_msec + wait;
+    }
+
+    return (ngx_msec_int_t) (*until - ngx_current_msec);
 }
 
 
@@ -500,6 +527,8 @@ ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class)
 {
     ngx_http_claude_relay_attempt_t  *a;
+
+    ngx_http_claude_relay_metrics_attempt(ctx->account, class);
 
     a = ngx_array_push(&ctx->attempts);
 

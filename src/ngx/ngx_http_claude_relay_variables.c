@@ -33,6 +33,8 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_VAR_STREAM,
     NGX_HTTP_CLAUDE_RELAY_VAR_PROFILE,
     NGX_HTTP_CLAUDE_RELAY_VAR_QUOTA,
+    NGX_HTTP_CLAUDE_RELAY_VAR_COST,
+    NGX_HTTP_CLAUDE_RELAY_VAR_PRICE,
     NGX_HTTP_CLAUDE_RELAY_VAR_LIMIT,
     NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW
 } ngx_http_claude_relay_var_e;
@@ -50,7 +52,7 @@ static void ngx_http_claude_relay_variable_seconds(ngx_http_request_t *r,
     ngx_msec_t ms, ngx_str_t *s);
 static void ngx_http_claude_relay_variable_quota(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
-static ngx_int_t ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
+static void ngx_http_claude_relay_variable_answer(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, uintptr_t data, ngx_str_t *s);
 
 
@@ -83,6 +85,8 @@ static ngx_http_variable_t  ngx_http_claude_relay_vars[] = {
     ngx_http_claude_relay_var("stream", STREAM),
     ngx_http_claude_relay_var("profile", PROFILE),
     ngx_http_claude_relay_var("quota", QUOTA),
+    ngx_http_claude_relay_var("cost", COST),
+    ngx_http_claude_relay_var("price", PRICE),
     ngx_http_claude_relay_var("limit", LIMIT),
     ngx_http_claude_relay_var("shadow", SHADOW),
       ngx_http_null_variable
@@ -147,7 +151,6 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 {
     ngx_str_t                          s;
     ncr_str_t                          text;
-    ncr_anthropic_answer_t            *a;
     ngx_http_claude_relay_ctx_t       *ctx;
 
     ctx = ngx_http_claude_relay_variable_ctx(r, data);
@@ -158,7 +161,6 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
     }
 
     ngx_str_null(&s);
-    a = ctx->committed ? ctx->answer : NULL;
 
     switch ((ngx_http_claude_relay_var_e) data) {
 
@@ -195,13 +197,6 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
         s = ctx->model;
         break;
 
-    case NGX_HTTP_CLAUDE_RELAY_VAR_UPSTREAM_MODEL:
-        if (a) {
-            s.data = (u_char *) a->model;
-            s.len = ngx_strlen(s.data);
-        }
-        break;
-
     case NGX_HTTP_CLAUDE_RELAY_VAR_SESSION:
         ngx_http_claude_relay_text_session(ctx, &s);
         break;
@@ -214,11 +209,17 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
         ngx_http_claude_relay_text_sticky(ctx, &s);
         break;
 
+    case NGX_HTTP_CLAUDE_RELAY_VAR_UPSTREAM_MODEL:
     case NGX_HTTP_CLAUDE_RELAY_VAR_INPUT:
     case NGX_HTTP_CLAUDE_RELAY_VAR_OUTPUT:
     case NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_READ:
     case NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_WRITE:
-        (void) ngx_http_claude_relay_variable_usage(r, ctx, data, &s);
+    case NGX_HTTP_CLAUDE_RELAY_VAR_STOP_REASON:
+    case NGX_HTTP_CLAUDE_RELAY_VAR_COST:
+    case NGX_HTTP_CLAUDE_RELAY_VAR_PRICE:
+        if (ctx->committed) {
+            ngx_http_claude_relay_variable_answer(r, ctx, data, &s);
+        }
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_TTFT:
@@ -230,13 +231,6 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
     case NGX_HTTP_CLAUDE_RELAY_VAR_OWN_TIME:
         if (ctx->own_ns) {
             ngx_http_claude_relay_variable_number(r, ctx->own_ns / 1000, &s);
-        }
-        break;
-
-    case NGX_HTTP_CLAUDE_RELAY_VAR_STOP_REASON:
-        if (a) {
-            s.data = (u_char *) a->stop_reason;
-            s.len = ngx_strlen(s.data);
         }
         break;
 
@@ -336,27 +330,59 @@ ngx_http_claude_relay_variable_seconds(ngx_http_request_t *r, ngx_msec_t ms,
 }
 
 
-static ngx_int_t
-ngx_http_claude_relay_variable_usage(ngx_http_request_t *r,
+/* what the committed answer tells, so far */
+
+static void
+ngx_http_claude_relay_variable_answer(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, uintptr_t data, ngx_str_t *s)
 {
-    uint64_t      n;
-    ncr_usage_t  *u;
+    uint64_t                 n;
+    ncr_usage_t             *u;
+    ncr_anthropic_answer_t  *a;
 
-    if (!ctx->committed || !ctx->answer->has_usage) {
-        return NGX_DECLINED;
+    a = ctx->answer;
+    u = &a->usage;
+
+    switch ((ngx_http_claude_relay_var_e) data) {
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_UPSTREAM_MODEL:
+        s->data = (u_char *) a->model;
+        s->len = ngx_strlen(s->data);
+        return;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_STOP_REASON:
+        s->data = (u_char *) a->stop_reason;
+        s->len = ngx_strlen(s->data);
+        return;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_COST:
+        ngx_http_claude_relay_text_cost(ctx, s);
+        return;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_PRICE:
+        ngx_http_claude_relay_text_price(ctx, s);
+        return;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_INPUT:
+        n = u->input;
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_OUTPUT:
+        n = u->output;
+        break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_READ:
+        n = u->cache_read;
+        break;
+
+    default:
+        n = u->cache_write;
+        break;
     }
 
-    u = &ctx->answer->usage;
-
-    n = (data == NGX_HTTP_CLAUDE_RELAY_VAR_INPUT) ? u->input
-        : (data == NGX_HTTP_CLAUDE_RELAY_VAR_OUTPUT) ? u->output
-        : (data == NGX_HTTP_CLAUDE_RELAY_VAR_CACHE_READ) ? u->cache_read
-        : u->cache_write;
-
-    ngx_http_claude_relay_variable_number(r, n, s);
-
-    return NGX_OK;
+    if (a->has_usage) {
+        ngx_http_claude_relay_variable_number(r, n, s);
+    }
 }
 
 

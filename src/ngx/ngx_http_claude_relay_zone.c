@@ -150,7 +150,11 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    if (ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log) != NGX_OK) {
+    if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
+        != NGX_OK
+        || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -431,6 +435,39 @@ ngx_http_claude_relay_alloc_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
+/*
+ * Are so many bytes left in whole pages?  Sessions go for it, the oldest
+ * first.  What stays for long asks for this, and leaves the last part of a
+ * zone to requests under way, which need little, but must have it.
+ */
+
+ngx_uint_t
+ngx_http_claude_relay_room_locked(ngx_http_claude_relay_main_conf_t *rmcf,
+    size_t size)
+{
+    ngx_queue_t                   *q;
+    ngx_http_claude_relay_zone_t  *zone;
+
+    zone = rmcf->zone;
+
+    while (rmcf->shpool->pfree * ngx_pagesize <= size) {
+
+        if (ngx_queue_empty(&zone->sessions)) {
+            return 0;
+        }
+
+        q = ngx_queue_last(&zone->sessions);
+
+        ngx_http_claude_relay_bond_free_locked(rmcf,
+                     ngx_queue_data(q, ngx_http_claude_relay_bond_t, queue));
+        zone->nsessions--;
+        zone->evicted++;
+    }
+
+    return 1;
+}
+
+
 static void
 ngx_http_claude_relay_bond_insert(ngx_rbtree_node_t *temp,
     ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel)
@@ -631,6 +668,8 @@ ngx_http_claude_relay_lease_free_locked(
         lease->node->health.probing = 0;
     }
 
+    (void) ngx_http_claude_relay_turn_end_locked(lease);
+
     ngx_slab_free_locked(rmcf->shpool, lease);
 }
 
@@ -696,6 +735,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
     {
         node = ngx_queue_data(q, ngx_http_claude_relay_node_t, queue);
         node->inflight = 0;
+        node->turns = 0;
         node->health.probing = 0;
 
         /* a refresh that died with its worker is anybody's */
@@ -718,6 +758,7 @@ ngx_http_claude_relay_recount_locked(ngx_http_claude_relay_zone_t *zone,
         {
             lease = ngx_queue_data(q, ngx_http_claude_relay_lease_t, queue);
             lease->node->inflight += lease->slot;
+            lease->node->turns |= lease->turn;
 
             if (lease->probe) {
                 lease->node->health.probing = 1;

@@ -44,6 +44,28 @@ typedef struct {
 } ngx_http_claude_relay_tokens_t;
 
 
+/* kinds of tokens: they add up, so those of thinking are no kind */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_TALLY_INPUT = 0,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_OUTPUT,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_READ,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_WRITE_5M,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_WRITE_1H,
+    NGX_HTTP_CLAUDE_RELAY_TALLY_TOKENS
+} ngx_http_claude_relay_tally_token_e;
+
+
+/* what an account has done, for the metrics; it only grows */
+
+typedef struct {
+    ngx_atomic_t                       attempts[NCR_CLASSES];
+    uint64_t                           requests;    /* that it answered */
+    uint64_t                           cost;        /* micro-dollars */
+    uint64_t                  tokens[NGX_HTTP_CLAUDE_RELAY_TALLY_TOKENS];
+} ngx_http_claude_relay_tally_t;
+
+
 /*
  * An account's part that all workers share; found by name after a reload.
  * What stands under "tokens" is true for accounts that live by them.
@@ -56,6 +78,8 @@ struct ngx_http_claude_relay_node_s {
     ngx_uint_t                         generation;  /* last that named it */
     ngx_uint_t                         number;      /* never reused */
     ngx_uint_t                         inflight;
+    ngx_uint_t                         turns;       /* 1: one has its turn */
+    ngx_msec_t                         turn_at;     /* the next one's */
     ncr_msec_t                         used;        /* the zone's turn */
     uint64_t                           picks;
     ncr_health_t                       health;
@@ -94,6 +118,8 @@ struct ngx_http_claude_relay_node_s {
     ncr_msec_t                         tested;
     ngx_uint_t                         test_status;
     ngx_msec_t                         test_ms;
+
+    ngx_http_claude_relay_tally_t      tally;
 };
 
 
@@ -104,6 +130,8 @@ struct ngx_http_claude_relay_lease_s {
     ngx_http_claude_relay_node_t      *node;
     ngx_uint_t                         slot;        /* 1 if it takes one */
     ngx_uint_t                         probe;
+    ngx_uint_t                         turn;        /* 1 until it has begun */
+    ngx_msec_t                         gap;         /* after it */
 };
 
 
@@ -161,6 +189,8 @@ struct ngx_http_claude_relay_zone_s {
     ngx_uint_t                         nids;
     ngx_uint_t                         evicted;
 
+    ngx_http_claude_relay_metrics_t   *metrics;
+
     ngx_atomic_t                       waiting;     /* requests for a slot */
     uint64_t                           turn;
 
@@ -214,6 +244,15 @@ void ngx_http_claude_relay_lease_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_lease_t *lease);
 
+/* turn.c */
+
+ngx_uint_t ngx_http_claude_relay_turn_waits_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t *a);
+void ngx_http_claude_relay_turn_take_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a);
+ngx_uint_t ngx_http_claude_relay_turn_end_locked(
+    ngx_http_claude_relay_lease_t *lease);
+
 void ngx_http_claude_relay_tokens_free_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_tokens_t *tokens);
@@ -223,6 +262,9 @@ void ngx_http_claude_relay_nodes_sweep_locked(
     ngx_http_claude_relay_main_conf_t *rmcf);
 void *ngx_http_claude_relay_alloc_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, size_t size, ngx_uint_t evict);
+
+ngx_uint_t ngx_http_claude_relay_room_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, size_t size);
 
 /* every worker looks after its waiting requests, if there are any */
 void ngx_http_claude_relay_ring(ngx_http_claude_relay_zone_t *zone);

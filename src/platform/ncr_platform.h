@@ -44,6 +44,9 @@ typedef struct ncr_platform_s {
 
     /* logins and refreshes; NULL for platforms without them */
     ncr_oauth_t       *oauth;
+
+    /* who made the models, by OpenTelemetry's gen_ai.provider.name */
+    const char        *provider;
 } ncr_platform_t;
 
 

@@ -23,5 +23,6 @@ ncr_platform_t  ncr_platform_anthropic = {
     ncr_platform_key_credential,
     NULL,
     ncr_verdict_default,
-    NULL
+    NULL,
+    "anthropic"
 };

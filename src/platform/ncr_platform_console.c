@@ -33,7 +33,8 @@ ncr_platform_t  ncr_platform_console = {
     ncr_platform_key_credential,
     NULL,
     ncr_platform_console_classify,
-    NULL
+    NULL,
+    "anthropic"
 };
 
 

@@ -47,7 +47,8 @@ ncr_platform_t  ncr_platform_oauth = {
     ncr_platform_oauth_credential,
     &ncr_platform_oauth_beta,
     ncr_platform_oauth_classify,
-    &ncr_platform_oauth_login
+    &ncr_platform_oauth_login,
+    "anthropic"
 };
 
 

@@ -117,6 +117,8 @@ ncr_ledger_drain_piece(ncr_ledger_t *ledger, ncr_ring_t *ring,
     ncr_str_t           data;
     ncr_ledger_batch_t  b;
 
+    number = 0;
+
     rc = ncr_ledger_position(ledger, ring->id, &last);
 
     if (rc == NCR_OK) {

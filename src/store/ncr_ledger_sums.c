@@ -137,6 +137,9 @@ ncr_ledger_sums_read(ncr_ledger_sums_t *s)
     ncr_uint_t  i;
     ncr_msec_t  from, until;
 
+    from = 0;
+    until = 0;
+
     rc = ncr_ledger_kept(s->ledger, s->kept);
 
     if (rc == NCR_OK) {

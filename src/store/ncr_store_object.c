@@ -569,8 +569,9 @@ ncr_int_t
 ncr_store_object_restore(ncr_store_t *store, ncr_store_object_t *rows,
     size_t n)
 {
-    size_t     i;
-    ncr_int_t  rc;
+    size_t      i;
+    ncr_int_t   rc;
+    ncr_uint_t  again;
 
     rc = ncr_store_write(store);
 
@@ -578,8 +579,12 @@ ncr_store_object_restore(ncr_store_t *store, ncr_store_object_t *rows,
         return rc;
     }
 
-    for (i = 0; i < n && rc == NCR_OK; i++) {
-        rc = ncr_store_object_restore_row(store, &rows[i]);
+    /* twice: what had the secret of another one may have given it back */
+
+    for (again = 0; again < 2; again++) {
+        for (i = 0; i < n && rc == NCR_OK; i++) {
+            rc = ncr_store_object_restore_row(store, &rows[i]);
+        }
     }
 
     return ncr_store_write_end(store, rc);

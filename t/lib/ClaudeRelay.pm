@@ -875,7 +875,7 @@ use Time::HiRes qw/ time sleep /;
 my @VARIABLES = qw/
     key key_id account platform dialect model upstream_model session attempts
     sticky input_tokens output_tokens cache_read_tokens cache_write_tokens
-    ttft own_time stop_reason error_class request_id stream profile quota
+    cost price ttft own_time stop_reason error_class request_id stream profile quota
     limit shadow
 /;
 

@@ -70,6 +70,35 @@ ncr_test_number(ncr_out_t *out, const char *key, uint64_t n)
 }
 
 
+/* "part=model:input/output/cache_read/5m/1h/searches", sorted as they come */
+
+static void
+ncr_test_parts(ncr_out_t *out)
+{
+    char         line[1024];
+    ncr_str_t    asked;
+    ncr_part_t   parts[NCR_PARTS];
+    ncr_uint_t   i, n;
+
+    ncr_str_set(&asked, "asked");
+
+    n = ncr_anthropic_parts(&ncr_test_a, &asked, parts);
+
+    ncr_test_number(out, "parts", n);
+
+    for (i = 0; i < n; i++) {
+        snprintf(line, sizeof(line), "%s:%d/%d/%d/%d/%d/%d", parts[i].model,
+                 (int) parts[i].usage.input, (int) parts[i].usage.output,
+                 (int) parts[i].usage.cache_read,
+                 (int) parts[i].usage.cache_write_5m,
+                 (int) parts[i].usage.cache_write_1h,
+                 (int) parts[i].usage.web_searches);
+
+        ncr_test_line(out, "part", line);
+    }
+}
+
+
 static void
 ncr_test_told(char *p)
 {
@@ -95,6 +124,7 @@ ncr_test_told(char *p)
     ncr_test_line(&out, "stop_reason", a->stop_reason);
     ncr_test_line(&out, "service_tier", a->service_tier);
     ncr_test_line(&out, "speed", a->speed);
+    ncr_test_line(&out, "inference_geo", a->inference_geo);
     ncr_test_line(&out, "error_type", a->error_type);
     ncr_test_line(&out, "error_message", message);
     ncr_test_number(&out, "messages", a->messages);
@@ -110,6 +140,7 @@ ncr_test_told(char *p)
     ncr_test_number(&out, "web_fetches", u->web_fetches);
     ncr_test_number(&out, "pinged", a->pinged);
     ncr_test_number(&out, "boundary", ncr_anthropic_boundary(a));
+    ncr_test_parts(&out);
     ncr_out_bytes(&out, "", 1);
 }
 
@@ -480,7 +511,8 @@ static ncr_test_body_t  ncr_test_bodies[] = {
       "\"output_tokens_details\":{\"thinking_tokens\":3},"
       "\"server_tool_use\":{\"web_search_requests\":2,"
       "\"web_fetch_requests\":1},\"service_tier\":\"standard\","
-      "\"speed\":\"fast\"}}",
+      "\"speed\":\"fast\",\"inference_geo\":\"us\"}}",
+      "inference_geo=us\nparts=1\npart=claude-opus-4-5:58/8/11/10/20/2\n"
       "state=complete\nid=msg_1\nmodel=claude-opus-4-5\nspeed=fast\n"
       "stop_reason=tool_use\nservice_tier=standard\nhas_usage=1\ninput=58\n"
       "output=8\ncache_read=11\ncache_write=30\ncache_write_5m=10\n"
@@ -490,9 +522,56 @@ static ncr_test_body_t  ncr_test_bodies[] = {
       "\"output_tokens\":0},{\"type\":\"fallback_message\",\"input_tokens\":"
       "50,\"output_tokens\":4}],\"input_tokens\":50,\"output_tokens\":4},"
       "\"stop_reason\":\"end_turn\"}",
-      "state=complete\ninput=50\noutput=4\n" },
+      "state=complete\ninput=50\noutput=4\nparts=1\n"
+      "part=asked:50/4/0/0/0/0\n" },
+    { "a refusal without content",
+      "{\"model\":\"m\",\"content\":[],\"stop_reason\":\"refusal\",\"usage\":"
+      "{\"input_tokens\":50,\"output_tokens\":3}}",
+      "input=50\noutput=3\nparts=1\npart=m:0/0/0/0/0/0\n" },
+    { "a refusal with content",
+      "{\"model\":\"m\",\"stop_reason\":\"refusal\",\"usage\":{"
+      "\"input_tokens\":50,\"output_tokens\":3},\"content\":[{\"type\":"
+      "\"text\",\"text\":\"\"}]}",
+      "input=50\nparts=1\npart=m:50/3/0/0/0/0\n" },
+    { "an answer without content that is no refusal",
+      "{\"model\":\"m\",\"content\":[],\"stop_reason\":\"end_turn\","
+      "\"usage\":{\"input_tokens\":50,\"output_tokens\":3}}",
+      "parts=1\npart=m:50/3/0/0/0/0\n" },
+    { "all were refused",
+      "{\"model\":\"b\",\"stop_reason\":\"refusal\",\"content\":[{\"type\":"
+      "\"fallback\"}],\"usage\":{\"input_tokens\":60,\"output_tokens\":0,"
+      "\"iterations\":[{\"type\":\"message\",\"model\":\"a\","
+      "\"input_tokens\":50,\"output_tokens\":0},{\"type\":"
+      "\"fallback_message\",\"model\":\"b\",\"input_tokens\":60,"
+      "\"output_tokens\":0}]}}",
+      "input=60\nparts=1\npart=b:0/0/0/0/0/0\n" },
+    { "refused after output, an advisor, a compaction, searches",
+      "{\"model\":\"b\",\"content\":[{}],\"stop_reason\":\"end_turn\","
+      "\"usage\":{\"input_tokens\":60,\"output_tokens\":9,"
+      "\"server_tool_use\":{\"web_search_requests\":3},"
+      "\"iterations\":[{\"type\":\"compaction\",\"input_tokens\":7,"
+      "\"output_tokens\":2},{\"type\":\"message\",\"model\":\"a\","
+      "\"input_tokens\":50,\"output_tokens\":1},{\"output_tokens\":9,"
+      "\"cache_creation_input_tokens\":30,\"cache_creation\":{"
+      "\"ephemeral_1h_input_tokens\":20},\"server_tool_use\":{"
+      "\"web_search_requests\":3},"
+      "\"input_tokens\":60,\"model\":\"b\",\"type\":\"fallback_message\"},"
+      "{\"type\":\"advisor_message\",\"model\":\"a\",\"input_tokens\":5,"
+      "\"cache_read_input_tokens\":4,\"output_tokens\":0}]}}",
+      "input=122\noutput=12\nparts=3\npart=asked:7/2/0/0/0/0\n"
+      "part=a:55/1/4/0/0/0\npart=b:60/9/0/10/20/3\n" },
+    { "five models",
+      "{\"model\":\"a\",\"usage\":{\"iterations\":["
+      "{\"model\":\"a\",\"input_tokens\":1,\"output_tokens\":1},"
+      "{\"model\":\"b\",\"input_tokens\":2,\"output_tokens\":1},"
+      "{\"model\":\"c\",\"input_tokens\":4,\"output_tokens\":1},"
+      "{\"model\":\"d\",\"input_tokens\":8,\"output_tokens\":1},"
+      "{\"model\":\"e\",\"input_tokens\":16,\"output_tokens\":1},"
+      "{\"model\":\"b\",\"input_tokens\":32,\"output_tokens\":1}]}}",
+      "parts=4\npart=a:1/1/0/0/0/0\npart=b:34/2/0/0/0/0\n"
+      "part=c:4/1/0/0/0/0\npart=d:24/2/0/0/0/0\n" },
     { "a count of tokens is not billed", "{\"input_tokens\":1234}",
-      "state=complete\nhas_usage=0\ninput=0\n" },
+      "state=complete\nhas_usage=0\ninput=0\nparts=0\n" },
     { "members told twice",
       "{\"id\":\"msg_1\",\"model\":\"m\",\"stop_reason\":\"x\",\"usage\":"
       "{\"service_tier\":\"a\",\"iterations\":[{\"input_tokens\":1}],"

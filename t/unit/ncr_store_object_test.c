@@ -342,6 +342,19 @@ ncr_test_restore(void)
              && ncr_store_object_find(store, "key", "d", &found)
                 == NCR_DECLINED, "restore: the secret is another one's");
 
+    /* one that has the secret of another, which gives it up further on */
+
+    ncr_test_row(&rows[0], "key", "e", "{}", 4);
+    rows[0].id = 60;
+    rows[0].version = 1;
+    ncr_test_row(&rows[1], "key", "c", "{}", 9);
+    rows[1].id = 8;
+    rows[1].version = 7;
+    ncr_test(ncr_store_object_restore(store, rows, 2) == NCR_OK
+             && ncr_store_object_find(store, "key", "e", &found) == NCR_OK
+             && found.digest[0] == 4, "restore: a secret that was passed on");
+    ncr_store_object_free(&found);
+
     ncr_store_close(store);
     ncr_test_clean();
 }
