@@ -8,7 +8,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_ledger.h"
 #include "ncr_uri.h"
 
 
@@ -19,6 +19,8 @@ typedef struct {
 } ngx_http_claude_relay_filter_t;
 
 
+static cJSON *ngx_http_claude_relay_show_ledger(
+    ngx_http_claude_relay_call_t *call);
 static cJSON *ngx_http_claude_relay_show_store(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_show_zone(
@@ -98,6 +100,9 @@ ngx_http_claude_relay_api_status(ngx_http_claude_relay_call_t *call)
     (void) cJSON_AddItemToObject(json, "store",
                                  ngx_http_claude_relay_show_store(call));
 
+    (void) cJSON_AddItemToObject(json, "usage",
+                                 ngx_http_claude_relay_show_ledger(call));
+
     ngx_http_claude_relay_show_zone(call, json);
 
     accounts = cJSON_AddObjectToObject(json, "accounts");
@@ -149,6 +154,60 @@ ngx_http_claude_relay_show_store(ngx_http_claude_relay_call_t *call)
     if (since) {
         ngx_http_claude_relay_show_time(json, "since", since);
     }
+
+    return json;
+}
+
+
+static cJSON *
+ngx_http_claude_relay_show_ledger(ngx_http_claude_relay_call_t *call)
+{
+    char                                error[NCR_LEDGER_ERROR];
+    cJSON                              *json, *ring;
+    ngx_uint_t                          failed, ready;
+    ncr_msec_t                          since;
+    ngx_http_claude_relay_zone_t       *zone;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = call->rmcf;
+    zone = rmcf->zone;
+
+    if (rmcf->ring == NULL) {
+        return cJSON_CreateNull();
+    }
+
+    ready = ngx_http_claude_relay_ledger_ready(rmcf);
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+    failed = zone->usage_failed;
+    since = zone->usage_since;
+    ngx_memcpy(error, zone->usage_error, sizeof(error));
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    json = cJSON_CreateObject();
+
+    ngx_http_claude_relay_show_str(json, "path", &rmcf->usage->path);
+    (void) cJSON_AddStringToObject(json, "state", !ready ? "full"
+                                                  : failed ? "failed" : "ok");
+
+    if (failed) {
+        (void) cJSON_AddStringToObject(json, "error", error);
+    }
+
+    if (since) {
+        ngx_http_claude_relay_show_time(json, "since", since);
+    }
+
+    ngx_http_claude_relay_show_time(json, "drained_at", zone->usage_drained);
+
+    ring = cJSON_AddObjectToObject(json, "ring");
+
+    (void) cJSON_AddNumberToObject(ring, "size", (double) rmcf->ring->size);
+    (void) cJSON_AddNumberToObject(ring, "free",
+                                   (double) ncr_ring_room(rmcf->ring));
+    (void) cJSON_AddNumberToObject(json, "lost", (double) zone->usage_lost);
+    (void) cJSON_AddNumberToObject(json, "refused",
+                                   (double) zone->usage_refused);
 
     return json;
 }

@@ -428,9 +428,9 @@ ngx_http_claude_relay_ask_words(ngx_http_claude_relay_call_t *call,
             || memchr(value.data, '\0', value.len))
         {
             ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "\"%s\" of the query is repeated, "
-                                         "or badly escaped",
-                                         ngx_http_claude_relay_ask_names[i]);
+                                             "\"%*s\" of the query is "
+                                             "repeated, or badly escaped",
+                                             len, p);
             return NGX_ERROR;
         }
 

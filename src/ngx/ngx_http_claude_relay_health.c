@@ -19,6 +19,8 @@
     (1024 + NGX_HTTP_CLAUDE_RELAY_VIEW_SIZE)
 
 
+static void ngx_http_claude_relay_health_usage(ncr_out_t *out,
+    ngx_http_claude_relay_main_conf_t *rmcf);
 static void ngx_http_claude_relay_health_store(ncr_out_t *out,
     ngx_http_claude_relay_main_conf_t *rmcf);
 static size_t ngx_http_claude_relay_health_limits(
@@ -95,6 +97,10 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
         ngx_http_claude_relay_health_store(&out, rmcf);
     }
 
+    if (rmcf->ring) {
+        ngx_http_claude_relay_health_usage(&out, rmcf);
+    }
+
     ncr_out_text(&out, ",\"pools\":[");
 
     pool = rmcf->roster->pools.elts;
@@ -156,6 +162,25 @@ ngx_http_claude_relay_health_store(ncr_out_t *out,
                                           rmcf->zone->store_since);
     }
 
+    ncr_out_text(out, "}");
+}
+
+
+static void
+ngx_http_claude_relay_health_usage(ncr_out_t *out,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ncr_out_text(out, ",\"usage\":{\"state\":");
+    ncr_out_text(out, !ngx_http_claude_relay_ledger_ready(rmcf) ? "\"full\""
+                      : rmcf->zone->usage_failed ? "\"failed\"" : "\"ok\"");
+
+    if (rmcf->zone->usage_failed) {
+        ngx_http_claude_relay_health_time(out, ",\"since\":",
+                                          rmcf->zone->usage_since);
+    }
+
+    ncr_out_text(out, ",\"lost\":");
+    ncr_out_int(out, (int64_t) rmcf->zone->usage_lost);
     ncr_out_text(out, "}");
 }
 

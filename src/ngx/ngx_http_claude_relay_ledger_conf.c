@@ -286,8 +286,7 @@ ngx_http_claude_relay_usage_start(ngx_http_claude_relay_main_conf_t *rmcf,
 static ngx_int_t
 ngx_http_claude_relay_usage_paths(ngx_http_claude_relay_main_conf_t *rmcf)
 {
-    char                                *real;
-    ngx_int_t                            rc;
+    char                                 real[NGX_MAX_PATH];
     struct passwd                       *pw;
     ngx_core_conf_t                     *ccf;
     ngx_http_claude_relay_usage_conf_t  *usage;
@@ -308,27 +307,21 @@ ngx_http_claude_relay_usage_paths(ngx_http_claude_relay_main_conf_t *rmcf)
 
     /* two ways to one store are one ledger */
 
-    real = realpath((char *) rmcf->store->path.data, NULL);
-
-    if (real == NULL) {
+    if (realpath((char *) rmcf->store->path.data, real) == NULL) {
         return NGX_ERROR;
     }
 
     usage->path.len = ngx_strlen(real) + sizeof("-usage") - 1;
     usage->path.data = ngx_pnalloc(rmcf->pool, usage->path.len + 1);
 
-    rc = NGX_ERROR;
-
-    if (usage->path.data) {
-        (void) ngx_sprintf(usage->path.data, "%s-usage%Z", real);
-
-        rc = usage->file.len ? NGX_OK
-                             : ngx_http_claude_relay_usage_ring(rmcf, real);
+    if (usage->path.data == NULL) {
+        return NGX_ERROR;
     }
 
-    ngx_free(real);
+    (void) ngx_sprintf(usage->path.data, "%s-usage%Z", real);
 
-    return rc;
+    return usage->file.len ? NGX_OK
+                           : ngx_http_claude_relay_usage_ring(rmcf, real);
 }
 
 
@@ -409,7 +402,17 @@ ngx_http_claude_relay_usage_read(ngx_http_claude_relay_main_conf_t *rmcf,
                       "usage: %ui records were left by others", n);
     }
 
-    if (rc == NCR_OK && counters) {
+    if (rc != NCR_OK) {
+
+        /* a disk that is full must not keep nginx from starting */
+
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "usage: %s; what others have left stays for now",
+                      ncr_ledger_error(ledger));
+        rc = NCR_OK;
+    }
+
+    if (counters) {
         ngx_shmtx_lock(&rmcf->shpool->mutex);
 
         rc = ncr_ledger_counters(ledger, ngx_http_claude_relay_now(),

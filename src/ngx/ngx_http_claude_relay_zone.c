@@ -993,8 +993,8 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_claude_relay_store_exit_process(rmcf);
-    ngx_http_claude_relay_audit_exit_process();
     ngx_http_claude_relay_ledger_exit_process(rmcf);
+    ngx_http_claude_relay_audit_exit_process();
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
     ngx_http_claude_relay_lookup_exit();
