@@ -417,7 +417,9 @@ ncr_price_bill(const ncr_prices_t *prices, ncr_bill_t *bill, uint64_t *cost)
         model.data = (ncr_char_t *) bill->parts[i].model;
         model.len = strlen(bill->parts[i].model);
 
-        row = ncr_price_find(prices, &model, bill->tier, bill->time);
+        row = bill->rows ? bill->rows[i]
+                         : ncr_price_find(prices, &model, bill->tier,
+                                          bill->time);
 
         if (row == NULL) {
             rc = NCR_DECLINED;
@@ -643,6 +645,13 @@ ncr_price_round(ncr_price_sum_t *sum)
 
     rest = sum->high;
     result = 0;
+
+    if (rest == 0) {
+        result = sum->low / NCR_PRICE_SCALE;
+        rest = sum->low % NCR_PRICE_SCALE;
+
+        return result + (rest >= NCR_PRICE_SCALE / 2);
+    }
 
     /* the divisor has 31 bits, so there is room to shift a rest */
 

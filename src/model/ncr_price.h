@@ -99,6 +99,8 @@ typedef struct {
                                            0 is 1000 */
     ncr_part_t   *parts;
     ncr_uint_t    nparts;
+    const ncr_price_t **rows;           /* of the parts, if they were looked
+                                           up by the caller; or NULL */
 } ncr_bill_t;
 
 /*

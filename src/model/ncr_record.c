@@ -20,6 +20,9 @@
 #define NCR_RECORD_TEXTS    18
 #define NCR_RECORD_NUMBERS  24
 
+/* of 64 bits, 7 in each byte */
+#define NCR_RECORD_DIGITS   10
+
 
 typedef struct {
     ncr_char_t   *p;
@@ -37,6 +40,8 @@ typedef struct {
 static void ncr_record_numbers(ncr_record_t *rec, uint64_t *n);
 static ncr_int_t ncr_record_numbers_set(ncr_record_t *rec, uint64_t *n);
 static void ncr_record_put(ncr_record_cursor_t *c, uint64_t n);
+static void ncr_record_put_all(ncr_record_cursor_t *c, uint64_t *n,
+    ncr_uint_t count);
 static void ncr_record_put_bytes(ncr_record_cursor_t *c, const void *data,
     size_t len);
 static void ncr_record_put_usage(ncr_record_cursor_t *c, ncr_usage_t *u);
@@ -89,9 +94,7 @@ ncr_record_pack(ncr_char_t *dst, size_t size, ncr_record_t *rec)
     ncr_record_put(&c, NCR_RECORD_VERSION);
     ncr_record_numbers(rec, n);
 
-    for (i = 0; i < NCR_RECORD_NUMBERS; i++) {
-        ncr_record_put(&c, n[i]);
-    }
+    ncr_record_put_all(&c, n, NCR_RECORD_NUMBERS);
 
     for (i = 0; i < NCR_RECORD_TEXTS; i++) {
         s = (ncr_str_t *) ((ncr_char_t *) rec + ncr_record_texts[i].offset);
@@ -272,16 +275,38 @@ ncr_record_numbers_set(ncr_record_t *rec, uint64_t *n)
 static void
 ncr_record_put(ncr_record_cursor_t *c, uint64_t n)
 {
-    do {
-        if (c->p == c->last) {
-            c->bad = 1;
-            return;
+    ncr_record_put_all(c, &n, 1);
+}
+
+
+/* room is looked for once, for the longest there are */
+
+static void
+ncr_record_put_all(ncr_record_cursor_t *c, uint64_t *n, ncr_uint_t count)
+{
+    uint64_t     value;
+    ncr_uint_t   i;
+    ncr_char_t  *p;
+
+    if (count * NCR_RECORD_DIGITS > (size_t) (c->last - c->p)) {
+        c->bad = 1;
+        return;
+    }
+
+    p = c->p;
+
+    for (i = 0; i < count; i++) {
+        value = n[i];
+
+        while (value > 0x7f) {
+            *p++ = (ncr_char_t) (value | 0x80);
+            value >>= 7;
         }
 
-        *c->p++ = (ncr_char_t) ((n & 0x7f) | (n > 0x7f ? 0x80 : 0));
-        n >>= 7;
+        *p++ = (ncr_char_t) value;
+    }
 
-    } while (n);
+    c->p = p;
 }
 
 
@@ -305,15 +330,19 @@ ncr_record_put_bytes(ncr_record_cursor_t *c, const void *data, size_t len)
 static void
 ncr_record_put_usage(ncr_record_cursor_t *c, ncr_usage_t *u)
 {
-    ncr_record_put(c, u->input);
-    ncr_record_put(c, u->output);
-    ncr_record_put(c, u->cache_read);
-    ncr_record_put(c, u->cache_write);
-    ncr_record_put(c, u->cache_write_5m);
-    ncr_record_put(c, u->cache_write_1h);
-    ncr_record_put(c, u->thinking);
-    ncr_record_put(c, u->web_searches);
-    ncr_record_put(c, u->web_fetches);
+    uint64_t  n[9];
+
+    n[0] = u->input;
+    n[1] = u->output;
+    n[2] = u->cache_read;
+    n[3] = u->cache_write;
+    n[4] = u->cache_write_5m;
+    n[5] = u->cache_write_1h;
+    n[6] = u->thinking;
+    n[7] = u->web_searches;
+    n[8] = u->web_fetches;
+
+    ncr_record_put_all(c, n, 9);
 }
 
 

@@ -34,6 +34,7 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
 {
     ncr_bill_t                          b;
     ngx_uint_t                          i;
+    const ncr_price_t                  *rows[NCR_PARTS];
     ncr_anthropic_answer_t             *a;
     ngx_http_claude_relay_bill_t       *bill;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -67,6 +68,10 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
     for (i = 0; i < bill->nparts; i++) {
         ncr_usage_add(&bill->usage, &bill->parts[i].usage);
 
+        rows[i] = ngx_http_claude_relay_price(rmcf->prices,
+                                              bill->parts[i].model,
+                                              bill->tier, ctx->began);
+
         bill->permille = ngx_max(bill->permille,
                                  ngx_http_claude_relay_permille(a,
                                                         &bill->parts[i]));
@@ -77,6 +82,7 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
     b.permille = bill->permille;
     b.parts = bill->parts;
     b.nparts = bill->nparts;
+    b.rows = rows;
 
     bill->priced = (ncr_price_bill(rmcf->prices, &b, &bill->cost) == NCR_OK);
     bill->rated = bill->cost;

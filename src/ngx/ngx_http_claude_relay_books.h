@@ -272,6 +272,11 @@ void ngx_http_claude_relay_counter_locked(
     ncr_counter_t *counter);
 
 
+/* price.c: the row that holds for a model, as ncr_price_find() */
+const ncr_price_t *ngx_http_claude_relay_price(const ncr_prices_t *prices,
+    const char *model, ncr_tier_e tier, ncr_msec_t time);
+
+
 /* book.c */
 
 /* tokens, tier, cost of the answer so far, into ctx->bill */

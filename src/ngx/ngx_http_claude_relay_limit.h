@@ -99,7 +99,7 @@ ncr_limit_t *ngx_http_claude_relay_account_limit(
     ngx_http_claude_relay_account_t *a, ngx_uint_t i);
 
 
-/* limit_price.c: micro-dollars, at most; NGX_DECLINED: nobody knows */
+/* price.c: micro-dollars, at most; NGX_DECLINED: nobody knows */
 ngx_int_t ngx_http_claude_relay_cost_most(ngx_http_claude_relay_ctx_t *ctx,
     uint64_t input, uint64_t output, uint64_t *cost);
 

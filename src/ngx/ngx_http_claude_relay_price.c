@@ -5,9 +5,9 @@
 
 
 /*
- * What a request may cost at most.  A table is searched for a model once a
- * minute in each worker: requests have few models, and prices change at the
- * beginning of a minute.
+ * What a request may cost at most, and the price of what it has used.  A
+ * table is searched for a model once a minute in each worker: requests have
+ * few models, and prices change at the beginning of a minute.
  */
 
 
@@ -29,6 +29,54 @@ typedef struct {
 
 static ngx_http_claude_relay_top_t
                          ngx_http_claude_relay_tops[NGX_HTTP_CLAUDE_RELAY_TOPS];
+
+
+/* the same for what an answer costs */
+
+typedef struct {
+    const ncr_prices_t   *prices;
+    ncr_msec_t            minute;
+    ncr_tier_e            tier;
+    char                  model[NCR_MODEL_LEN];
+    const ncr_price_t    *row;
+} ngx_http_claude_relay_priced_t;
+
+
+static ngx_http_claude_relay_priced_t
+                       ngx_http_claude_relay_priced[NGX_HTTP_CLAUDE_RELAY_TOPS];
+
+
+/* as ncr_price_find(); model is cut to NCR_MODEL_LEN by whoever has it */
+
+const ncr_price_t *
+ngx_http_claude_relay_price(const ncr_prices_t *prices, const char *model,
+    ncr_tier_e tier, ncr_msec_t time)
+{
+    size_t                           len;
+    uint32_t                         hash;
+    ncr_str_t                        name;
+    ngx_http_claude_relay_priced_t  *p;
+
+    len = ngx_strlen(model);
+    hash = ngx_murmur_hash2((u_char *) model, len) + (uint32_t) tier;
+    p = &ngx_http_claude_relay_priced[hash % NGX_HTTP_CLAUDE_RELAY_TOPS];
+
+    if (p->prices != prices || p->minute != time / 60000 || p->tier != tier
+        || ngx_memcmp(p->model, model, len + 1) != 0)
+    {
+        name.data = (u_char *) model;
+        name.len = len;
+
+        p->row = ncr_price_find(prices, &name, tier, time);
+
+        p->prices = prices;
+        p->minute = time / 60000;
+        p->tier = tier;
+        ngx_memcpy(p->model, model, len + 1);
+    }
+
+    return p->row;
+}
 
 
 /* NGX_DECLINED: nobody knows */
