@@ -427,6 +427,7 @@ ngx_http_claude_relay_metrics_parts_locked(
     bill.tier = rec->tier;
     bill.permille = rec->permille;
     bill.nparts = 1;
+    bill.rows = NULL;
 
     left = rec->cost;
 

@@ -314,6 +314,7 @@ ncr_ledger_rerate_row(ncr_ledger_rating_t *r, int64_t number, int64_t dim,
     bill.permille = rec->permille;
     bill.parts = rec->parts;
     bill.nparts = rec->nparts;
+    bill.rows = NULL;
 
     flags = rec->flags & ~(uint32_t) NCR_RECORD_UNPRICED;
 
