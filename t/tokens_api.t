@@ -421,10 +421,15 @@ END
               { name => "empty", platform => "claude-oauth" });
     is($r->json->{state}, "needs-login", "without tokens");
     like($r->json->{token}{reason}, qr/no tokens/, "without tokens: why");
-    is(call("GET", "/v1/status")->json->{accounts}{needs_login}, 1,
-       "without tokens: status");
-    is(names("/v1/accounts?state=needs-login"), "empty",
-       "without tokens: list");
+
+    # the other worker hears of it a moment later
+
+    ok(wait_for(sub {
+        call("GET", "/v1/status")->json->{accounts}{needs_login} == 1
+    }), "without tokens: status");
+    ok(wait_for(sub {
+        names("/v1/accounts?state=needs-login") eq "empty"
+    }), "without tokens: list");
 
     my ($health) = map { grep { $_->{name} eq "empty" } @{ $_->{accounts} } }
                    @{ $nginx->health->{pools} };
