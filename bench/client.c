@@ -9,6 +9,7 @@
  *
  *   client load    CPU of the nginx worker for a number of requests
  *   client pairs   the latency of two locations, request by request
+ *   client flood   one request after the other, at its own pace
  *   client frames  the delay of each event of a stream, two locations
  *   client idle    memory of the nginx worker for streams that stand still
  *
@@ -81,6 +82,8 @@ typedef struct {
     int             events;
     int             delay;
     int             listen;
+    int             interval;
+    int             status;
     int             worker;
     int             seconds;
 } bench_options_t;
@@ -338,7 +341,7 @@ bench_header(bench_conn_t *c)
         bench_die("not an answer: %.200s", c->line);
     }
 
-    if (c->status != 200) {
+    if (c->status != bench.status) {
         bench_die("status %d: %.800s", c->status, c->line);
     }
 
@@ -641,6 +644,52 @@ bench_print(const char *name, int64_t *values, size_t n)
 }
 
 
+/* so much between the beginnings of two requests */
+
+static void
+bench_pause(void)
+{
+    static struct timespec  next;
+
+    if (bench.interval == 0) {
+        return;
+    }
+
+    if (next.tv_sec == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &next);
+    }
+
+    next.tv_nsec += (long) bench.interval * 1000;
+
+    while (next.tv_nsec >= 1000000000) {
+        next.tv_nsec -= 1000000000;
+        next.tv_sec++;
+    }
+
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+}
+
+
+/* until it is killed, or all are sent */
+
+static void
+bench_flood(void)
+{
+    int           i;
+    bench_conn_t  c;
+
+    memset(&c, 0, sizeof(bench_conn_t));
+
+    bench_head(&c, bench.paths[0], 0);
+    bench_connect(&c);
+
+    for (i = 0; i < bench.count; i++) {
+        bench_pause();
+        (void) bench_once(&c);
+    }
+}
+
+
 /* one connection to each location, a request here, a request there */
 
 static void
@@ -661,6 +710,8 @@ bench_pairs(void)
     }
 
     for (i = -20; i < bench.count; i++) {
+
+        bench_pause();
 
         /* who goes first alternates, too */
 
@@ -753,7 +804,8 @@ bench_idle(void)
 static void
 bench_usage(void)
 {
-    fputs("usage: client load|pairs|frames|idle -p PORT -u PATH [-u PATH]\n"
+    fputs("usage: client load|pairs|flood|frames|idle -p PORT -u PATH "
+          "[-u PATH]\n"
           "       client hop -l PORT -p PORT\n"
           "  -k KEY      x-api-key\n"
           "  -x CMDS     x-sandbox\n"
@@ -763,6 +815,8 @@ bench_usage(void)
           "  -S          ask for a stream\n"
           "  -w PID      the nginx worker\n"
           "  -t SECONDS  give up then (30)\n"
+          "  -i US       between two requests of pairs and flood (0)\n"
+          "  -X STATUS   of the answers (200)\n"
           "  -l PORT -e N -d MS  frames: the upstream's port, its events, the "
           "delay between them\n", stderr);
     exit(2);
@@ -781,6 +835,7 @@ bench_parse_options(int argc, char **argv)
     bench.events = 100;
     bench.delay = 2;
     bench.seconds = 30;
+    bench.status = 200;
 
     if (argc < 2) {
         bench_usage();
@@ -788,7 +843,7 @@ bench_parse_options(int argc, char **argv)
 
     bench.command = argv[1];
 
-    while ((ch = getopt(argc - 1, argv + 1, "p:u:k:x:c:n:s:Sw:t:l:e:d:"))
+    while ((ch = getopt(argc - 1, argv + 1, "p:u:k:x:c:n:s:Sw:t:l:e:d:i:X:"))
            != -1)
     {
         switch (ch) {
@@ -804,6 +859,8 @@ bench_parse_options(int argc, char **argv)
         case 'l': bench.listen = atoi(optarg); break;
         case 'e': bench.events = atoi(optarg); break;
         case 'd': bench.delay = atoi(optarg); break;
+        case 'i': bench.interval = atoi(optarg); break;
+        case 'X': bench.status = atoi(optarg); break;
 
         case 'u':
             if (bench.npaths == 2) {
@@ -857,6 +914,9 @@ main(int argc, char **argv)
 
     } else if (strcmp(bench.command, "pairs") == 0 && bench.npaths == 2) {
         bench_pairs();
+
+    } else if (strcmp(bench.command, "flood") == 0) {
+        bench_flood();
 
     } else if (strcmp(bench.command, "frames") == 0 && bench.npaths == 2
                && bench.listen)

@@ -3,8 +3,8 @@
 # make bench: the relay beside plain proxy_pass, see bench/README.md.
 #
 #   ROUNDS=15     interleaved rounds of each measurement
-#   ONLY=name     one of them: call burst events body tunnel latency frames
-#                 memory
+#   ONLY=name     one of them: call burst events body tunnel latency flood
+#                 frames memory
 #   README=1      put the table into bench/README.md
 
 set -euo pipefail
@@ -121,6 +121,44 @@ alternate() {
 }
 
 
+# the latency of good keys, with and without nine wrong ones for each
+
+flood() {
+    local name=flood round variant words bad
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    printf '%s' "$name" >&2
+
+    for ((round = 1; round <= rounds; round++)); do
+        for variant in $(rotate "$round" quiet flooded); do
+            bad=
+
+            if [ "$variant" = flooded ]; then
+                "${pin_rest[@]}" "$client" flood -p "$port" -u /relay \
+                    -k wrong-key-0000 -X 401 -i 222 -n 1000000 &
+                bad=$!
+            fi
+
+            words=$("${pin_rest[@]}" "$client" pairs -p "$port" -k "$key" \
+                        -u /relay -u /proxy -i 2000 -n 500 "$@") \
+                || fail "$name failed"
+
+            if [ -n "$bad" ]; then
+                kill "$bad" 2> /dev/null || fail "the flood has ended"
+                wait "$bad" 2> /dev/null || :
+            fi
+
+            echo "$name $variant $round $words" >> "$raw"
+        done
+
+        printf '.' >&2
+    done
+
+    echo >&2
+}
+
+
 memory() {
     local name=memory round variant words
 
@@ -157,6 +195,7 @@ measure body "relay proxy unbuffered spooled" -c 4 -n 80 -s 1048576 \
         -x json-size=1024
 tunnel -c 32 -n 5000 -s 1400 -x json-size=1024
 alternate latency /relay /proxy pairs -n 1000 -x json-size=1024
+flood -x json-size=1024
 alternate frames /frames/relay /frames/proxy frames -l "$frames_port" \
           -n 2 -e 100 -d 2
 memory

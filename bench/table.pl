@@ -39,6 +39,7 @@ cpu("1 MB request body", "body", 1.25);
 cpu("1 KB call, TLS through a proxy", "tunnel", 1.10);
 handshakes("its handshakes", "tunnel", 1.10);
 latency("added to the p50 of a call", "latency", 30);
+flood("a good key, 9 wrong ones for each", "flood", 1.2);
 latency("added to the p50 of an event", "frames", 10);
 memory("1,000 idle streams", "memory", 8);
 
@@ -138,6 +139,22 @@ sub handshakes {
 }
 
 
+sub flood {
+    my ($title, $name, $target) = @_;
+
+    $runs{$name} or return;
+
+    my @flooded = values_of($name, "flooded", "a_p99");
+    my @quiet = values_of($name, "quiet", "a_p99");
+
+    add(name => $name, title => $title, unit => "x", what => "us, p99",
+        base => "quiet",
+        target => $target,
+        measured => spread(map { $flooded[$_] / $quiet[$_] } 0 .. $#quiet),
+        relay => median(@flooded), other => median(@quiet));
+}
+
+
 sub latency {
     my ($title, $name, $target) = @_;
 
@@ -172,7 +189,8 @@ sub memory {
 
 sub table {
     my %bases = (proxy => "proxy_pass", unbuffered => "buffering off",
-                 spooled => "body in a file", connections => "connections", relay => "an API key");
+                 spooled => "body in a file", connections => "connections",
+                 relay => "an API key", quiet => "none of them");
 
     my $line = "%-33s %-14s %9s %9s %-9s %9s %-13s  %s\n";
 
