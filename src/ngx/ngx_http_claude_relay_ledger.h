@@ -23,6 +23,8 @@ struct ngx_http_claude_relay_usage_conf_s {
     ngx_flag_t                         on;      /* unset: if there is a store */
     size_t                             size;    /* of the ring */
     ngx_str_t                          file;    /* its path, less its number */
+    ngx_str_t                          beside;  /* where it may be as well */
+    ngx_uint_t                         written; /* file is the operator's */
     ncr_ledger_keep_t                  keep;
     ngx_uint_t                         drop;    /* full: rather than refuse */
     ngx_str_t                          path;    /* of the ledger; with a NUL */
@@ -47,9 +49,9 @@ struct ngx_http_claude_relay_ring_s {
     char                              *path;
 };
 
-/* NULL: error has a message */
+/* NULL: error has a message, and ngx_errno is set */
 ngx_http_claude_relay_ring_t *ngx_http_claude_relay_ring_make(
-    ngx_http_claude_relay_usage_conf_t *usage, char *error);
+    ngx_http_claude_relay_usage_conf_t *usage, ngx_str_t *file, char *error);
 void ngx_http_claude_relay_ring_close(ngx_http_claude_relay_ring_t *ring);
 
 /* nothing is in it, and nobody else has it: it goes */
@@ -57,7 +59,8 @@ void ngx_http_claude_relay_ring_remove(ngx_http_claude_relay_ring_t *ring);
 
 /*
  * Leftovers of this store go into the ledger, and then away.  *n: records.
- * NCR_ERROR: see the ledger's error.
+ * NCR_ERROR: see the ledger's error.  Without a ledger those go that are
+ * empty.
  */
 ncr_int_t ngx_http_claude_relay_ring_leftovers(
     ngx_http_claude_relay_usage_conf_t *usage, ncr_ledger_t *ledger,

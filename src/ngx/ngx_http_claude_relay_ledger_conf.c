@@ -122,6 +122,8 @@ ngx_http_claude_relay_usage_param(ngx_conf_t *cf,
             return "has an empty \"file=\"";
         }
 
+        usage->written = 1;
+
         return (ngx_conf_full_name(cf->cycle, &usage->file, 0) == NGX_OK)
                ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
@@ -266,7 +268,20 @@ ngx_http_claude_relay_usage_start(ngx_http_claude_relay_main_conf_t *rmcf,
         rmcf->ring_file->refs++;
 
     } else {
-        rmcf->ring_file = ngx_http_claude_relay_ring_make(usage, error);
+        rmcf->ring_file = ngx_http_claude_relay_ring_make(usage, &usage->file,
+                                                          error);
+
+        /* /dev/shm of a container is small */
+
+        if (rmcf->ring_file == NULL && ngx_errno == NGX_ENOSPC
+            && !usage->written)
+        {
+            ngx_log_error(NGX_LOG_WARN, log, 0,
+                          "usage: %s; it is made beside the store", error);
+
+            rmcf->ring_file = ngx_http_claude_relay_ring_make(usage,
+                                                       &usage->beside, error);
+        }
 
         if (rmcf->ring_file == NULL) {
             ngx_log_error(NGX_LOG_EMERG, log, 0, "usage: %s", error);
@@ -320,8 +335,17 @@ ngx_http_claude_relay_usage_paths(ngx_http_claude_relay_main_conf_t *rmcf)
 
     (void) ngx_sprintf(usage->path.data, "%s-usage%Z", real);
 
-    return usage->file.len ? NGX_OK
-                           : ngx_http_claude_relay_usage_ring(rmcf, real);
+    usage->beside.len = ngx_strlen(real) + sizeof("-ring") - 1;
+    usage->beside.data = ngx_pnalloc(rmcf->pool, usage->beside.len + 1);
+
+    if (usage->beside.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(usage->beside.data, "%s-ring%Z", real);
+
+    return usage->written ? NGX_OK
+                          : ngx_http_claude_relay_usage_ring(rmcf, real);
 }
 
 
@@ -344,28 +368,22 @@ ngx_http_claude_relay_usage_ring(ngx_http_claude_relay_main_conf_t *rmcf,
     ncr_sha256_final(&rmcf->sha, digest);
     ncr_hash_hex(hex, digest, NCR_SHA256_LEN);
 
-    p = ngx_pnalloc(rmcf->pool, ngx_strlen(path)
-                                + sizeof("/dev/shm/claude-relay--")
-                                + NGX_INT64_LEN + 16);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    usage->file.data = p;
+    usage->file = usage->beside;
 
     if (stat("/dev/shm", &st) == 0 && S_ISDIR(st.st_mode)
         && access("/dev/shm", W_OK|X_OK) == 0)
     {
-        p = ngx_sprintf(p, "/dev/shm/claude-relay-%uD-%*s",
-                        (uint32_t) usage->uid, (size_t) 16, hex);
+        p = ngx_pnalloc(rmcf->pool, sizeof("/dev/shm/claude-relay--")
+                                    + NGX_INT64_LEN + 16);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
 
-    } else {
-        p = ngx_sprintf(p, "%s-ring", path);
+        usage->file.data = p;
+        usage->file.len = ngx_sprintf(p, "/dev/shm/claude-relay-%uD-%*s%Z",
+                                      (uint32_t) usage->uid, (size_t) 16, hex)
+                          - p - 1;
     }
-
-    *p = '\0';
-
-    usage->file.len = p - usage->file.data;
 
     return NGX_OK;
 }
@@ -475,12 +493,24 @@ ngx_http_claude_relay_usage_accepted(ngx_cycle_t *cycle)
 void
 ngx_http_claude_relay_usage_exit_master(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                          n;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     rmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_claude_relay_module);
 
-    if (rmcf && rmcf->ring_file) {
-        ngx_http_claude_relay_ring_remove(rmcf->ring_file);
+    if (rmcf == NULL || rmcf->store == NULL) {
+        return;
     }
+
+    if (rmcf->ring_file) {
+        ngx_http_claude_relay_ring_remove(rmcf->ring_file);
+
+    } else if (ngx_http_claude_relay_usage_paths(rmcf) != NGX_OK) {
+        return;
+    }
+
+    /* those of configurations before this one */
+
+    (void) ngx_http_claude_relay_ring_leftovers(rmcf->usage, NULL, &n);
 }

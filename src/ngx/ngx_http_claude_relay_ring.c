@@ -36,7 +36,11 @@
 
 static ngx_int_t ngx_http_claude_relay_ring_file(
     ngx_http_claude_relay_ring_t *ring,
-    ngx_http_claude_relay_usage_conf_t *usage, uint64_t *id);
+    ngx_http_claude_relay_usage_conf_t *usage, ngx_str_t *prefix,
+    uint64_t *id);
+static ncr_int_t ngx_http_claude_relay_ring_look(
+    ngx_http_claude_relay_usage_conf_t *usage, ngx_str_t *prefix,
+    ncr_ledger_t *ledger, ngx_uint_t *n);
 static ngx_uint_t ngx_http_claude_relay_ring_same(int fd, const char *path);
 static ngx_int_t ngx_http_claude_relay_ring_found(const char *path,
     ngx_http_claude_relay_usage_conf_t *usage,
@@ -47,7 +51,7 @@ static ncr_int_t ngx_http_claude_relay_ring_drain(
 
 ngx_http_claude_relay_ring_t *
 ngx_http_claude_relay_ring_make(ngx_http_claude_relay_usage_conf_t *usage,
-    char *error)
+    ngx_str_t *file, char *error)
 {
     void                          *p;
     size_t                         len;
@@ -57,7 +61,7 @@ ngx_http_claude_relay_ring_make(ngx_http_claude_relay_usage_conf_t *usage,
     ngx_uint_t                     tries;
     ngx_http_claude_relay_ring_t  *ring;
 
-    len = usage->file.len + 1 + NGX_HTTP_CLAUDE_RELAY_RING_DIGITS + 1;
+    len = file->len + 1 + NGX_HTTP_CLAUDE_RELAY_RING_DIGITS + 1;
 
     ring = ngx_calloc(sizeof(ngx_http_claude_relay_ring_t) + len,
                       ngx_cycle->log);
@@ -76,7 +80,7 @@ ngx_http_claude_relay_ring_make(ngx_http_claude_relay_usage_conf_t *usage,
 
     for (tries = 0; tries < 100; tries++) {
 
-        rc = ngx_http_claude_relay_ring_file(ring, usage, &id);
+        rc = ngx_http_claude_relay_ring_file(ring, usage, file, &id);
 
         if (rc != NGX_AGAIN) {
             break;
@@ -109,6 +113,7 @@ ngx_http_claude_relay_ring_make(ngx_http_claude_relay_usage_conf_t *usage,
                   ring->path, ring->size, strerror(err)) = '\0';
 
     ngx_free(ring);
+    ngx_set_errno(err);
 
     return NULL;
 }
@@ -118,7 +123,8 @@ ngx_http_claude_relay_ring_make(ngx_http_claude_relay_usage_conf_t *usage,
 
 static ngx_int_t
 ngx_http_claude_relay_ring_file(ngx_http_claude_relay_ring_t *ring,
-    ngx_http_claude_relay_usage_conf_t *usage, uint64_t *id)
+    ngx_http_claude_relay_usage_conf_t *usage, ngx_str_t *prefix,
+    uint64_t *id)
 {
     int  fd, err;
 
@@ -130,8 +136,7 @@ ngx_http_claude_relay_ring_file(ngx_http_claude_relay_ring_t *ring,
 
     } while (*id == 0);
 
-    (void) ngx_sprintf((u_char *) ring->path, "%V.%016xL%Z", &usage->file,
-                       *id);
+    (void) ngx_sprintf((u_char *) ring->path, "%V.%016xL%Z", prefix, *id);
 
     fd = open(ring->path, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600);
 
@@ -217,28 +222,46 @@ ngx_http_claude_relay_ring_leftovers(
     ngx_http_claude_relay_usage_conf_t *usage, ncr_ledger_t *ledger,
     ngx_uint_t *n)
 {
+    ncr_int_t  rc;
+
+    *n = 0;
+
+    rc = ngx_http_claude_relay_ring_look(usage, &usage->file, ledger, n);
+
+    if (rc == NCR_OK) {
+        rc = ngx_http_claude_relay_ring_look(usage, &usage->beside, ledger,
+                                             n);
+    }
+
+    return rc;
+}
+
+
+static ncr_int_t
+ngx_http_claude_relay_ring_look(ngx_http_claude_relay_usage_conf_t *usage,
+    ngx_str_t *prefix, ncr_ledger_t *ledger, ngx_uint_t *n)
+{
     DIR                           *dir;
     char                          *base, path[NGX_MAX_PATH + 1];
     size_t                         len;
     ncr_int_t                      rc;
+    ngx_uint_t                     full;
     struct dirent                 *entry;
     ngx_http_claude_relay_ring_t   ring;
 
-    *n = 0;
-
     /* the path is absolute; what a name must begin with, its dot too */
 
-    base = strrchr((char *) usage->file.data, '/') + 1;
+    base = strrchr((char *) prefix->data, '/') + 1;
     len = ngx_strlen(base);
 
-    if (usage->file.len + 2 + NGX_HTTP_CLAUDE_RELAY_RING_DIGITS
+    if (prefix->len + 2 + NGX_HTTP_CLAUDE_RELAY_RING_DIGITS
         > sizeof(path))
     {
         return NCR_OK;
     }
 
-    (void) ngx_cpystrn((u_char *) path, usage->file.data,
-                       base - (char *) usage->file.data + 1);
+    (void) ngx_cpystrn((u_char *) path, prefix->data,
+                       base - (char *) prefix->data + 1);
 
     dir = opendir(path);
 
@@ -258,20 +281,27 @@ ngx_http_claude_relay_ring_leftovers(
             continue;
         }
 
-        (void) ngx_sprintf((u_char *) path + (base
-                                              - (char *) usage->file.data),
+        (void) ngx_sprintf((u_char *) path + (base - (char *) prefix->data),
                            "%s%Z", entry->d_name);
 
         if (ngx_http_claude_relay_ring_found(path, usage, &ring) != NGX_OK) {
             continue;
         }
 
+        full = 0;
+
         if (ring.ring) {
-            rc = ngx_http_claude_relay_ring_drain(&ring, ledger, n);
+
+            if (ledger) {
+                rc = ngx_http_claude_relay_ring_drain(&ring, ledger, n);
+            }
+
+            full = (ring.ring->head != ring.ring->tail);
+
             (void) munmap(ring.ring, ring.size);
         }
 
-        if (rc == NCR_OK && ngx_http_claude_relay_ring_same(ring.fd, path)) {
+        if (!full && ngx_http_claude_relay_ring_same(ring.fd, path)) {
             (void) unlink(path);
         }
 
