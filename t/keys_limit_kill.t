@@ -12,7 +12,9 @@ use Test::More;
 use Time::HiRes qw/ time sleep /;
 
 
-my $MANY = 1_000_000;
+# more than a fast machine can use in a test
+
+my $MANY = 100_000_000;
 
 my $up = sandbox();
 my $rounds = asan() ? 3 : 8;
@@ -22,13 +24,13 @@ claude_relay_zone relay:1m;
 claude_relay_store store/relay.db secret=relay.key;
 claude_relay_usage_poll off;
 claude_relay_control unix:control.sock;
-claude_relay_user u { limit concurrency:8; limit tokens:100m/day; }
+claude_relay_user u { limit concurrency:8; limit tokens:100000m/day; }
 claude_relay_key alice { secret alice-secret-0001; user u;
-                         limit requests:$MANY/day; limit output:100m/total;
+                         limit requests:$MANY/day; limit output:100000m/total;
                          limit concurrency:12; }
 claude_relay_key probe { secret probe-secret-0001;
-                         limit requests:$MANY/hour; limit tokens:100m/5h;
-                         limit output:100m/total; limit concurrency:400; }
+                         limit requests:$MANY/hour; limit tokens:100000m/5h;
+                         limit output:100000m/total; limit concurrency:400; }
 @{[ account("one", "max_concurrency 0;") ]}
 server {
     listen 127.0.0.1:%%PORT%% reuseport;
