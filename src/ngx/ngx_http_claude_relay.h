@@ -548,6 +548,7 @@ struct ngx_http_claude_relay_ctx_s {
 
     /* the upstream's answer */
 
+    ngx_int_t                        (*step)(ngx_http_request_t *r);
     ngx_http_status_t                  status;
     ngx_uint_t                         nheaders;
     ngx_str_t                         *hop;     /* named by "Connection" */
@@ -761,11 +762,15 @@ ngx_int_t ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status);
 void ngx_http_claude_relay_resume(ngx_event_t *ev);
 void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
+
+/* the time since ctx->own_from was set is our own */
+void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
 
 /* reply.c: the upstream's header, judged before it is committed */
 
+ngx_int_t ngx_http_claude_relay_process(ngx_http_request_t *r);
 ngx_int_t ngx_http_claude_relay_process_status(ngx_http_request_t *r);
 void ngx_http_claude_relay_judge(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_reply_kind_e kind);

@@ -59,6 +59,26 @@ static ngx_uint_t ngx_http_claude_relay_framing(ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_claude_relay_json_type(ngx_http_upstream_t *u);
 
 
+/* what nginx calls for each read until the header is said to be complete */
+
+ngx_int_t
+ngx_http_claude_relay_process(ngx_http_request_t *r)
+{
+    ngx_int_t                     rc;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    ctx->own_from = ngx_http_claude_relay_clock();
+
+    rc = ctx->step(r);
+
+    ngx_http_claude_relay_own_time(ctx);
+
+    return rc;
+}
+
+
 ngx_int_t
 ngx_http_claude_relay_process_status(ngx_http_request_t *r)
 {
@@ -107,7 +127,7 @@ ngx_http_claude_relay_process_status(ngx_http_request_t *r)
         u->headers_in.connection_close = 1;
     }
 
-    u->process_header = ngx_http_claude_relay_process_header;
+    ctx->step = ngx_http_claude_relay_process_header;
 
     return ngx_http_claude_relay_process_header(r);
 }
@@ -173,7 +193,7 @@ ngx_http_claude_relay_process_header(ngx_http_request_t *r)
             return NGX_ERROR;
         }
 
-        u->process_header = ngx_http_claude_relay_process_status;
+        ctx->step = ngx_http_claude_relay_process_status;
 
         return ngx_http_claude_relay_process_status(r);
     }
@@ -303,7 +323,7 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
 
-        u->process_header = ngx_http_claude_relay_peek;
+        ctx->step = ngx_http_claude_relay_peek;
         rc = ngx_http_claude_relay_peek(r);
 
         if (rc == NGX_AGAIN) {
@@ -321,7 +341,7 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     if (ctx->stream && ctx->route.op == NCR_OP_MESSAGES
         && (!ctx->encoded || ctx->inflate))
     {
-        u->process_header = ngx_http_claude_relay_peek;
+        ctx->step = ngx_http_claude_relay_peek;
         rc = ngx_http_claude_relay_peek(r);
 
         if (rc == NGX_AGAIN) {

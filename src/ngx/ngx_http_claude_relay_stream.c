@@ -105,10 +105,13 @@ ngx_http_claude_relay_filter(void *data, ssize_t bytes)
     u = r->upstream;
 
     ctx->last_out = ngx_current_msec;
+    ctx->own_from = ngx_http_claude_relay_clock();
 
     rc = u->headers_in.chunked
          ? ngx_http_claude_relay_filter_chunked(r, ctx, bytes)
          : ngx_http_claude_relay_filter_plain(r, ctx, bytes);
+
+    ngx_http_claude_relay_own_time(ctx);
 
     if (rc == NGX_OK && u->length == 0 && !u->error) {
         ngx_http_claude_relay_complete(ctx);

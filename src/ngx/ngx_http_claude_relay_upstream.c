@@ -35,7 +35,6 @@ static void ngx_http_claude_relay_token_failed(
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_park(ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx);
-static void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t **marks);
 static void ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx);
@@ -596,7 +595,8 @@ ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx)
 
     u->create_request = ngx_http_claude_relay_create_request;
     u->reinit_request = ngx_http_claude_relay_reinit;
-    u->process_header = ngx_http_claude_relay_process_status;
+    u->process_header = ngx_http_claude_relay_process;
+    ctx->step = ngx_http_claude_relay_process_status;
     u->abort_request = ngx_http_claude_relay_abort;
     u->finalize_request = ngx_http_claude_relay_finalize;
 
@@ -621,7 +621,7 @@ ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx)
 
 /* the relay's own part ends here, or begins to wait for somebody */
 
-static void
+void
 ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx)
 {
     if (ctx->own_from) {
@@ -1061,7 +1061,11 @@ ngx_http_claude_relay_peer_failed(ngx_peer_connection_t *pc,
 static ngx_int_t
 ngx_http_claude_relay_reinit(ngx_http_request_t *r)
 {
-    r->upstream->process_header = ngx_http_claude_relay_process_status;
+    ngx_http_claude_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    ctx->step = ngx_http_claude_relay_process_status;
     r->state = 0;
 
     return NGX_OK;
