@@ -84,6 +84,20 @@ ngx_http_claude_relay_slot(ngx_http_claude_relay_ctx_t *ctx)
     ncr_str_t        model;
     ncr_key_slot_t  *slot;
 
+    /* few keys have any: no search in the model's name for the others */
+
+    for (n = 0; n < NCR_SLOTS; n++) {
+        slot = &ctx->key->slots[n];
+
+        if (slot->platform.len || slot->model.len || slot->effort.len) {
+            break;
+        }
+    }
+
+    if (n == NCR_SLOTS) {
+        return;
+    }
+
     n = ncr_key_slot(ncr(&ctx->wanted));
 
     if (n < 0) {
