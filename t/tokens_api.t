@@ -722,7 +722,7 @@ END
         my $db = $nginx->dir . "/store/relay.db";
         my $held = $nginx->dir . "/held";
 
-        system "(echo 'BEGIN IMMEDIATE;'; echo \".shell touch $held\";"
+        system "(echo '.timeout 5000'; echo 'BEGIN IMMEDIATE;'; echo \".shell touch $held\";"
                . " sleep 6; echo 'COMMIT;') | sqlite3 $db &";
         ok(wait_for(sub { -e $held }), "F076: the store is held");
 

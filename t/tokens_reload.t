@@ -24,7 +24,7 @@ sub http {
 
     return <<"END";
 @{[ zone_and_key() ]}
-@{[ store($db) ]}
+@{[ store($db, "claude_relay_usage off;") ]}
 $account
 server {
     listen 127.0.0.1:%%PORT%%;
@@ -106,7 +106,7 @@ SKIP: {
                       workers => 1);
     my $held = $nginx->dir . "/held";
 
-    system "(echo 'BEGIN IMMEDIATE;'; echo \".shell touch $held\";"
+    system "(echo '.timeout 5000'; echo 'BEGIN IMMEDIATE;'; echo \".shell touch $held\";"
            . " sleep 2; echo 'COMMIT;') | sqlite3 $dir/db/relay.db &";
     ok(until_true(sub { -e $held }, 10), "the store is held");
 

@@ -502,7 +502,7 @@ ngx_http_claude_relay_metrics_model_locked(
     }
 
     k = &ngx_http_claude_relay_metrics_known[
-                      (ngx_murmur_hash2(served->data, served->len)
+                      ((uint32_t) ngx_hash_key(served->data, served->len)
                        + (uintptr_t) rec->platform.data / 16)
                       % NGX_HTTP_CLAUDE_RELAY_METRICS_KNOWN];
 
@@ -648,7 +648,7 @@ ngx_http_claude_relay_metrics_key_locked(
     name = rec->key;
     name.len = ngx_min(name.len, NGX_HTTP_CLAUDE_RELAY_METRICS_NAME - 1);
 
-    hash = ngx_murmur_hash2(name.data, name.len);
+    hash = (uint32_t) ngx_hash_key(name.data, name.len);
 
     for (slot = hash & keys->mask;
          keys->slots[slot];

@@ -58,7 +58,7 @@ ngx_http_claude_relay_price(const ncr_prices_t *prices, const char *model,
     ngx_http_claude_relay_priced_t  *p;
 
     len = ngx_strlen(model);
-    hash = ngx_murmur_hash2((u_char *) model, len) + (uint32_t) tier;
+    hash = (uint32_t) ngx_hash_key((u_char *) model, len) + (uint32_t) tier;
     p = &ngx_http_claude_relay_priced[hash % NGX_HTTP_CLAUDE_RELAY_TOPS];
 
     if (p->prices != prices || p->minute != time / 60000 || p->tier != tier
@@ -105,7 +105,7 @@ ngx_http_claude_relay_cost_most(ngx_http_claude_relay_ctx_t *ctx,
         return once.n ? NGX_OK : NGX_DECLINED;
     }
 
-    hash = ngx_murmur_hash2(ctx->wanted.data, len);
+    hash = (uint32_t) ngx_hash_key(ctx->wanted.data, len);
     t = &ngx_http_claude_relay_tops[hash % NGX_HTTP_CLAUDE_RELAY_TOPS];
 
     if (t->prices != rmcf->prices || t->minute != minute || t->len != len

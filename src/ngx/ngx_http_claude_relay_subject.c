@@ -89,7 +89,7 @@ ngx_http_claude_relay_hash_id(ncr_scope_e scope, uint64_t id)
 static ngx_inline ngx_uint_t
 ngx_http_claude_relay_hash_name(ncr_scope_e scope, u_char *name, size_t len)
 {
-    return ngx_murmur_hash2(name, len) ^ (scope * 0x9e3779b9);
+    return (uint32_t) ngx_hash_key(name, len) ^ (scope * 0x9e3779b9);
 }
 
 
