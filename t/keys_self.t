@@ -211,6 +211,20 @@ is($json->{usage}{day}{tokens}, $tokens, "F005: usage: of each unit");
 is($json->{usage}{"2h"}{output}, $output, "F005: usage: and window");
 ok(!exists $json->{usage}{total}, "F005: usage: not of some models");
 
+# by the ledger, whatever limits there are
+
+for my $span (qw/ today month total /) {
+    my $t = $json->{totals}{$span};
+
+    is($t->{requests}, 3, "F005: totals: $span: requests");
+    is($t->{output_tokens}, $output, "F005: totals: $span: output");
+    is($t->{input_tokens} + $t->{output_tokens} + $t->{cache_read_tokens}
+       + $t->{cache_write_tokens}, $tokens, "F005: totals: $span: tokens");
+    is(sprintf("%.6f", $t->{cost}),
+       sprintf("%.6f", limit_of("cost:5/day")->{used}),
+       "F005: totals: $span: cost");
+}
+
 my $cost = limit_of("cost:5/day");
 is($cost->{amount}, 5, "F005: usage: dollars");
 is($json->{remaining}, $cost->{remaining}, "F005: usage: what is left");
@@ -228,6 +242,22 @@ is($json->{data}[0]{type}, "credit_balance", "F005: organization: its type");
 about("bob-secret-0001", "/v1/usage");
 is($json->{remaining}, undef, "F005: usage: no limit of costs");
 is($json->{usage}{day}{requests}, 0, "F005: usage: another key's is its own");
+is($json->{totals}{total}{requests}, 0, "F005: totals: so are these");
+
+# many ask at once, and some do not wait for the answer
+
+{
+    my @c = map { $nginx->connect } 1 .. 40;
+
+    $_->request("GET", "/v1/usage", key => "bob-secret-0001") for @c;
+    $_->close for splice @c, 0, 15;
+
+    my @r = map { $_->response } @c;
+
+    is(scalar(grep { $_->status == 200 } @r), 25, "F005: totals: many at once");
+    ok((grep { $_->json->{totals} } @r) > 0, "F005: totals: some are told");
+    $_->close for @c;
+}
 
 # what is under way is reserved
 

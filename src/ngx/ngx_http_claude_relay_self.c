@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_self.h"
 
 #include <cjson/cJSON.h>
 
@@ -31,6 +31,7 @@ typedef struct {
     ngx_http_claude_relay_ctx_t       *ctx;
     ncr_msec_t                         now;
     cJSON                             *settings;    /* or NULL */
+    ngx_http_claude_relay_totals_t    *totals;      /* or NULL */
     ncr_store_object_t                 row;     /* if it is of the store */
     ncr_msec_t                         used;    /* the last time, or 0 */
     ngx_uint_t                         n;
@@ -52,6 +53,8 @@ static cJSON *ngx_http_claude_relay_self_usage(
 static cJSON *ngx_http_claude_relay_self_organization(
     ngx_http_claude_relay_self_t *self);
 static void ngx_http_claude_relay_self_sums(
+    ngx_http_claude_relay_self_t *self, cJSON *json);
+static void ngx_http_claude_relay_self_ledger(
     ngx_http_claude_relay_self_t *self, cJSON *json);
 static void ngx_http_claude_relay_self_limits(
     ngx_http_claude_relay_self_t *self, cJSON *json);
@@ -90,19 +93,12 @@ ngx_int_t
 ngx_http_claude_relay_self(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    char                          *text;
-    cJSON                         *json;
-    ncr_str_t                     *path;
-    ngx_int_t                      rc;
-    ngx_str_t                      body;
-    ngx_http_claude_relay_self_t   self;
+    ngx_int_t  rc;
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;
     }
-
-    path = ncr(&ctx->route.path);
 
     if (ctx->key == NULL) {
         ctx->error = NCR_CLASS_AUTH;
@@ -110,10 +106,35 @@ ngx_http_claude_relay_self(ngx_http_request_t *r,
                                            "no API key", -1);
     }
 
+    if (ncr_str_eq(ncr(&ctx->route.path), "/v1/usage")
+        && ngx_http_claude_relay_self_totals(r, ctx) == NGX_DONE)
+    {
+        return NGX_DONE;
+    }
+
+    return ngx_http_claude_relay_self_answer(r, NULL);
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_self_answer(ngx_http_request_t *r,
+    ngx_http_claude_relay_totals_t *totals)
+{
+    char                          *text;
+    cJSON                         *json;
+    ncr_str_t                     *path;
+    ngx_str_t                      body;
+    ngx_http_claude_relay_ctx_t   *ctx;
+    ngx_http_claude_relay_self_t   self;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+    path = ncr(&ctx->route.path);
+
     ngx_memzero(&self, offsetof(ngx_http_claude_relay_self_t, budgets));
 
     self.ctx = ctx;
     self.now = ngx_http_claude_relay_now();
+    self.totals = totals;
 
     if (ngx_http_claude_relay_self_look(&self) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -322,6 +343,7 @@ ngx_http_claude_relay_self_usage(ngx_http_claude_relay_self_t *self)
     ngx_http_claude_relay_self_remaining(self, json, "remaining");
     (void) cJSON_AddStringToObject(json, "unit", "USD");
     ngx_http_claude_relay_self_sums(self, json);
+    ngx_http_claude_relay_self_ledger(self, json);
     ngx_http_claude_relay_self_limits(self, json);
     ngx_http_claude_relay_self_time(json, "expires_at", ncr_key_ends(key));
     ngx_http_claude_relay_self_time(json, "timestamp", self->now);
@@ -389,6 +411,51 @@ ngx_http_claude_relay_self_sums(ngx_http_claude_relay_self_t *self,
             ngx_http_claude_relay_self_amount(window, unit, b->limit,
                                               b->counter.used);
         }
+    }
+}
+
+
+/* by the ledger, whatever limits there are; null if it was not asked */
+
+static void
+ngx_http_claude_relay_self_ledger(ngx_http_claude_relay_self_t *self,
+    cJSON *json)
+{
+    cJSON             *totals, *item;
+    ngx_uint_t         i;
+    ncr_usage_t       *u;
+    ncr_ledger_sum_t  *sum;
+
+    static const char *const  names[NGX_HTTP_CLAUDE_RELAY_TOTALS] = {
+        "today", "month", "total"
+    };
+
+    if (self->totals == NULL) {
+        (void) cJSON_AddNullToObject(json, "totals");
+        return;
+    }
+
+    totals = cJSON_AddObjectToObject(json, "totals");
+
+    for (i = 0; i < NGX_HTTP_CLAUDE_RELAY_TOTALS; i++) {
+
+        sum = &self->totals->sums[i];
+        u = &sum->usage;
+
+        item = cJSON_AddObjectToObject(totals, names[i]);
+
+        (void) cJSON_AddNumberToObject(item, "requests",
+                                       (double) sum->requests);
+        (void) cJSON_AddNumberToObject(item, "input_tokens",
+                                       (double) u->input);
+        (void) cJSON_AddNumberToObject(item, "output_tokens",
+                                       (double) u->output);
+        (void) cJSON_AddNumberToObject(item, "cache_read_tokens",
+                                       (double) u->cache_read);
+        (void) cJSON_AddNumberToObject(item, "cache_write_tokens",
+                                       (double) u->cache_write);
+        (void) cJSON_AddNumberToObject(item, "cost",
+                                       (double) sum->cost / 1000000);
     }
 }
 
