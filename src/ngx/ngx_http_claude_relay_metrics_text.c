@@ -372,12 +372,19 @@ ngx_http_claude_relay_metrics_text_sessions(ngx_http_claude_relay_scrape_t *s)
 void
 ngx_http_claude_relay_metrics_text_ring(ngx_http_claude_relay_scrape_t *s)
 {
-    uint64_t        head, tail;
-    ncr_ring_t     *ring;
-    ncr_metrics_t  *m;
+    uint64_t                       head, tail;
+    ncr_ring_t                    *ring;
+    ncr_metrics_t                 *m;
+    ngx_http_claude_relay_zone_t  *zone;
 
     m = &s->m;
+    zone = s->rmcf->zone;
     ring = s->rmcf->ring;
+
+    ngx_http_claude_relay_metrics_single(m,
+        "claude_relay_audit_dropped_total", "counter",
+        "Entries of the audit log that found no room in its queue.",
+        zone->audit_dropped, 0);
 
     if (ring == NULL) {
         return;
@@ -401,6 +408,17 @@ ngx_http_claude_relay_metrics_text_ring(ngx_http_claude_relay_scrape_t *s)
     ngx_http_claude_relay_metrics_single(m, "claude_relay_ring_lost_total",
         "counter", "Records that found no room in the ring.",
         ring->lost, 0);
+    ngx_http_claude_relay_metrics_single(m,
+        "claude_relay_usage_refused_total", "counter",
+        "Requests that were refused because the ring was full.",
+        zone->usage_refused, 0);
+    ngx_http_claude_relay_metrics_single(m, "claude_relay_ledger_up",
+        "gauge", "1 while the ledger can be written.",
+        !zone->usage_failed, 0);
+    ngx_http_claude_relay_metrics_single(m,
+        "claude_relay_ledger_drained_timestamp_seconds", "gauge",
+        "When the ring was emptied last, seconds since the epoch.",
+        zone->usage_drained, 3);
 }
 
 
