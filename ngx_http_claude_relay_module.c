@@ -10,6 +10,7 @@
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_ledger.h"
+#include "ngx_http_claude_relay_thread.h"
 
 
 static void *ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf);
@@ -581,6 +582,7 @@ ngx_http_claude_relay_init_module(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_http_claude_relay_thread_init_module();
     ngx_http_claude_relay_usage_accepted(cycle);
 
     return ngx_http_claude_relay_control_init_module(cycle);

@@ -29,9 +29,9 @@ fail() {
 # one core for the worker, another one for all the rest
 
 pick_cores() {
-    local allowed
+    local allowed mask i
 
-    pin_nginx=() pin_rest=()
+    pin_nginx=() pin_rest=() affinity=
 
     command -v taskset > /dev/null || return 0
 
@@ -42,6 +42,12 @@ pick_cores() {
     [ "$(wc -l <<< "$allowed")" -ge 2 ] || return 0
 
     pin_nginx=(taskset -c "$(sed -n 1p <<< "$allowed")")
+
+    for ((mask = 1, i = $(sed -n 1p <<< "$allowed"); i > 0; i--)); do
+        mask+=0
+    done
+
+    affinity="worker_cpu_affinity $mask;"
     pin_rest=(taskset -c "$(sed -n 2p <<< "$allowed")")
 }
 
@@ -80,7 +86,7 @@ write_conf() {
     sed -e "s,@ROOT@,$root,; s,@PORT@,$port,; s,@SANDBOX@,$sandbox_port,
             s,@FRAMES@,$frames_port,; s,@TLS@,$tls_port,;
             s,@HOP@,$hop_port,; s,@DIR@,$dir,; s,@KEY@,$key,; s,@FILES@,$files,
-            s,@CONNECTIONS@,$connections," \
+            s,@CONNECTIONS@,$connections,; s,@AFFINITY@,$affinity," \
         bench/nginx.conf > "$dir/nginx.conf"
 }
 

@@ -26,7 +26,7 @@ write_conf
 : > "$raw"
 
 start_sandbox
-start_nginx "${pin_nginx[@]}"
+start_nginx
 worker=$(worker)
 
 

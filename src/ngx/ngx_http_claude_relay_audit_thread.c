@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_thread.h"
 
 #include <sys/eventfd.h>
 #include <pthread.h>
@@ -167,6 +168,8 @@ ngx_http_claude_relay_audit_init_process(ngx_cycle_t *cycle,
                       "pthread_create() failed");
         return NGX_ERROR;
     }
+
+    ngx_http_claude_relay_thread_unpin(t->id);
 
     t->running = 1;
 

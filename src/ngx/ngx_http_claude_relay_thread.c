@@ -20,6 +20,11 @@ static ngx_int_t ngx_http_claude_relay_bell_init(
     ngx_http_claude_relay_thread_t *t, ngx_cycle_t *cycle);
 
 
+#if (NGX_HAVE_SCHED_SETAFFINITY)
+static cpu_set_t  ngx_http_claude_relay_thread_cpus;
+#endif
+
+
 ngx_int_t
 ngx_http_claude_relay_thread_start(ngx_http_claude_relay_thread_t *t,
     ngx_cycle_t *cycle)
@@ -56,9 +61,45 @@ ngx_http_claude_relay_thread_start(ngx_http_claude_relay_thread_t *t,
         return NGX_ERROR;
     }
 
+    ngx_http_claude_relay_thread_unpin(t->id);
+
     t->running = 1;
 
     return NGX_OK;
+}
+
+
+/* before the fork: where nginx may run at all */
+
+void
+ngx_http_claude_relay_thread_init_module(void)
+{
+#if (NGX_HAVE_SCHED_SETAFFINITY)
+
+    if (sched_getaffinity(0, sizeof(cpu_set_t),
+                          &ngx_http_claude_relay_thread_cpus)
+        == -1)
+    {
+        CPU_ZERO(&ngx_http_claude_relay_thread_cpus);
+    }
+
+#endif
+}
+
+
+/* a core that "worker_cpu_affinity" gives to a worker is for its loop */
+
+void
+ngx_http_claude_relay_thread_unpin(pthread_t id)
+{
+#if (NGX_HAVE_SCHED_SETAFFINITY)
+
+    if (CPU_COUNT(&ngx_http_claude_relay_thread_cpus)) {
+        (void) pthread_setaffinity_np(id, sizeof(cpu_set_t),
+                                      &ngx_http_claude_relay_thread_cpus);
+    }
+
+#endif
 }
 
 
