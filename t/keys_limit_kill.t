@@ -29,7 +29,7 @@ claude_relay_key alice { secret alice-secret-0001; user u;
                          limit requests:$MANY/day; limit output:100000m/total;
                          limit concurrency:12; }
 claude_relay_key probe { secret probe-secret-0001;
-                         limit requests:$MANY/hour; limit tokens:100000m/5h;
+                         limit requests:$MANY/30d; limit tokens:100000m/5h;
                          limit output:100000m/total; limit concurrency:400; }
 @{[ account("one", "max_concurrency 0;") ]}
 server {
