@@ -167,15 +167,26 @@ sub tokens { grep { $_->{target} =~ m{^/v1/oauth/token} } $up->last(200) }
 
 # through the location, with nothing of the client's
 
-revoke("good");
+# (the worker's own timer may find the refused token first, and has no request
+# that could go there)
 
-my $r = ask_for("good", "Cookie: secret=1", "X-Private: yes",
-                "User-Agent: client");
+my ($r, $t, $head, $times);
+
+for (1 .. 3) {
+    revoke("good");
+
+    $r = ask_for("good", "Cookie: secret=1", "X-Private: yes",
+                 "User-Agent: client");
+    $times++;
+
+    ($t) = (tokens())[-1];
+    $head = join "\n", @{ $t->{headers} };
+
+    last if $head =~ /^X-Operator/m;
+}
+
 is($r->status, 200, "a refresh through the location");
-is(rotations("good"), 1, "has happened");
-
-my ($t) = (tokens())[-1];
-my $head = join "\n", @{ $t->{headers} };
+is(rotations("good"), $times, "has happened");
 
 is($t->{method}, "POST", "it is a POST");
 like($head, qr/^X-Operator: good$/mi, "the location's own header is there");
