@@ -15,8 +15,6 @@
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_thread.h"
 
-#include <sys/eventfd.h>
-#include <pthread.h>
 #include <zlib.h>
 
 
@@ -32,43 +30,32 @@
 /* ms between two messages of the same trouble */
 #define NGX_HTTP_CLAUDE_RELAY_AUDIT_SILENCE 60000
 
-/* the timer that holds a worker while calls wait, ms; set again */
-#define NGX_HTTP_CLAUDE_RELAY_AUDIT_HOLD    60000
-
 
 typedef struct {
-    pthread_t                          id;
+    ngx_http_claude_relay_thread_t     thread;
+
+    /* under the mutex, which is not the thread's */
+
     pthread_mutex_t                    mutex;
-    pthread_cond_t                     cond;
-
-    /* under the mutex */
-
     ngx_queue_t                        kept;
     size_t                             bytes;   /* in it, or in work */
-    ngx_queue_t                        jobs;
-    ngx_queue_t                        done;
-    ngx_uint_t                         quit;
     uint64_t                           written;
     uint64_t                           lost;    /* could not be written */
     ngx_uint_t                         told;    /* something for the log */
     ngx_uint_t                         broken;
+    ngx_uint_t                         reported;    /* it is on its way */
     char                               error[NCR_AUDIT_ERROR];
 
     /* the loop's */
 
-    ngx_connection_t                  *bell;
-    int                                fd;
-    ngx_event_t                        hold;
-    ngx_uint_t                         posted;
     uint64_t                           dropped; /* not told yet */
     ngx_msec_t                         said;
     ngx_http_claude_relay_main_conf_t *rmcf;
-    unsigned                           running:1;
-    unsigned                           leaving:1;
-    unsigned                           has_said:1;
+    ngx_uint_t                         has_said;
 
-    /* the thread's own */
+    /* the thread's own; the report is of what stands under the mutex */
 
+    ngx_http_claude_relay_job_t        report;
     ncr_audit_t                       *db;
     ngx_msec_t                         next_tidy;
     ngx_msec_t                         next_open;
@@ -76,15 +63,13 @@ typedef struct {
 } ngx_http_claude_relay_audit_thread_t;
 
 
-static void *ngx_http_claude_relay_audit_thread(void *data);
+static ngx_msec_t ngx_http_claude_relay_audit_work(void *data);
+static void ngx_http_claude_relay_audit_run(void *data, ngx_queue_t *q);
+static void ngx_http_claude_relay_audit_end_thread(void *data);
+static ngx_uint_t ngx_http_claude_relay_audit_done(void *data,
+    ngx_queue_t *q);
 static ngx_int_t ngx_http_claude_relay_audit_take(
-    ngx_http_claude_relay_audit_thread_t *t, ngx_queue_t *batch,
-    ngx_http_claude_relay_job_t **job);
-static void ngx_http_claude_relay_audit_wait(
-    ngx_http_claude_relay_audit_thread_t *t);
-static void ngx_http_claude_relay_audit_job(
-    ngx_http_claude_relay_audit_thread_t *t,
-    ngx_http_claude_relay_job_t *job);
+    ngx_http_claude_relay_audit_thread_t *t, ngx_queue_t *batch);
 static void ngx_http_claude_relay_audit_write(
     ngx_http_claude_relay_audit_thread_t *t, ngx_queue_t *batch);
 static void ngx_http_claude_relay_audit_written(
@@ -108,13 +93,10 @@ static void ngx_http_claude_relay_audit_redact(ncr_redact_t *redact,
 static void ngx_http_claude_relay_audit_say(
     ngx_http_claude_relay_audit_thread_t *t, const char *why,
     ngx_uint_t now);
-static void ngx_http_claude_relay_audit_ring(
+static void ngx_http_claude_relay_audit_report(
     ngx_http_claude_relay_audit_thread_t *t);
-static void ngx_http_claude_relay_audit_bell(ngx_event_t *ev);
-static ngx_int_t ngx_http_claude_relay_audit_bell_init(
-    ngx_http_claude_relay_audit_thread_t *t, ngx_cycle_t *cycle);
-static void ngx_http_claude_relay_audit_hold(ngx_event_t *ev);
-static ngx_msec_t ngx_http_claude_relay_audit_clock(void);
+static void ngx_http_claude_relay_audit_reported(
+    ngx_http_claude_relay_audit_thread_t *t);
 
 
 static ngx_http_claude_relay_audit_thread_t  ngx_http_claude_relay_auditor;
@@ -124,9 +106,6 @@ ngx_int_t
 ngx_http_claude_relay_audit_init_process(ngx_cycle_t *cycle,
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
-    int                                    err;
-    sigset_t                               all, old;
-    pthread_condattr_t                     attr;
     ngx_http_claude_relay_audit_thread_t  *t;
 
     /* a log that nothing is written to any more can still be read */
@@ -141,39 +120,16 @@ ngx_http_claude_relay_audit_init_process(ngx_cycle_t *cycle,
     t->rmcf = rmcf;
 
     ngx_queue_init(&t->kept);
-    ngx_queue_init(&t->jobs);
-    ngx_queue_init(&t->done);
-
-    if (ngx_http_claude_relay_audit_bell_init(t, cycle) != NGX_OK) {
-        return NGX_ERROR;
-    }
 
     (void) pthread_mutex_init(&t->mutex, NULL);
-    (void) pthread_condattr_init(&attr);
-    (void) pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void) pthread_cond_init(&t->cond, &attr);
-    (void) pthread_condattr_destroy(&attr);
 
-    /* signals are the loop's */
+    t->thread.data = t;
+    t->thread.work = ngx_http_claude_relay_audit_work;
+    t->thread.run = ngx_http_claude_relay_audit_run;
+    t->thread.close = ngx_http_claude_relay_audit_end_thread;
+    t->thread.done = ngx_http_claude_relay_audit_done;
 
-    (void) sigfillset(&all);
-    (void) pthread_sigmask(SIG_SETMASK, &all, &old);
-
-    err = pthread_create(&t->id, NULL, ngx_http_claude_relay_audit_thread, t);
-
-    (void) pthread_sigmask(SIG_SETMASK, &old, NULL);
-
-    if (err) {
-        ngx_log_error(NGX_LOG_ALERT, cycle->log, err,
-                      "pthread_create() failed");
-        return NGX_ERROR;
-    }
-
-    ngx_http_claude_relay_thread_unpin(t->id);
-
-    t->running = 1;
-
-    return NGX_OK;
+    return ngx_http_claude_relay_thread_start(&t->thread, cycle);
 }
 
 
@@ -186,36 +142,17 @@ ngx_http_claude_relay_audit_exit_process(void)
 
     t = &ngx_http_claude_relay_auditor;
 
-    if (!t->running) {
+    if (!t->thread.running) {
         return;
     }
 
-    t->leaving = 1;
-
-    (void) pthread_mutex_lock(&t->mutex);
-    t->quit = 1;
-    (void) pthread_cond_signal(&t->cond);
-    (void) pthread_mutex_unlock(&t->mutex);
-
-    (void) pthread_join(t->id, NULL);
-
-    t->running = 0;
-
-    ngx_http_claude_relay_audit_bell(t->bell->read);
+    ngx_http_claude_relay_thread_stop(&t->thread);
 
     if (t->dropped) {
         ngx_http_claude_relay_audit_say(t, "the worker has left", 1);
     }
 
-    if (t->hold.timer_set) {
-        ngx_del_timer(&t->hold);
-    }
-
-    (void) pthread_cond_destroy(&t->cond);
     (void) pthread_mutex_destroy(&t->mutex);
-
-    ngx_free_connection(t->bell);
-    (void) close(t->fd);
 }
 
 
@@ -227,7 +164,7 @@ ngx_http_claude_relay_audit_put(ngx_http_claude_relay_kept_t *kept)
 
     t = &ngx_http_claude_relay_auditor;
 
-    if (!t->running || t->leaving) {
+    if (!t->thread.running || t->thread.leaving) {
         ngx_http_claude_relay_audit_free(kept);
         return;
     }
@@ -239,12 +176,12 @@ ngx_http_claude_relay_audit_put(ngx_http_claude_relay_kept_t *kept)
     if (!full) {
         t->bytes += kept->size;
         ngx_queue_insert_tail(&t->kept, &kept->queue);
-        (void) pthread_cond_signal(&t->cond);
     }
 
     (void) pthread_mutex_unlock(&t->mutex);
 
     if (!full) {
+        ngx_http_claude_relay_thread_wake(&t->thread);
         return;
     }
 
@@ -286,29 +223,11 @@ ngx_http_claude_relay_audit_free(ngx_http_claude_relay_kept_t *kept)
 ngx_int_t
 ngx_http_claude_relay_audit_post(ngx_http_claude_relay_job_t *job)
 {
-    ngx_http_claude_relay_audit_thread_t  *t;
-
-    t = &ngx_http_claude_relay_auditor;
-
-    if (!t->running || t->leaving) {
-        return NGX_ERROR;
-    }
-
     job->rc = NCR_ERROR;
     job->error[0] = '\0';
 
-    (void) pthread_mutex_lock(&t->mutex);
-    ngx_queue_insert_tail(&t->jobs, &job->queue);
-    (void) pthread_cond_signal(&t->cond);
-    (void) pthread_mutex_unlock(&t->mutex);
-
-    t->posted++;
-
-    if (!t->hold.timer_set) {
-        ngx_add_timer(&t->hold, NGX_HTTP_CLAUDE_RELAY_AUDIT_HOLD);
-    }
-
-    return NGX_OK;
+    return ngx_http_claude_relay_thread_post(
+                      &ngx_http_claude_relay_auditor.thread, &job->queue);
 }
 
 
@@ -319,74 +238,63 @@ ngx_http_claude_relay_audit_db(void)
 }
 
 
-static void *
-ngx_http_claude_relay_audit_thread(void *data)
+/* one batch at a time: who asks comes in between */
+
+static ngx_msec_t
+ngx_http_claude_relay_audit_work(void *data)
 {
     ngx_http_claude_relay_audit_thread_t *t = data;
 
-    ngx_int_t                     rc;
-    ngx_queue_t                   batch;
-    ngx_http_claude_relay_job_t  *job;
+    ngx_msec_t   now;
+    ngx_queue_t  batch;
 
-    for ( ;; ) {
+    now = ngx_http_claude_relay_thread_clock();
 
-        if ((ngx_msec_int_t) (t->next_tidy
-                              - ngx_http_claude_relay_audit_clock())
-            <= 0)
-        {
-            t->next_tidy = ngx_http_claude_relay_audit_clock()
-                           + ngx_http_claude_relay_audit_tidy(t);
-        }
-
-        rc = ngx_http_claude_relay_audit_take(t, &batch, &job);
-
-        if (rc == NGX_DONE) {
-            break;
-        }
-
-        if (job) {
-            ngx_http_claude_relay_audit_job(t, job);
-        }
-
-        if (!ngx_queue_empty(&batch)) {
-            ngx_http_claude_relay_audit_write(t, &batch);
-        }
+    if ((ngx_msec_int_t) (t->next_tidy - now) <= 0) {
+        t->next_tidy = now + ngx_http_claude_relay_audit_tidy(t);
     }
 
-    ncr_audit_close(t->db);
-    t->db = NULL;
+    if (ngx_http_claude_relay_audit_take(t, &batch) != NGX_OK) {
+        return t->next_tidy;
+    }
 
-    return NULL;
+    ngx_http_claude_relay_audit_write(t, &batch);
+
+    return now;
 }
 
 
-/* waits for something to do; NGX_DONE: all is done, and it is time to go */
+static void
+ngx_http_claude_relay_audit_end_thread(void *data)
+{
+    ngx_http_claude_relay_audit_thread_t *t = data;
+
+    ngx_queue_t  batch;
+
+    while (ngx_http_claude_relay_audit_take(t, &batch) == NGX_OK) {
+        ngx_http_claude_relay_audit_write(t, &batch);
+    }
+
+    ngx_http_claude_relay_audit_close(t);
+}
+
+
+/* NGX_DECLINED: there is nothing to be written */
 
 static ngx_int_t
 ngx_http_claude_relay_audit_take(ngx_http_claude_relay_audit_thread_t *t,
-    ngx_queue_t *batch, ngx_http_claude_relay_job_t **job)
+    ngx_queue_t *batch)
 {
     size_t                         bytes;
-    ngx_uint_t                     n, quit;
+    ngx_uint_t                     n;
     ngx_queue_t                   *q;
     ngx_http_claude_relay_kept_t  *kept;
 
     ngx_queue_init(batch);
-    *job = NULL;
-
-    (void) pthread_mutex_lock(&t->mutex);
-
-    if (ngx_queue_empty(&t->kept) && ngx_queue_empty(&t->jobs) && !t->quit) {
-        ngx_http_claude_relay_audit_wait(t);
-    }
-
-    if (!ngx_queue_empty(&t->jobs)) {
-        q = ngx_queue_head(&t->jobs);
-        ngx_queue_remove(q);
-        *job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
-    }
 
     bytes = 0;
+
+    (void) pthread_mutex_lock(&t->mutex);
 
     for (n = 0; n < NGX_HTTP_CLAUDE_RELAY_AUDIT_BATCH
                 && bytes < NGX_HTTP_CLAUDE_RELAY_AUDIT_BYTES
@@ -400,31 +308,21 @@ ngx_http_claude_relay_audit_take(ngx_http_claude_relay_audit_thread_t *t,
         bytes += kept->size;
     }
 
-    quit = t->quit;
-
     (void) pthread_mutex_unlock(&t->mutex);
 
-    return (quit && n == 0 && *job == NULL) ? NGX_DONE : NGX_OK;
+    return n ? NGX_OK : NGX_DECLINED;
 }
 
 
 static void
-ngx_http_claude_relay_audit_wait(ngx_http_claude_relay_audit_thread_t *t)
+ngx_http_claude_relay_audit_run(void *data, ngx_queue_t *q)
 {
-    struct timespec  ts;
+    ngx_http_claude_relay_audit_thread_t *t = data;
 
-    ts.tv_sec = t->next_tidy / 1000;
-    ts.tv_nsec = (t->next_tidy % 1000) * 1000000;
+    ngx_uint_t                    tries;
+    ngx_http_claude_relay_job_t  *job;
 
-    (void) pthread_cond_timedwait(&t->cond, &t->mutex, &ts);
-}
-
-
-static void
-ngx_http_claude_relay_audit_job(ngx_http_claude_relay_audit_thread_t *t,
-    ngx_http_claude_relay_job_t *job)
-{
-    ngx_uint_t  tries;
+    job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
 
     for (tries = 0; tries < 2; tries++) {
 
@@ -445,12 +343,6 @@ ngx_http_claude_relay_audit_job(ngx_http_claude_relay_audit_thread_t *t,
 
         ngx_http_claude_relay_audit_close(t);
     }
-
-    (void) pthread_mutex_lock(&t->mutex);
-    ngx_queue_insert_tail(&t->done, &job->queue);
-    (void) pthread_mutex_unlock(&t->mutex);
-
-    ngx_http_claude_relay_audit_ring(t);
 }
 
 
@@ -535,7 +427,7 @@ ngx_http_claude_relay_audit_written(ngx_http_claude_relay_audit_thread_t *t,
 
     (void) pthread_mutex_unlock(&t->mutex);
 
-    ngx_http_claude_relay_audit_ring(t);
+    ngx_http_claude_relay_audit_report(t);
 }
 
 
@@ -586,7 +478,7 @@ ngx_http_claude_relay_audit_open(ngx_http_claude_relay_audit_thread_t *t)
 
     if (t->next_open
         && (ngx_msec_int_t) (t->next_open
-                             - ngx_http_claude_relay_audit_clock())
+                             - ngx_http_claude_relay_thread_clock())
            > 0)
     {
         return NGX_ERROR;
@@ -607,14 +499,14 @@ ngx_http_claude_relay_audit_open(ngx_http_claude_relay_audit_thread_t *t)
             t->broken = 1;
             (void) pthread_mutex_unlock(&t->mutex);
 
-            ngx_http_claude_relay_audit_ring(t);
+            ngx_http_claude_relay_audit_report(t);
         }
 
         return NGX_OK;
     }
 
     t->db = NULL;
-    t->next_open = ngx_http_claude_relay_audit_clock()
+    t->next_open = ngx_http_claude_relay_thread_clock()
                    + NGX_HTTP_CLAUDE_RELAY_AUDIT_RETRY;
 
     (void) pthread_mutex_lock(&t->mutex);
@@ -623,7 +515,7 @@ ngx_http_claude_relay_audit_open(ngx_http_claude_relay_audit_thread_t *t)
                        sizeof(t->error));
     (void) pthread_mutex_unlock(&t->mutex);
 
-    ngx_http_claude_relay_audit_ring(t);
+    ngx_http_claude_relay_audit_report(t);
 
     return NGX_ERROR;
 }
@@ -800,39 +692,52 @@ ngx_http_claude_relay_audit_say(ngx_http_claude_relay_audit_thread_t *t,
 }
 
 
+/* from the thread: the loop shall look at what stands under the mutex */
+
 static void
-ngx_http_claude_relay_audit_ring(ngx_http_claude_relay_audit_thread_t *t)
+ngx_http_claude_relay_audit_report(ngx_http_claude_relay_audit_thread_t *t)
 {
-    uint64_t  one;
+    ngx_uint_t  reported;
 
-    one = 1;
+    (void) pthread_mutex_lock(&t->mutex);
+    reported = t->reported;
+    t->reported = 1;
+    (void) pthread_mutex_unlock(&t->mutex);
 
-    (void) !write(t->fd, &one, sizeof(one));
+    if (!reported) {
+        ngx_http_claude_relay_thread_give(&t->thread, &t->report.queue);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_audit_done(void *data, ngx_queue_t *q)
+{
+    ngx_http_claude_relay_audit_thread_t *t = data;
+
+    ngx_http_claude_relay_job_t  *job;
+
+    job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
+
+    if (job == &t->report) {
+        ngx_http_claude_relay_audit_reported(t);
+        return 0;
+    }
+
+    job->done(job);
+
+    return 1;
 }
 
 
 static void
-ngx_http_claude_relay_audit_bell(ngx_event_t *ev)
+ngx_http_claude_relay_audit_reported(ngx_http_claude_relay_audit_thread_t *t)
 {
-    char                                   error[NCR_AUDIT_ERROR];
-    uint64_t                               n, written, lost;
-    ngx_uint_t                             told, broken;
-    ngx_queue_t                           *q, done;
-    ngx_http_claude_relay_job_t           *job;
-    ngx_http_claude_relay_audit_thread_t  *t;
-
-    t = &ngx_http_claude_relay_auditor;
-
-    (void) !read(t->fd, &n, sizeof(n));
-
-    ngx_queue_init(&done);
+    char        error[NCR_AUDIT_ERROR];
+    uint64_t    written, lost;
+    ngx_uint_t  told, broken;
 
     (void) pthread_mutex_lock(&t->mutex);
-
-    if (!ngx_queue_empty(&t->done)) {
-        ngx_queue_add(&done, &t->done);
-        ngx_queue_init(&t->done);
-    }
 
     written = t->written;
     lost = t->lost;
@@ -844,6 +749,7 @@ ngx_http_claude_relay_audit_bell(ngx_event_t *ev)
     t->lost = 0;
     t->told = 0;
     t->broken = 0;
+    t->reported = 0;
 
     (void) pthread_mutex_unlock(&t->mutex);
 
@@ -862,72 +768,4 @@ ngx_http_claude_relay_audit_bell(ngx_event_t *ev)
                       "\"%V-broken\"", &t->rmcf->audit->path,
                       &t->rmcf->audit->path);
     }
-
-    while (!ngx_queue_empty(&done)) {
-        q = ngx_queue_head(&done);
-        ngx_queue_remove(q);
-        job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
-
-        t->posted--;
-        job->done(job);
-    }
-
-    if (t->posted == 0 && t->hold.timer_set) {
-        ngx_del_timer(&t->hold);
-    }
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_audit_bell_init(
-    ngx_http_claude_relay_audit_thread_t *t, ngx_cycle_t *cycle)
-{
-    ngx_event_t  *rev;
-
-    t->fd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
-
-    if (t->fd == -1) {
-        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
-                      "eventfd() failed");
-        return NGX_ERROR;
-    }
-
-    t->bell = ngx_get_connection(t->fd, cycle->log);
-
-    if (t->bell == NULL) {
-        (void) close(t->fd);
-        return NGX_ERROR;
-    }
-
-    rev = t->bell->read;
-    rev->log = cycle->log;
-    rev->handler = ngx_http_claude_relay_audit_bell;
-
-    /* not a socket to be closed, or waited for, when the worker leaves */
-    rev->channel = 1;
-    t->bell->write->channel = 1;
-
-    t->hold.handler = ngx_http_claude_relay_audit_hold;
-    t->hold.data = t->bell;
-    t->hold.log = cycle->log;
-
-    return ngx_add_event(rev, NGX_READ_EVENT, NGX_CLEAR_EVENT);
-}
-
-
-static void
-ngx_http_claude_relay_audit_hold(ngx_event_t *ev)
-{
-    ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_AUDIT_HOLD);
-}
-
-
-static ngx_msec_t
-ngx_http_claude_relay_audit_clock(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

@@ -14,6 +14,7 @@
 
 
 static void *ngx_http_claude_relay_thread_main(void *data);
+static void ngx_http_claude_relay_thread_unpin(pthread_t id);
 static void ngx_http_claude_relay_bell_handler(ngx_event_t *ev);
 static void ngx_http_claude_relay_hold_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_claude_relay_bell_init(
@@ -89,7 +90,7 @@ ngx_http_claude_relay_thread_init_module(void)
 
 /* a core that "worker_cpu_affinity" gives to a worker is for its loop */
 
-void
+static void
 ngx_http_claude_relay_thread_unpin(pthread_t id)
 {
 #if (NGX_HAVE_SCHED_SETAFFINITY)

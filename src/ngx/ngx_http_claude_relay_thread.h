@@ -74,9 +74,8 @@ void ngx_http_claude_relay_thread_give(ngx_http_claude_relay_thread_t *t,
 
 ngx_msec_t ngx_http_claude_relay_thread_clock(void);
 
-/* of any thread; the first one in the master, before workers are made */
+/* in the master, before workers are made */
 void ngx_http_claude_relay_thread_init_module(void);
-void ngx_http_claude_relay_thread_unpin(pthread_t id);
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_THREAD_H_INCLUDED_ */
