@@ -1091,3 +1091,27 @@ ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
 
     return copy;
 }
+
+
+ngx_int_t
+ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call, u_char **p,
+    ngx_str_t *arg)
+{
+    u_char  *last, *end;
+
+    last = call->args.data + call->args.len;
+
+    if (*p >= last) {
+        return NGX_DONE;
+    }
+
+    end = ngx_strlchr(*p, last, '&');
+    end = end ? end : last;
+
+    arg->data = *p;
+    arg->len = end - *p;
+
+    *p = end + 1;
+
+    return NGX_OK;
+}

@@ -150,6 +150,11 @@ ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
 ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
     ngx_str_t *name);
 
+/* the next one of the query, perhaps ""; *p is call->args.data at first;
+ * NGX_DONE: there is none */
+ngx_int_t ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call,
+    u_char **p, ngx_str_t *arg);
+
 /* a text in the call's pool */
 char *ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
     cJSON *json);
@@ -207,9 +212,9 @@ void ngx_http_claude_relay_api_activate(ngx_http_claude_relay_call_t *call);
 ngx_http_claude_relay_object_call_t *ngx_http_claude_relay_call_object(
     ngx_http_claude_relay_call_t *call);
 
-/* the object of row's name into found */
-void ngx_http_claude_relay_object_find_run(ncr_store_t *store,
-    ngx_http_claude_relay_job_t *job);
+/* the object of row's name into found, if there can be one; then next */
+void ngx_http_claude_relay_object_look(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_call_pt next);
 void ngx_http_claude_relay_object_gone(ngx_http_claude_relay_call_t *call);
 
 /* of a row, or of a block of nginx.conf; usage: of its limits, too */

@@ -169,30 +169,25 @@ static ngx_int_t
 ngx_http_claude_relay_audit_args(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_audit_ask_t *ask)
 {
-    u_char     *p, *last, *end, *equals;
-    ngx_str_t   name, value;
+    u_char     *p, *end, *equals;
+    ngx_str_t   arg, name, value;
     ncr_str_t   text;
 
     ask->query.limit = NGX_HTTP_CLAUDE_RELAY_AUDIT_LIMIT;
 
     p = call->args.data;
-    last = p + call->args.len;
 
-    for ( /* void */ ; p < last; p = end + 1) {
+    while (ngx_http_claude_relay_call_arg(call, &p, &arg) == NGX_OK) {
 
-        end = ngx_strlchr(p, last, '&');
-        if (end == NULL) {
-            end = last;
-        }
-
-        if (end == p) {
+        if (arg.len == 0) {
             continue;
         }
 
-        equals = ngx_strlchr(p, end, '=');
+        end = arg.data + arg.len;
+        equals = ngx_strlchr(arg.data, end, '=');
 
-        name.data = p;
-        name.len = (equals ? equals : end) - p;
+        name.data = arg.data;
+        name.len = (equals ? equals : end) - arg.data;
 
         text.data = equals ? equals + 1 : end;
         text.len = end - text.data;

@@ -202,16 +202,8 @@ ngx_http_claude_relay_api_limits_reset(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    if (call->rmcf->store == NULL
-        || !ngx_http_claude_relay_valid_name(&call->name))
-    {
-        ngx_http_claude_relay_object_gone(call);
-        return;
-    }
-
-    ngx_http_claude_relay_call_post(call,
-                                    ngx_http_claude_relay_object_find_run,
-                                    ngx_http_claude_relay_limits_reset_found);
+    ngx_http_claude_relay_object_look(call,
+                                      ngx_http_claude_relay_limits_reset_found);
 }
 
 

@@ -136,25 +136,15 @@ static ngx_int_t
 ngx_http_claude_relay_page_query(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_page_t *page)
 {
-    u_char                         *p, *last, *end;
+    u_char                         *p;
     int64_t                         n;
     ngx_str_t                       arg;
     ngx_http_claude_relay_query_t  *query;
 
     query = &page->query;
     p = call->args.data;
-    last = p + call->args.len;
 
-    while (p < last) {
-
-        end = ngx_strlchr(p, last, '&');
-        if (end == NULL) {
-            end = last;
-        }
-
-        arg.data = p;
-        arg.len = end - p;
-        p = end + 1;
+    while (ngx_http_claude_relay_call_arg(call, &p, &arg) == NGX_OK) {
 
         if (arg.len
             && ngx_http_claude_relay_page_arg(call, query, &arg) != NGX_OK)
@@ -639,16 +629,8 @@ ngx_http_claude_relay_api_object(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    if (call->rmcf->store == NULL
-        || !ngx_http_claude_relay_valid_name(&call->name))
-    {
-        ngx_http_claude_relay_object_gone(call);
-        return;
-    }
-
-    ngx_http_claude_relay_call_post(call,
-                                    ngx_http_claude_relay_object_find_run,
-                                    ngx_http_claude_relay_object_shown);
+    ngx_http_claude_relay_object_look(call,
+                                      ngx_http_claude_relay_object_shown);
 }
 
 

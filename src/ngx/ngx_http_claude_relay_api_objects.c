@@ -57,6 +57,8 @@ static ngx_int_t ngx_http_claude_relay_object_found(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_object_find(
     ngx_http_claude_relay_call_t *call);
+static void ngx_http_claude_relay_object_find_run(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_object_patch_found(
     ngx_http_claude_relay_call_t *call);
 static cJSON *ngx_http_claude_relay_object_merge(
@@ -629,6 +631,23 @@ ngx_http_claude_relay_object_empty(ngx_http_claude_relay_call_t *call)
 }
 
 
+void
+ngx_http_claude_relay_object_look(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_call_pt next)
+{
+    if (call->rmcf->store == NULL
+        || !ngx_http_claude_relay_valid_name(&call->name))
+    {
+        ngx_http_claude_relay_object_gone(call);
+        return;
+    }
+
+    ngx_http_claude_relay_call_post(call,
+                                    ngx_http_claude_relay_object_find_run,
+                                    next);
+}
+
+
 /* then call->settled, until something was changed */
 
 static void
@@ -640,7 +659,7 @@ ngx_http_claude_relay_object_find(ngx_http_claude_relay_call_t *call)
 }
 
 
-void
+static void
 ngx_http_claude_relay_object_find_run(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job)
 {

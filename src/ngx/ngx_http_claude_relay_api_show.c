@@ -317,25 +317,15 @@ static ngx_int_t
 ngx_http_claude_relay_show_filter(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_filter_t *filter)
 {
-    u_char     *p, *last, *end;
+    u_char     *p;
     ncr_str_t   value;
     ngx_str_t   arg, *slot;
 
     ngx_memzero(filter, sizeof(ngx_http_claude_relay_filter_t));
 
     p = call->args.data;
-    last = p + call->args.len;
 
-    while (p < last) {
-
-        end = ngx_strlchr(p, last, '&');
-        if (end == NULL) {
-            end = last;
-        }
-
-        arg.data = p;
-        arg.len = end - p;
-        p = end + 1;
+    while (ngx_http_claude_relay_call_arg(call, &p, &arg) == NGX_OK) {
 
         if (arg.len == 0) {
             continue;

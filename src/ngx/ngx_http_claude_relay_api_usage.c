@@ -380,25 +380,25 @@ static ngx_int_t
 ngx_http_claude_relay_ask_words(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_asked_t *asked, ngx_uint_t takes)
 {
-    u_char      *p, *last, *end, *equal, *buf;
+    u_char      *p, *end, *equal, *buf;
     size_t       len;
+    ngx_str_t    arg;
     ncr_str_t    value;
     ngx_uint_t   i;
 
-    last = call->args.data + call->args.len;
+    p = call->args.data;
 
-    for (p = call->args.data; p < last; p = end + 1) {
+    while (ngx_http_claude_relay_call_arg(call, &p, &arg) == NGX_OK) {
 
-        end = ngx_strlchr(p, last, '&');
-        end = end ? end : last;
-
-        equal = ngx_strlchr(p, end, '=');
-        len = (equal ? equal : end) - p;
+        end = arg.data + arg.len;
+        equal = ngx_strlchr(arg.data, end, '=');
+        len = (equal ? equal : end) - arg.data;
 
         for (i = 0; i < NGX_HTTP_CLAUDE_RELAY_ASKS; i++) {
             if ((takes & ((ngx_uint_t) 1 << i))
                 && ngx_strlen(ngx_http_claude_relay_ask_names[i]) == len
-                && ngx_memcmp(ngx_http_claude_relay_ask_names[i], p, len)
+                && ngx_memcmp(ngx_http_claude_relay_ask_names[i], arg.data,
+                              len)
                    == 0)
             {
                 break;
@@ -409,7 +409,7 @@ ngx_http_claude_relay_ask_words(ngx_http_claude_relay_call_t *call,
             ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                              "the query has \"%*s\", which is "
                                              "not asked for here",
-                                             ngx_min(len, 64), p);
+                                             ngx_min(len, 64), arg.data);
             return NGX_ERROR;
         }
 
@@ -430,7 +430,7 @@ ngx_http_claude_relay_ask_words(ngx_http_claude_relay_call_t *call,
             ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                              "\"%*s\" of the query is "
                                              "repeated, or badly escaped",
-                                             len, p);
+                                             len, arg.data);
             return NGX_ERROR;
         }
 
