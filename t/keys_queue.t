@@ -232,7 +232,7 @@ sub waiting { $nginx->health->{waiting} }
     my $w = start("/q", "slow");
 
     ok(until_true(sub { waiting() == 1 }, 3), "refund: it waits");
-    pump(sub { $w->{done} }, 5);
+    pump(sub { $w->{done} && $bad->{done} }, 5);
     is($w->{status}, 200, "refund: and has its turn after a failure");
     is($bad->{status}, 400, "refund: which it was");
 }

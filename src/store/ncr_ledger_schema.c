@@ -299,45 +299,32 @@ ncr_ledger_steps_run(ncr_ledger_t *ledger, int version)
 }
 
 
-/* is it ours?  As ncr_store_probe(), which says why */
-
 ncr_int_t
 ncr_ledger_probe(ncr_ledger_t *ledger)
 {
-    int         id;
-    char       *uri;
-    ncr_int_t   rc;
+    int       rc;
+    char      text[NCR_STORE_ERROR];
+    uint32_t  id;
 
-    id = 0;
-    uri = ncr_store_uri(ledger->real);
+    rc = ncr_store_peek(&ledger->db, ledger->real, &id);
 
-    if (uri == NULL) {
-        return ncr_ledger_say(ledger, "cannot be opened: out of memory");
+    if (rc != SQLITE_OK) {
+        (void) ncr_ledger_say(ledger, ncr_store_words(ledger->db, rc, text));
     }
-
-    if (sqlite3_open_v2(uri, &ledger->db,
-                        SQLITE_OPEN_READONLY|SQLITE_OPEN_URI
-                        |SQLITE_OPEN_NOMUTEX, NULL)
-        != SQLITE_OK)
-    {
-        rc = ncr_ledger_fail(ledger);
-
-    } else {
-        sqlite3_extended_result_codes(ledger->db, 1);
-        rc = ncr_ledger_pragma(ledger, "PRAGMA application_id", &id);
-    }
-
-    free(uri);
 
     (void) sqlite3_close(ledger->db);
     ledger->db = NULL;
 
-    if (rc == NCR_OK && id != NCR_LEDGER_APPLICATION) {
-        rc = ncr_ledger_say(ledger, "is not a ledger of this module, and is"
-                            " left as it is");
+    if (rc != SQLITE_OK) {
+        return NCR_ERROR;
     }
 
-    return rc;
+    if (id != NCR_LEDGER_APPLICATION) {
+        return ncr_ledger_say(ledger, "is not a ledger of this module, and is"
+                              " left as it is");
+    }
+
+    return NCR_OK;
 }
 
 
@@ -347,6 +334,8 @@ ncr_ledger_migrate(ncr_ledger_t *ledger)
     int        version;
     char       text[NCR_STORE_ERROR];
     ncr_int_t  rc;
+
+    version = 0;
 
     rc = ncr_ledger_pragma(ledger, "PRAGMA user_version", &version);
 

@@ -193,8 +193,11 @@ ncr_int_t ncr_store_make(ncr_store_t *store, ncr_store_options_t *options);
 /* NCR_OK if there is a file, and it is one of ours; it is only looked at */
 ncr_int_t ncr_store_probe(ncr_store_t *store);
 
-/* malloc()ed: "file:" and the path, only to be looked at */
-char *ncr_store_uri(const char *path);
+/*
+ * The application_id of a file, without touching it; 0 if it is empty.  A
+ * result of SQLite's; *db is for its words, and to be closed.
+ */
+int ncr_store_peek(sqlite3 **db, const char *real, uint32_t *id);
 
 /* refuses newer versions */
 ncr_int_t ncr_store_schema(ncr_store_t *store, int last, int *version);

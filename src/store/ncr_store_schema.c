@@ -20,6 +20,7 @@ static ncr_int_t ncr_store_steps_run(ncr_store_t *store,
     const ncr_store_step_t *steps, int version, int last);
 static ncr_int_t ncr_store_pragma(ncr_store_t *store, const char *sql,
     int *value);
+static char *ncr_store_uri(const char *path);
 static ncr_int_t ncr_store_sync_directory(ncr_store_t *store);
 
 
@@ -260,53 +261,108 @@ ncr_store_steps_run(ncr_store_t *store, const ncr_store_step_t *steps,
 }
 
 
-/*
- * Nobody's locks are taken and no log is looked at ("immutable"), so that a
- * file that is not ours stays as it is.  SQLite opens it, not we: to close a
- * descriptor of our own would drop the locks of other handles of the process.
- */
-
 ncr_int_t
 ncr_store_probe(ncr_store_t *store)
 {
-    int         id;
-    char       *uri;
-    ncr_int_t   rc;
+    int       rc;
+    char      text[NCR_STORE_ERROR];
+    uint32_t  id;
 
-    id = 0;
-    uri = ncr_store_uri(store->real);
+    rc = ncr_store_peek(&store->db, store->real, &id);
 
-    if (uri == NULL) {
-        return ncr_store_say(store, "cannot be opened: out of memory");
+    if (rc != SQLITE_OK) {
+        (void) ncr_store_say(store, ncr_store_words(store->db, rc, text));
     }
-
-    if (sqlite3_open_v2(uri, &store->db,
-                        SQLITE_OPEN_READONLY|SQLITE_OPEN_URI
-                        |SQLITE_OPEN_NOMUTEX, NULL)
-        != SQLITE_OK)
-    {
-        rc = ncr_store_fail(store);
-
-    } else {
-        sqlite3_extended_result_codes(store->db, 1);
-        rc = ncr_store_pragma(store, "PRAGMA application_id", &id);
-    }
-
-    free(uri);
 
     (void) sqlite3_close(store->db);
     store->db = NULL;
 
-    if (rc == NCR_OK && id != NCR_STORE_APPLICATION) {
-        rc = ncr_store_say(store, "is not a store of this module, and is left"
-                           " as it is");
+    if (rc != SQLITE_OK) {
+        return NCR_ERROR;
     }
 
-    return rc;
+    if (id != NCR_STORE_APPLICATION) {
+        return ncr_store_say(store, "is not a store of this module, and is"
+                             " left as it is");
+    }
+
+    return NCR_OK;
 }
 
 
-char *
+/*
+ * Nobody's locks are taken and no log is looked at ("immutable"), so that a
+ * file that is not ours stays as it is.  SQLite opens it, not we: to close a
+ * descriptor of our own would drop the locks of other handles of the process.
+ * And no page is read as such: after a kill amidst a checkpoint the header
+ * may know more pages than the file has, which is no damage, as the log has
+ * them, but a damage to who does not look at the log.
+ */
+
+int
+ncr_store_peek(sqlite3 **db, const char *real, uint32_t *id)
+{
+    int            rc;
+    char          *uri;
+    ncr_char_t     head[100];
+    sqlite3_file  *file;
+
+    *id = 0;
+    *db = NULL;
+    file = NULL;
+
+    uri = ncr_store_uri(real);
+
+    if (uri == NULL) {
+        return SQLITE_NOMEM;
+    }
+
+    rc = sqlite3_open_v2(uri, db,
+                         SQLITE_OPEN_READONLY|SQLITE_OPEN_URI
+                         |SQLITE_OPEN_NOMUTEX, NULL);
+    free(uri);
+
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_file_control(*db, "main", SQLITE_FCNTL_FILE_POINTER,
+                                  &file);
+    }
+
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+
+    if (file == NULL || file->pMethods == NULL) {
+        return SQLITE_CANTOPEN;
+    }
+
+    memset(head, 0, sizeof(head));
+
+    /* what the file does not have is read as zeros */
+
+    rc = file->pMethods->xRead(file, head, sizeof(head), 0);
+
+    if (rc == SQLITE_IOERR_SHORT_READ && head[0] == '\0') {
+        return SQLITE_OK;
+    }
+
+    if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) {
+        return rc;
+    }
+
+    if (memcmp(head, "SQLite format 3", 16) != 0) {
+        return SQLITE_NOTADB;
+    }
+
+    *id = (uint32_t) head[68] << 24 | head[69] << 16 | head[70] << 8
+          | head[71];
+
+    return SQLITE_OK;
+}
+
+
+/* malloc()ed: "file:" and the path, only to be looked at */
+
+static char *
 ncr_store_uri(const char *path)
 {
     char        *uri, *p;

@@ -821,6 +821,57 @@ ncr_test_names(void)
 }
 
 
+/*
+ * Killed amidst a checkpoint: the first page was written and knows of pages
+ * that only the log has.
+ */
+
+static void
+ncr_test_checkpoint(void)
+{
+    int            status;
+    FILE          *file;
+    pid_t          pid;
+    ncr_uint_t     i;
+    ncr_record_t   rec;
+    ncr_ledger_t  *ledger;
+
+    ledger = ncr_test_open(NULL);
+    ncr_ledger_close(ledger);
+
+    for (i = 0; i < 100; i++) {
+        ncr_test_record(&rec, NCR_TEST_NOW + (ncr_msec_t) i);
+        (void) ncr_test_put(&rec);
+    }
+
+    fflush(stdout);
+    pid = fork();
+
+    if (pid == 0) {
+        ledger = ncr_test_open(NULL);
+        _exit(ledger && ncr_test_drain(ledger) == 100 ? 0 : 1);
+    }
+
+    (void) waitpid(pid, &status, 0);
+
+    ncr_test(status == 0, "half a checkpoint: rows in the log");
+
+    file = fopen(ncr_test_path, "r+b");
+    (void) fseek(file, 28, SEEK_SET);
+    (void) fwrite("\0\0\xff", 1, 3, file);
+    (void) fclose(file);
+
+    ledger = ncr_test_open(NULL);
+
+    ncr_test(ledger != NULL, "half a checkpoint: it opens");
+    ncr_test(ledger && ncr_test_total(ledger).requests == 100,
+             "half a checkpoint: nothing is lost");
+
+    ncr_ledger_close(ledger);
+    ncr_test_clean();
+}
+
+
 /* drainers that are killed while somebody puts; each record is there once */
 
 static void
@@ -914,6 +965,7 @@ main(void)
     ncr_test_troubles();
     ncr_test_rerate();
     ncr_test_names();
+    ncr_test_checkpoint();
     ncr_test_kills();
 
     ncr_test_end();
