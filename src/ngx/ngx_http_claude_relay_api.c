@@ -18,13 +18,10 @@
 #define NGX_HTTP_CLAUDE_RELAY_MESSAGE       1024
 
 
-static ngx_http_claude_relay_way_t *ngx_http_claude_relay_call_way(
-    ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *name,
-    ngx_uint_t *other);
-static ngx_uint_t ngx_http_claude_relay_call_path(const char *pattern,
-    ngx_str_t *path, ngx_str_t *name);
 static ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
-    ngx_http_request_t *r, ngx_str_t *name, ngx_str_t *who);
+    ngx_http_request_t *r, ngx_http_claude_relay_caller_t *caller);
+static ngx_int_t ngx_http_claude_relay_call_copy(ngx_pool_t *pool,
+    ngx_str_t *to, ngx_str_t *from);
 static void ngx_http_claude_relay_call_destroy(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_call_forget(cJSON *json);
@@ -55,78 +52,16 @@ static void ngx_http_claude_relay_call_send(
 static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
 
 
-#define ngx_http_claude_relay_objects_ways(name)                              \
-    { NGX_HTTP_GET, "/v1/" name, ngx_http_claude_relay_api_objects, 1, 0 },   \
-    { NGX_HTTP_POST, "/v1/" name,                                             \
-      ngx_http_claude_relay_api_object_create, 1, 1 },                        \
-    { NGX_HTTP_GET, "/v1/" name "/*",                                         \
-      ngx_http_claude_relay_api_object, 1, 0 },                               \
-    { NGX_HTTP_PATCH, "/v1/" name "/*",                                       \
-      ngx_http_claude_relay_api_object_patch, 1, 1 },                         \
-    { NGX_HTTP_DELETE, "/v1/" name "/*",                                      \
-      ngx_http_claude_relay_api_object_remove, 1, 1 },                        \
-    { NGX_HTTP_POST, "/v1/" name "/*/limits/reset",                           \
-      ngx_http_claude_relay_api_limits_reset, 1, 0 }
-
-
-static ngx_http_claude_relay_way_t  ngx_http_claude_relay_ways[] = {
-    { NGX_HTTP_GET, "/v1/status", ngx_http_claude_relay_api_status, 0, 0 },
-    { NGX_HTTP_GET, "/v1/accounts", ngx_http_claude_relay_api_list, 1, 0 },
-    { NGX_HTTP_POST, "/v1/accounts", ngx_http_claude_relay_api_create, 1, 1 },
-    { NGX_HTTP_GET, "/v1/accounts/*", ngx_http_claude_relay_api_show, 1, 0 },
-    { NGX_HTTP_PATCH, "/v1/accounts/*",
-      ngx_http_claude_relay_api_patch, 1, 1 },
-    { NGX_HTTP_DELETE, "/v1/accounts/*",
-      ngx_http_claude_relay_api_remove, 1, 1 },
-    { NGX_HTTP_POST, "/v1/accounts/*/tokens",
-      ngx_http_claude_relay_api_tokens, 1, 1 },
-    { NGX_HTTP_POST, "/v1/accounts/*/refresh",
-      ngx_http_claude_relay_api_refresh, 1, 1 },
-    { NGX_HTTP_POST, "/v1/accounts/*/test",
-      ngx_http_claude_relay_api_test, 1, 0 },
-    { NGX_HTTP_POST, "/v1/accounts/*/reset",
-      ngx_http_claude_relay_api_reset, 1, 0 },
-    { NGX_HTTP_POST, "/v1/logins", ngx_http_claude_relay_api_login, 1, 1 },
-    { NGX_HTTP_POST, "/v1/logins/*", ngx_http_claude_relay_api_code, 1, 1 },
-    { NGX_HTTP_POST, "/v1/rekey", ngx_http_claude_relay_api_rekey, 0, 1 },
-
-    { NGX_HTTP_GET, "/v1/usage", ngx_http_claude_relay_api_usage, 0, 1 },
-    { NGX_HTTP_GET, "/v1/usage/rows",
-      ngx_http_claude_relay_api_usage_rows, 0, 1 },
-    { NGX_HTTP_GET, "/v1/usage/events",
-      ngx_http_claude_relay_api_usage_events, 0, 1 },
-    { NGX_HTTP_GET, "/v1/usage/top",
-      ngx_http_claude_relay_api_usage_top, 0, 1 },
-    { NGX_HTTP_POST, "/v1/usage/rerate",
-      ngx_http_claude_relay_api_usage_rerate, 0, 1 },
-
-    ngx_http_claude_relay_objects_ways("keys"),
-    { NGX_HTTP_POST, "/v1/keys/*/regenerate",
-      ngx_http_claude_relay_api_regenerate, 1, 1 },
-    { NGX_HTTP_POST, "/v1/keys/*/activate",
-      ngx_http_claude_relay_api_activate, 1, 1 },
-    ngx_http_claude_relay_objects_ways("users"),
-    ngx_http_claude_relay_objects_ways("groups"),
-    ngx_http_claude_relay_objects_ways("limits"),
-
-    { NGX_HTTP_GET, "/v1/audit", ngx_http_claude_relay_api_audit, 0, 0 },
-    { NGX_HTTP_GET, "/v1/audit/*",
-      ngx_http_claude_relay_api_audit_entry, 0, 0 },
-
-    { 0, NULL, NULL, 0, 0 }
-};
-
-
 static ngx_str_t  ngx_http_claude_relay_call_json =
     ngx_string("application/json");
 
 
 ngx_int_t
 ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
-    ngx_str_t *who)
+    ngx_http_claude_relay_caller_t *caller)
 {
     ngx_int_t                      rc;
-    ngx_str_t                      name;
+    ngx_str_t                      name, item;
     ngx_uint_t                     other;
     ngx_http_claude_relay_way_t   *way;
     ngx_http_claude_relay_call_t  *call;
@@ -135,10 +70,19 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 
     r->disable_not_modified = 1;
 
-    way = ngx_http_claude_relay_call_way(r, path, &name, &other);
+    way = ngx_http_claude_relay_way(r, path, &name, &item, &other);
 
-    call = ngx_http_claude_relay_call_create(r, &name, who);
+    call = ngx_http_claude_relay_call_create(r, caller);
     if (call == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_claude_relay_call_copy(call->pool, &call->name, &name)
+        != NGX_OK
+        || ngx_http_claude_relay_call_copy(call->pool, &call->item, &item)
+           != NGX_OK)
+    {
+        ngx_http_claude_relay_call_destroy(call);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -155,80 +99,9 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 }
 
 
-/* NULL: there is none; other: there is one by another method */
-
-static ngx_http_claude_relay_way_t *
-ngx_http_claude_relay_call_way(ngx_http_request_t *r, ngx_str_t *path,
-    ngx_str_t *name, ngx_uint_t *other)
-{
-    ngx_uint_t                    method;
-    ngx_http_claude_relay_way_t  *way;
-
-    *other = 0;
-    method = (r->method == NGX_HTTP_HEAD) ? NGX_HTTP_GET : r->method;
-
-    for (way = ngx_http_claude_relay_ways; way->path; way++) {
-
-        if (!ngx_http_claude_relay_call_path(way->path, path, name)) {
-            continue;
-        }
-
-        if (way->method == method) {
-            return way;
-        }
-
-        *other = 1;
-    }
-
-    if (*other == 0) {
-        ngx_str_null(name);
-    }
-
-    return NULL;
-}
-
-
-static ngx_uint_t
-ngx_http_claude_relay_call_path(const char *pattern, ngx_str_t *path,
-    ngx_str_t *name)
-{
-    u_char  *p, *last;
-
-    ngx_str_null(name);
-
-    p = path->data;
-    last = path->data + path->len;
-
-    for ( /* void */ ; *pattern; pattern++) {
-
-        if (*pattern != '*') {
-            if (p == last || *p++ != (u_char) *pattern) {
-                return 0;
-            }
-
-            continue;
-        }
-
-        name->data = p;
-
-        while (p < last && *p != '/') {
-            p++;
-        }
-
-        name->len = p - name->data;
-
-        if (name->len == 0) {
-            return 0;
-        }
-    }
-
-    return p == last;
-}
-
-
 static ngx_http_claude_relay_call_t *
-ngx_http_claude_relay_call_create(ngx_http_request_t *r, ngx_str_t *name,
-    ngx_str_t *who)
+ngx_http_claude_relay_call_create(ngx_http_request_t *r,
+    ngx_http_claude_relay_caller_t *caller)
 {
     ngx_pool_t                    *pool;
     ngx_http_claude_relay_call_t  *call;
@@ -249,20 +122,25 @@ ngx_http_claude_relay_call_create(ngx_http_request_t *r, ngx_str_t *name,
                                                ngx_http_claude_relay_module);
     call->match = UINT64_MAX;
 
-    call->name.len = name->len;
-    call->name.data = ngx_pnalloc(pool, name->len + 1);
-    call->who.len = who->len;
-    call->who.data = ngx_pstrdup(pool, who);
-    call->args.len = r->args.len;
-    call->args.data = ngx_pstrdup(pool, &r->args);
+    call->caller.role = caller->role;
 
-    if (call->name.data == NULL || call->who.data == NULL
-        || call->args.data == NULL)
+    if (ngx_http_claude_relay_call_copy(pool, &call->caller.who, &caller->who)
+        != NGX_OK
+        || ngx_http_claude_relay_call_copy(pool, &call->caller.person,
+                                           &caller->person)
+           != NGX_OK
+        || ngx_http_claude_relay_call_copy(pool, &call->caller.address,
+                                           &caller->address)
+           != NGX_OK
+        || ngx_http_claude_relay_call_copy(pool, &call->args, &r->args)
+           != NGX_OK)
     {
         goto failed;
     }
 
-    (void) ngx_cpystrn(call->name.data, name->data, name->len + 1);
+    if (caller->role == NCR_ROLE_USER) {
+        call->own = call->caller.person;
+    }
 
     call->cleanup = ngx_http_cleanup_add(r, 0);
     if (call->cleanup == NULL) {
@@ -288,6 +166,26 @@ failed:
     ngx_destroy_pool(pool);
 
     return NULL;
+}
+
+
+/* with a NUL behind it */
+
+static ngx_int_t
+ngx_http_claude_relay_call_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from)
+{
+    to->len = from->len;
+    to->data = ngx_pnalloc(pool, from->len + 1);
+
+    if (to->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(to->data, from->data, from->len);
+    to->data[to->len] = '\0';
+
+    return NGX_OK;
 }
 
 
@@ -404,6 +302,13 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
                                       : NGX_HTTP_NOT_FOUND, NULL,
                           call->other ? "this method is not allowed here"
                                       : "there is no such path");
+        return;
+    }
+
+    if (call->caller.role < call->way->role) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                         "this takes the role \"%s\"",
+                                         ncr_role_name(call->way->role));
         return;
     }
 
@@ -868,7 +773,7 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
 
     if (call->request == NULL) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "control: a call of %V ended with %ui: %*s", &call->who,
+                      "control: a call of %V ended with %ui: %*s", &call->caller.who,
                       status, text.len, text.data);
     }
 

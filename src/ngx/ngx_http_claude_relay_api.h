@@ -22,6 +22,7 @@
 
 #include "ngx_http_claude_relay_refresh.h"
 #include "ngx_http_claude_relay_books.h"
+#include "ncr_role.h"
 
 #include <cjson/cJSON.h>
 
@@ -32,15 +33,37 @@ typedef void (*ngx_http_claude_relay_call_pt)(
     ngx_http_claude_relay_call_t *call);
 
 
-/* a way in; "*" in a path is a name */
+/*
+ * A way in.  Each "*" in a path is a name, the first one call->name, the
+ * second call->item.  Whose role is less than that of the way is refused,
+ * before the body is read.
+ *
+ * A user gets in where role is NCR_ROLE_USER; what is not its own is not
+ * there for it: call->own is its name then, and empty for all others.
+ */
 
 typedef struct {
     ngx_uint_t                         method;
     const char                        *path;
     ngx_http_claude_relay_call_pt      handler;
+    ncr_role_e                         role;    /* at least */
     unsigned                           look:1;  /* at the store, first */
     unsigned                           store:1; /* there must be one */
+    unsigned                           large:1; /* a body of up to 16 MB */
+    unsigned                           quiet:1; /* changes nothing: it is
+                                                   not in the trail */
 } ngx_http_claude_relay_way_t;
+
+
+/* who is at the door, as the door knows */
+
+typedef struct {
+    ngx_str_t                          who;     /* "user 0", "alice": for the
+                                                   log and the trail */
+    ngx_str_t                          person;  /* "" at the control socket */
+    ngx_str_t                          address; /* of the client, or "" */
+    ncr_role_e                         role;
+} ngx_http_claude_relay_caller_t;
 
 
 struct ngx_http_claude_relay_call_s {
@@ -51,8 +74,10 @@ struct ngx_http_claude_relay_call_s {
     ngx_http_claude_relay_roster_t    *roster;  /* held, from its start on */
     ngx_http_claude_relay_way_t       *way;
     ngx_pool_t                        *pool;
-    ngx_str_t                          who;     /* for the log */
+    ngx_http_claude_relay_caller_t     caller;  /* texts are the call's */
+    ngx_str_t                          own;     /* see above, with a NUL */
     ngx_str_t                          name;    /* of the path, with a NUL */
+    ngx_str_t                          item;    /* the second one, too */
     ngx_str_t                          args;
     uint64_t                           match;   /* UINT64_MAX: any */
     cJSON                             *body;
@@ -83,11 +108,20 @@ struct ngx_http_claude_relay_call_s {
 
 
 /*
- * The door is open: path is that of the call, from "/v1/" on; who (not
- * copied) is told in the log.  Returns what a content handler returns.
+ * The door is open: path is that of the call, from "/v1/" on.  The caller is
+ * copied.  Returns what a content handler returns.
  */
 ngx_int_t ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
-    ngx_str_t *who);
+    ngx_http_claude_relay_caller_t *caller);
+
+
+/* api_ways.c: the way of a path; NULL: there is none; other: there is one by
+ * another method.  Each file of operations has a table of its ways, which
+ * ends with an empty one; they are gathered there. */
+
+ngx_http_claude_relay_way_t *ngx_http_claude_relay_way(
+    ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *name, ngx_str_t *item,
+    ngx_uint_t *other);
 
 
 /* api.c: steps */

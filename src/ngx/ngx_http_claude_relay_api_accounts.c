@@ -546,7 +546,7 @@ ngx_http_claude_relay_changed(ngx_http_claude_relay_call_t *call,
 {
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "account \"%V\" was %s by %V", &call->name, what,
-                  &call->who);
+                  &call->caller.who);
 
     call->seq = call->row.seq;
 
@@ -871,7 +871,7 @@ ngx_http_claude_relay_removed(ngx_http_claude_relay_call_t *call)
     if (call->until == 0) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "account \"%V\" was removed by %V", &call->name,
-                      &call->who);
+                      &call->caller.who);
 
         ngx_http_claude_relay_store_touched();
 
@@ -1085,7 +1085,7 @@ ngx_http_claude_relay_rekeyed(ngx_http_claude_relay_call_t *call)
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "the store was sealed anew by %V: the new key must be in "
-                  "place before nginx is started or reloaded", &call->who);
+                  "place before nginx is started or reloaded", &call->caller.who);
 
     json = cJSON_CreateObject();
     (void) cJSON_AddTrueToObject(json, "ok");

@@ -970,7 +970,7 @@ ngx_http_claude_relay_login_saved(ngx_http_claude_relay_call_t *call)
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "account \"%V\" was logged in by %V", &call->name,
-                  &call->who);
+                  &call->caller.who);
 
     call->seq = call->row.seq;
 

@@ -391,7 +391,7 @@ ngx_http_claude_relay_limits_reset_done(ngx_http_claude_relay_call_t *call,
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "limits of %s \"%V\" were reset by %V",
                   ngx_http_claude_relay_kind(key->scope), &call->name,
-                  &call->who);
+                  &call->caller.who);
 
     /* who waited for a slot of it may go on */
 

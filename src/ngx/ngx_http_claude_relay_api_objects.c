@@ -873,7 +873,7 @@ ngx_http_claude_relay_object_changed(ngx_http_claude_relay_call_t *call,
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "%s \"%V\" was %s by %V", oc->kind->name, &call->name, what,
-                  &call->who);
+                  &call->caller.who);
 
     call->seq = oc->row.seq;
 
@@ -1098,7 +1098,7 @@ ngx_http_claude_relay_object_removed(ngx_http_claude_relay_call_t *call)
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "%s \"%V\" was removed by %V", oc->kind->name, &call->name,
-                  &call->who);
+                  &call->caller.who);
 
     ngx_http_claude_relay_call_settle(call,
                                       ngx_http_claude_relay_object_through);

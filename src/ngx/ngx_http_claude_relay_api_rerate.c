@@ -187,7 +187,7 @@ ngx_http_claude_relay_rerate_answer(ngx_http_claude_relay_call_t *call)
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "control: %V had the costs of %uL requests made anew, "
-                  "%uL changed", &call->who, job->rows, job->changed);
+                  "%uL changed", &call->caller.who, job->rows, job->changed);
 
     ngx_http_claude_relay_call_answer(call, NGX_HTTP_OK, json, 0);
 }

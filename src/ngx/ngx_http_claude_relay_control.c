@@ -523,8 +523,8 @@ static ngx_int_t
 ngx_http_claude_relay_control_handler(ngx_http_request_t *r)
 {
     u_char                            buf[NGX_INT_T_LEN + 8];
-    ngx_str_t                         who;
     struct ucred                      peer;
+    ngx_http_claude_relay_caller_t    caller;
     ngx_http_claude_relay_loc_conf_t *rlcf;
 
     if (r != r->main) {
@@ -543,10 +543,13 @@ ngx_http_claude_relay_control_handler(ngx_http_request_t *r)
                                             "this user may not control nginx");
     }
 
-    who.data = buf;
-    who.len = ngx_sprintf(buf, "user %ui", (ngx_uint_t) peer.uid) - buf;
+    ngx_memzero(&caller, sizeof(ngx_http_claude_relay_caller_t));
 
-    return ngx_http_claude_relay_api(r, &r->uri, &who);
+    caller.who.data = buf;
+    caller.who.len = ngx_sprintf(buf, "user %ui", (ngx_uint_t) peer.uid) - buf;
+    caller.role = NCR_ROLE_ADMIN;
+
+    return ngx_http_claude_relay_api(r, &r->uri, &caller);
 }
 
 

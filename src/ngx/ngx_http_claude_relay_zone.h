@@ -21,7 +21,7 @@
 
 
 /* raised whenever a structure of this file changes its shape */
-#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  4
+#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  5
 
 
 /* why something failed, for operators; never holds a secret */

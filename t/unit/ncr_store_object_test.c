@@ -383,6 +383,9 @@ ncr_test_migrate(void)
     ncr_store_close(store);
 
     (void) ncr_test_sql(ncr_test_path, "DROP TABLE objects;"
+                        "DROP TABLE people; DROP TABLE sessions;"
+                        "DROP TABLE actions; DROP TABLE hooks;"
+                        "DROP TABLE deliveries; DROP TABLE alerts;"
                         "DELETE FROM counters WHERE name = 'object';"
                         "PRAGMA user_version = 1");
 
@@ -406,7 +409,7 @@ ncr_test_migrate(void)
 
     store = ncr_test_open();
     ncr_test(store
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 2,
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 3,
              "older schema: migrated");
     ncr_test(ncr_store_find(store, "old", &account) == NCR_OK
              && strcmp(account.secret, "s") == 0

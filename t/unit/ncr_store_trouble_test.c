@@ -231,6 +231,7 @@ ncr_test_corrupt(void)
 static ncr_store_step_t  ncr_test_steps[] = {
     { NULL },
     { NULL },
+    { NULL },
     { "ALTER TABLE accounts ADD COLUMN note TEXT NOT NULL DEFAULT 'none';"
       "CREATE TABLE extra (a INTEGER)" },
     { "INSERT INTO extra VALUES (42)" },
@@ -252,24 +253,24 @@ ncr_test_schema(void)
 
     (void) ncr_test_put(store, "a", "s-a");
 
-    ncr_test(ncr_store_migrate(store, ncr_test_steps, 2) == NCR_OK
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 2,
+    ncr_test(ncr_store_migrate(store, ncr_test_steps, 3) == NCR_OK
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 3,
              "migrate: up to date");
 
-    ncr_test(ncr_store_migrate(store, ncr_test_steps, 5) == NCR_ERROR
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 2
+    ncr_test(ncr_store_migrate(store, ncr_test_steps, 6) == NCR_ERROR
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 3
              && ncr_test_value(ncr_test_path, "SELECT count(*) FROM"
                                " sqlite_schema WHERE name = 'extra'") == 0,
              "migrate: a step fails, nothing is done");
 
-    ncr_test(ncr_store_migrate(store, ncr_test_steps, 4) == NCR_OK
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 4
+    ncr_test(ncr_store_migrate(store, ncr_test_steps, 5) == NCR_OK
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 5
              && ncr_test_value(ncr_test_path, "SELECT a FROM extra") == 42,
              "migrate: two steps");
     ncr_test(ncr_test_value(ncr_test_path, "SELECT note = 'none' FROM"
                             " accounts") == 1
              && ncr_test_has(store, "a", "s-a"), "rows are kept");
-    ncr_test(ncr_store_migrate(other, ncr_test_steps, 4) == NCR_OK
+    ncr_test(ncr_store_migrate(other, ncr_test_steps, 5) == NCR_OK
              && ncr_test_value(ncr_test_path, "SELECT count(*) FROM extra")
                 == 1, "migrate: another process was faster");
     ncr_test(ncr_test_has(other, "a", "s-a")

@@ -1,0 +1,199 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/* Which paths there are, and who may take them. */
+
+
+#include "ngx_http_claude_relay_api.h"
+
+
+static ngx_uint_t ngx_http_claude_relay_way_path(const char *pattern,
+    ngx_str_t *path, ngx_str_t *name, ngx_str_t *item);
+
+
+#define ngx_http_claude_relay_objects_ways(name, see)                         \
+    { NGX_HTTP_GET, "/v1/" name, ngx_http_claude_relay_api_objects, see,      \
+      1, 0, 0, 0 },                                                           \
+    { NGX_HTTP_POST, "/v1/" name,                                             \
+      ngx_http_claude_relay_api_object_create, NCR_ROLE_OPERATOR,             \
+      1, 1, 0, 0 },                                                           \
+    { NGX_HTTP_GET, "/v1/" name "/*",                                         \
+      ngx_http_claude_relay_api_object, see, 1, 0, 0, 0 },                    \
+    { NGX_HTTP_PATCH, "/v1/" name "/*",                                       \
+      ngx_http_claude_relay_api_object_patch, NCR_ROLE_OPERATOR,              \
+      1, 1, 0, 0 },                                                           \
+    { NGX_HTTP_DELETE, "/v1/" name "/*",                                      \
+      ngx_http_claude_relay_api_object_remove, NCR_ROLE_OPERATOR,             \
+      1, 1, 0, 0 },                                                           \
+    { NGX_HTTP_POST, "/v1/" name "/*/limits/reset",                           \
+      ngx_http_claude_relay_api_limits_reset, NCR_ROLE_OPERATOR, 1, 0, 0, 0 }
+
+
+static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
+
+    { NGX_HTTP_GET, "/v1/status", ngx_http_claude_relay_api_status,
+      NCR_ROLE_VIEWER, 0, 0, 0, 0 },
+
+    { NGX_HTTP_GET, "/v1/accounts", ngx_http_claude_relay_api_list,
+      NCR_ROLE_VIEWER, 1, 0, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/accounts", ngx_http_claude_relay_api_create,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_GET, "/v1/accounts/*", ngx_http_claude_relay_api_show,
+      NCR_ROLE_VIEWER, 1, 0, 0, 0 },
+
+    { NGX_HTTP_PATCH, "/v1/accounts/*", ngx_http_claude_relay_api_patch,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_DELETE, "/v1/accounts/*", ngx_http_claude_relay_api_remove,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/accounts/*/tokens", ngx_http_claude_relay_api_tokens,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/accounts/*/refresh",
+      ngx_http_claude_relay_api_refresh,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/accounts/*/test", ngx_http_claude_relay_api_test,
+      NCR_ROLE_OPERATOR, 1, 0, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/accounts/*/reset", ngx_http_claude_relay_api_reset,
+      NCR_ROLE_OPERATOR, 1, 0, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/logins", ngx_http_claude_relay_api_login,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/logins/*", ngx_http_claude_relay_api_code,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/rekey", ngx_http_claude_relay_api_rekey,
+      NCR_ROLE_ADMIN, 0, 1, 0, 0 },
+
+    { NGX_HTTP_GET, "/v1/usage", ngx_http_claude_relay_api_usage,
+      NCR_ROLE_USER, 0, 1, 0, 0 },
+
+    { NGX_HTTP_GET, "/v1/usage/rows", ngx_http_claude_relay_api_usage_rows,
+      NCR_ROLE_USER, 0, 1, 0, 0 },
+
+    { NGX_HTTP_GET, "/v1/usage/events", ngx_http_claude_relay_api_usage_events,
+      NCR_ROLE_VIEWER, 0, 1, 0, 0 },
+
+    { NGX_HTTP_GET, "/v1/usage/top", ngx_http_claude_relay_api_usage_top,
+      NCR_ROLE_USER, 0, 1, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/usage/rerate",
+      ngx_http_claude_relay_api_usage_rerate,
+      NCR_ROLE_ADMIN, 0, 1, 0, 0 },
+
+    ngx_http_claude_relay_objects_ways("keys", NCR_ROLE_USER),
+
+    { NGX_HTTP_POST, "/v1/keys/*/regenerate",
+      ngx_http_claude_relay_api_regenerate,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    { NGX_HTTP_POST, "/v1/keys/*/activate", ngx_http_claude_relay_api_activate,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
+    ngx_http_claude_relay_objects_ways("users", NCR_ROLE_VIEWER),
+
+    ngx_http_claude_relay_objects_ways("groups", NCR_ROLE_VIEWER),
+
+    ngx_http_claude_relay_objects_ways("limits", NCR_ROLE_VIEWER),
+
+    { NGX_HTTP_GET, "/v1/audit", ngx_http_claude_relay_api_audit,
+      NCR_ROLE_USER, 0, 0, 0, 0 },
+
+    { NGX_HTTP_GET, "/v1/audit/*", ngx_http_claude_relay_api_audit_entry,
+      NCR_ROLE_USER, 0, 0, 0, 0 },
+
+    { 0, NULL, NULL, NCR_ROLE_NONE, 0, 0, 0, 0 }
+};
+
+
+static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
+    ngx_http_claude_relay_base_ways,
+    NULL
+};
+
+
+ngx_http_claude_relay_way_t *
+ngx_http_claude_relay_way(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_str_t *name, ngx_str_t *item, ngx_uint_t *other)
+{
+    ngx_uint_t                    i, method;
+    ngx_http_claude_relay_way_t  *way;
+
+    *other = 0;
+    method = (r->method == NGX_HTTP_HEAD) ? NGX_HTTP_GET : r->method;
+
+    for (i = 0; ngx_http_claude_relay_ways[i]; i++) {
+
+        for (way = ngx_http_claude_relay_ways[i]; way->path; way++) {
+
+            if (!ngx_http_claude_relay_way_path(way->path, path, name, item)) {
+                continue;
+            }
+
+            if (way->method == method) {
+                return way;
+            }
+
+            *other = 1;
+        }
+    }
+
+    if (*other == 0) {
+        ngx_str_null(name);
+        ngx_str_null(item);
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_way_path(const char *pattern, ngx_str_t *path,
+    ngx_str_t *name, ngx_str_t *item)
+{
+    u_char     *p, *last;
+    ngx_str_t  *s;
+
+    ngx_str_null(name);
+    ngx_str_null(item);
+
+    s = name;
+    p = path->data;
+    last = path->data + path->len;
+
+    for ( /* void */ ; *pattern; pattern++) {
+
+        if (*pattern != '*') {
+            if (p == last || *p++ != (u_char) *pattern) {
+                return 0;
+            }
+
+            continue;
+        }
+
+        s->data = p;
+
+        while (p < last && *p != '/') {
+            p++;
+        }
+
+        s->len = p - s->data;
+
+        if (s->len == 0) {
+            return 0;
+        }
+
+        s = item;
+    }
+
+    return p == last;
+}
