@@ -773,8 +773,8 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
 
     if (call->request == NULL) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "control: a call of %V ended with %ui: %*s", &call->caller.who,
-                      status, text.len, text.data);
+                      "control: a call of %V ended with %ui: %*s",
+                      &call->caller.who, status, text.len, text.data);
     }
 
     size = 128 + 6 * text.len;

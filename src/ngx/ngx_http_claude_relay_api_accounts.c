@@ -1085,7 +1085,8 @@ ngx_http_claude_relay_rekeyed(ngx_http_claude_relay_call_t *call)
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "the store was sealed anew by %V: the new key must be in "
-                  "place before nginx is started or reloaded", &call->caller.who);
+                  "place before nginx is started or reloaded",
+                  &call->caller.who);
 
     json = cJSON_CreateObject();
     (void) cJSON_AddTrueToObject(json, "ok");

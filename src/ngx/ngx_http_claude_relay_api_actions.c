@@ -577,7 +577,8 @@ ngx_http_claude_relay_api_reset(ngx_http_claude_relay_call_t *call)
     ngx_http_claude_relay_ring_all();
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                  "account \"%V\" was reset by %V", &call->name, &call->caller.who);
+                  "account \"%V\" was reset by %V", &call->name,
+                  &call->caller.who);
 
     ngx_http_claude_relay_call_account(call);
 }

@@ -285,8 +285,8 @@ ncr_test_schema(void)
 
     store = ncr_test_open_key(NCR_TEST_KEY, &rc);
     ncr_test(rc == NCR_ERROR && store == NULL
-             && strstr(ncr_test_error, "schema of version 4")
-             && strstr(ncr_test_error, "up to 2"), "a newer schema");
+             && strstr(ncr_test_error, "schema of version 5")
+             && strstr(ncr_test_error, "up to 3"), "a newer schema");
     ncr_test(ncr_test_untouched(len), "is not touched");
 
     (void) ncr_test_sql(ncr_test_path, "PRAGMA user_version = 0");
