@@ -61,6 +61,7 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 }
 
 
+typedef struct ngx_http_claude_relay_admin_s    ngx_http_claude_relay_admin_t;
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
