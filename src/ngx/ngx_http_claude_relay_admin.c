@@ -364,6 +364,10 @@ ngx_http_claude_relay_admin_path(ngx_http_claude_relay_admin_t *admin,
 
     len = admin->prefix.len;
 
+    if (uri->len < len) {
+        return 0;
+    }
+
     if (len && admin->prefix.data[len - 1] == '/') {
         len--;
     }

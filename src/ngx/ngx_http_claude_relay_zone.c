@@ -153,6 +153,8 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
         != NGX_OK
+        || ngx_http_claude_relay_guards_zone(rmcf, shm_zone->shm.log)
+           != NGX_OK
         || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
            != NGX_OK)
     {
