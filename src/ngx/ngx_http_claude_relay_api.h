@@ -192,6 +192,25 @@ ngx_int_t ngx_http_claude_relay_trail_note(
     ngx_http_claude_relay_call_t *call);
 
 
+/* api_refuse.c, for api.c */
+
+ngx_int_t ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r,
+    ngx_uint_t allow);
+ngx_int_t ngx_http_claude_relay_api_large(ngx_http_request_t *r, size_t max);
+void ngx_http_claude_relay_call_words(ncr_out_t *out, ngx_uint_t status,
+    const char *type, ncr_str_t *message);
+
+
+/* api_input.c, for api.c: a body of so many bytes is to be read; the version
+ * and the JSON that came */
+
+ngx_int_t ngx_http_claude_relay_api_room(ngx_http_request_t *r, size_t max);
+ngx_int_t ngx_http_claude_relay_call_match(
+    ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_call_parse(
+    ngx_http_claude_relay_call_t *call);
+
+
 /* api.c, for trail.c */
 
 ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
