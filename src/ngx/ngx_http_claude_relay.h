@@ -1013,6 +1013,7 @@ ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
 ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
 void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
+extern const ncr_anthropic_lender_t  ngx_http_claude_relay_lender;
 
 /* store_conf.c, oauth.c: the store and the servers of logins, as configured */
 
