@@ -66,6 +66,9 @@ typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
+typedef struct ngx_http_claude_relay_live_page_s
+                                            ngx_http_claude_relay_live_page_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
@@ -576,6 +579,7 @@ struct ngx_http_claude_relay_ctx_s {
 
     ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
     ncr_record_t                      *record;  /* to be kept; or NULL */
+    ngx_http_claude_relay_live_t      *live;    /* in the zone; or NULL */
 
     /* for the log */
 
@@ -605,6 +609,8 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           stale:1;     /* a kept one was dead */
     unsigned                           finished:1;
     unsigned                           stream:1;
+    unsigned                           stream_asked:1;
+    unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
     unsigned                           background:1;
     unsigned                           waited:1;
@@ -815,7 +821,8 @@ char *ngx_http_claude_relay_profile_merge(ngx_conf_t *cf,
 
 ngx_int_t ngx_http_claude_relay_filter_start(void *data);
 ngx_int_t ngx_http_claude_relay_filter(void *data, ssize_t bytes);
-void ngx_http_claude_relay_broken(ngx_http_request_t *r,
+/* NGX_OK: the client was told; NGX_DECLINED: its connection must be cut */
+ngx_int_t ngx_http_claude_relay_broken(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_int_t rc);
 void ngx_http_claude_relay_finish(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);

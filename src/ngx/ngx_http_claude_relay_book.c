@@ -236,6 +236,10 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
 
     ngx_http_claude_relay_record_texts(ctx, rec);
     ngx_http_claude_relay_record_answer(ctx, rec);
+
+    if (ctx->killed && rec->stop.len == 0) {
+        ncr_str_set(&rec->stop, "operator");
+    }
 }
 
 

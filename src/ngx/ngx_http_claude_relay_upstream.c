@@ -15,6 +15,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_live.h"
 
 #include <sys/eventfd.h>
 
@@ -42,6 +43,8 @@ static ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, time_t after);
+static ngx_int_t ngx_http_claude_relay_killed(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc,
@@ -186,6 +189,8 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         rc = ngx_http_claude_relay_admit(ctx);
 
         if (rc == NGX_AGAIN) {
+            ngx_http_claude_relay_live_state(ctx,
+                                           NGX_HTTP_CLAUDE_RELAY_LIVE_QUEUED);
             ngx_http_claude_relay_wait(ctx,
                            ngx_min(ngx_http_claude_relay_patience(ctx) + 1,
                                    NGX_HTTP_CLAUDE_RELAY_SLOT_POLL));
@@ -195,6 +200,9 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         if (rc != NGX_OK) {
             return NGX_DECLINED;
         }
+
+        ngx_http_claude_relay_live_state(ctx,
+                                         NGX_HTTP_CLAUDE_RELAY_LIVE_WAITING);
     }
 
 again:
@@ -329,6 +337,8 @@ ngx_http_claude_relay_connect(ngx_http_claude_relay_ctx_t *ctx)
     ctx->decided = 0;
     ctx->saved_now = 0;
     ctx->headers_done = 0;
+
+    ngx_http_claude_relay_live_account(ctx);
 
     dial = &ctx->dial;
 
@@ -528,6 +538,7 @@ ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_attempt_t  *a;
 
     ngx_http_claude_relay_metrics_attempt(ctx->account, class);
+    ngx_http_claude_relay_live_try(ctx, status, class);
 
     a = ngx_array_push(&ctx->attempts);
 
@@ -695,7 +706,9 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
 
     ctx->finished = 1;
 
-    if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize) {
+    if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize
+        && !ctx->killed)
+    {
         rc = ngx_http_claude_relay_send_saved(r, ctx);
 
     } else {
@@ -714,6 +727,10 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     time_t       after;
     ngx_uint_t   status;
     const char  *message;
+
+    if (ctx->killed) {
+        return ngx_http_claude_relay_killed(r, ctx);
+    }
 
     if (ctx->refused.status) {
         return ngx_http_claude_relay_refused(r, ctx);
@@ -864,6 +881,93 @@ ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
 
 
 static ngx_int_t
+ngx_http_claude_relay_killed(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_str_t  value;
+
+    ngx_str_set(&value, "false");
+
+    if (ngx_http_claude_relay_add_header(r, "x-should-retry", &value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                       NGX_HTTP_CLAUDE_RELAY_KILLED, -1);
+}
+
+
+/*
+ * An operator has had enough of it; called from the event loop.  No account
+ * is blamed: its lease goes back without a verdict.
+ */
+
+void
+ngx_http_claude_relay_kill(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t             rc;
+    ngx_connection_t     *c;
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
+
+    r = ctx->request;
+    c = r->connection;
+
+    ctx->killed = 1;
+
+    if (!ctx->finished && !ctx->committed) {
+
+        ctx->error = NCR_CLASS_ABORTED;
+
+        if (ctx->lease) {
+            ngx_http_claude_relay_trail(ctx, 0, NCR_CLASS_ABORTED);
+        }
+
+        ngx_http_claude_relay_give_up(ctx);
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
+    rc = NGX_ERROR;
+
+    if (!ctx->finished) {
+
+        if (!ctx->completed) {
+            ctx->error = NCR_CLASS_ABORTED;
+        }
+
+        ngx_http_claude_relay_complete(ctx);
+
+        /* an event in the dialect, if one fits here; else the answer is cut:
+         * never a clean end */
+
+        if (r->headers_out.content_length_n == -1
+            && ngx_http_claude_relay_broken(r, ctx,
+                                            NGX_HTTP_SERVICE_UNAVAILABLE)
+               == NGX_OK)
+        {
+            rc = NGX_OK;
+        }
+
+        ctx->finished = 1;
+        ngx_http_claude_relay_forget(ctx);
+
+        u = r->upstream;
+
+        if (u->cleanup) {
+            r->main->count++;
+            (*u->cleanup)(r);
+        }
+    }
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static ngx_int_t
 ngx_http_claude_relay_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
@@ -892,6 +996,8 @@ ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc, void *data)
     pc->connection = ctx->ready;
     ctx->ready = NULL;
     ctx->attempt_account = ctx->account;
+
+    ngx_http_claude_relay_live_state(ctx, NGX_HTTP_CLAUDE_RELAY_LIVE_SENT);
 
     pc->cached = ctx->dial.cached;
     pc->sockaddr = &ngx_http_claude_relay_nowhere;
@@ -1117,7 +1223,7 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
     }
 
     if (broken) {
-        ngx_http_claude_relay_broken(r, ctx, rc);
+        (void) ngx_http_claude_relay_broken(r, ctx, rc);
     }
 
     ngx_http_claude_relay_forget(ctx);
