@@ -66,6 +66,7 @@ typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_feed_s     ngx_http_claude_relay_feed_t;
 typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
 typedef struct ngx_http_claude_relay_live_page_s
                                             ngx_http_claude_relay_live_page_t;
@@ -79,6 +80,7 @@ typedef struct ngx_http_claude_relay_subjects_s
 typedef struct ngx_http_claude_relay_ring_s     ngx_http_claude_relay_ring_t;
 typedef struct ngx_http_claude_relay_usage_conf_s
                                            ngx_http_claude_relay_usage_conf_t;
+typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -747,7 +749,16 @@ ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
 
 /* health.c */
 
-ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+char *ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* the whole report, as JSON in this pool */
+ngx_int_t ngx_http_claude_relay_health_full(ngx_pool_t *pool,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *body);
+
+/* api_version.c */
+
+char *ngx_http_claude_relay_set_update(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* metrics_text.c */
 
@@ -1033,6 +1044,13 @@ ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* a whole URL, where a base URL would lose a "/v1"; what is wrong, or NULL */
+const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,
+    ngx_str_t *path);
+
+/* the one of http { }, if there is one: nobody's location is at hand */
+ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 
 /* control.c: the control socket */
 

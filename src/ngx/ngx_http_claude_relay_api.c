@@ -1020,3 +1020,16 @@ ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call, u_char **p,
 
     return NGX_OK;
 }
+
+
+ngx_http_request_t *
+ngx_http_claude_relay_call_stream(ngx_http_claude_relay_call_t *call)
+{
+    ngx_http_request_t  *r;
+
+    r = call->request;
+
+    ngx_http_claude_relay_call_destroy(call);
+
+    return r;
+}

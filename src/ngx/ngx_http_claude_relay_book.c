@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_feed.h"
 
 
 static ngx_uint_t ngx_http_claude_relay_bookable(
@@ -167,6 +168,10 @@ ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx)
 
     ngx_http_claude_relay_ledger_wake();
     ngx_http_claude_relay_audit(ctx, &rec);
+
+    if (ngx_http_claude_relay_feed_wanted(rmcf->zone)) {
+        ngx_http_claude_relay_feed_request(rmcf, &rec);
+    }
 
     /* what was reserved is free again */
 

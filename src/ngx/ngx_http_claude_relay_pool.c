@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_feed.h"
 
 
 /* candidates looked at in one pick; more accounts than this in one pool are
@@ -849,6 +850,8 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                       ncr_class_name(ctx->verdict.class), status,
                       (until == NCR_HEALTH_FOREVER)
                           ? ", until an operator acts" : "");
+
+        ngx_http_claude_relay_feed_account(rmcf, ctx->account);
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);

@@ -8,6 +8,7 @@
 #include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_feed.h"
 #include "ngx_http_claude_relay_live.h"
 
 #include <sys/eventfd.h>
@@ -871,6 +872,7 @@ ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev)
                                                ngx_http_claude_relay_module);
 
     ngx_http_claude_relay_live_rung(rmcf);
+    ngx_http_claude_relay_feed_rung(rmcf);
 }
 
 

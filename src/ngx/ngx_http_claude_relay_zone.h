@@ -119,6 +119,11 @@ struct ngx_http_claude_relay_node_s {
     ngx_uint_t                         test_status;
     ngx_msec_t                         test_ms;
 
+    /* of events */
+
+    ngx_uint_t                         told;        /* state, 0: none */
+    uint64_t                           told_refreshes;
+
     ngx_http_claude_relay_tally_t      tally;
 };
 
@@ -212,6 +217,13 @@ struct ngx_http_claude_relay_zone_s {
 
     ngx_atomic_t                       kills;       /* of requests, rung */
     ngx_atomic_t                       unlisted;    /* requests: no room */
+
+    /* events; ms of ngx_current_msec, see feed.h */
+
+    ngx_http_claude_relay_feed_t      *feed;        /* NULL: none yet */
+    ngx_atomic_t                       watched;     /* until then */
+    ngx_msec_t                         polled;
+    ngx_msec_t                         feed_rung;
 
     ngx_atomic_t                       changes;     /* of the store, rung */
     uint32_t                           store;       /* hash of its path */
