@@ -33,7 +33,7 @@ sub http {
            . account("one")
            . "server { listen 127.0.0.1:$port;\n"
            . "location / { claude_relay; claude_relay_retry_wait 1s; }\n"
-           . "location = /health { claude_relay_health; } }\n";
+           . "location = /health { claude_relay_health full=on; } }\n";
 }
 
 
