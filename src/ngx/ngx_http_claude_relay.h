@@ -785,6 +785,11 @@ void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
 
+/* refusal.c: an answer of our own, by ctx->error and what is known of it */
+
+ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
 /* reply.c: the upstream's header, judged before it is committed */
 
 ngx_int_t ngx_http_claude_relay_process(ngx_http_request_t *r);
