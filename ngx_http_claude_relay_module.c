@@ -7,6 +7,7 @@
 /* The roof: directives, their merging, the wiring of the floors.  No logic. */
 
 
+#include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_ledger.h"
@@ -193,6 +194,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
     { ngx_string("claude_relay_usage_poll"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_usage_poll,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_alerts"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_alerts,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -627,7 +635,8 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->controls, cf->pool, 1,
                           sizeof(ngx_http_claude_relay_control_t *))
            != NGX_OK
-        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK
+        || ngx_http_claude_relay_alerts_init(cf, rmcf) != NGX_OK)
     {
         return NULL;
     }

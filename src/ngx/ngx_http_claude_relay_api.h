@@ -329,4 +329,9 @@ extern ngx_str_t  ngx_http_claude_relay_openapi[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
 
 
+/* api_hooks.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];
+
+
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

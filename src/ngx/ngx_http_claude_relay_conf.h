@@ -77,6 +77,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
     ngx_http_claude_relay_ring_t      *ring_file;   /* its file */
     ngx_http_claude_relay_usage_conf_t *usage;
+    ngx_http_claude_relay_alerts_conf_t *alerts;
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;

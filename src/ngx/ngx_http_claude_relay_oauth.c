@@ -28,7 +28,6 @@ static const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,
 static ngx_http_claude_relay_target_t *ngx_http_claude_relay_token_target(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
-static ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 
 
 static ngx_str_t  ngx_http_claude_relay_oauth_names[] = {
@@ -232,7 +231,7 @@ ngx_http_claude_relay_token_target(ngx_http_claude_relay_main_conf_t *rmcf,
 
 /* the one of http { }, if there is one: nobody's location is at hand */
 
-static ngx_resolver_t *
+ngx_resolver_t *
 ngx_http_claude_relay_resolver(void)
 {
     ngx_http_conf_ctx_t       *http;

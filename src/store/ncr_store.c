@@ -120,7 +120,8 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     "UPDATE hooks SET state = ?2 WHERE name = ?1",
 
     "SELECT id, hook, event, created, attempts, next FROM deliveries"
-    " WHERE next <= ?1 ORDER BY id",
+    " WHERE id IN (SELECT min(id) FROM deliveries WHERE next <= ?1"
+    " GROUP BY hook) ORDER BY id",
 
     "SELECT min(next) FROM deliveries WHERE next > ?1",
 
