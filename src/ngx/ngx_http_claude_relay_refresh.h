@@ -51,6 +51,8 @@ ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_api_request(
 
 /* what failed, in words for an operator */
 const char *ngx_http_claude_relay_fetch_failure(ncr_reply_kind_e kind);
+const char *ngx_http_claude_relay_fetch_words(
+    ngx_http_claude_relay_fetch_t *f);
 
 
 /* refresh.c: by an operator; NGX_AGAIN: under way */
