@@ -324,6 +324,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       offsetof(ngx_http_claude_relay_main_conf_t, address_family),
       &ngx_http_claude_relay_families },
 
+    { ngx_string("claude_relay_allow_private_upstreams"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, allow_private),
+      NULL },
+
     { ngx_string("claude_relay_ssl_trusted_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
@@ -674,6 +681,7 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
     rmcf->proxy = NGX_CONF_UNSET_PTR;
     rmcf->address_family = NGX_CONF_UNSET_UINT;
+    rmcf->allow_private = NGX_CONF_UNSET;
     rmcf->unpriced_refuse = NGX_CONF_UNSET_UINT;
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
@@ -704,6 +712,7 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(rmcf->keepalive_timeout, 60000);
     ngx_conf_init_ptr_value(rmcf->proxy, NULL);
     ngx_conf_init_uint_value(rmcf->address_family, AF_UNSPEC);
+    ngx_conf_init_value(rmcf->allow_private, 0);
     ngx_conf_init_uint_value(rmcf->unpriced_refuse, 0);
 
     if (rmcf->ssl_protocols == 0) {

@@ -62,6 +62,7 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
+    ngx_flag_t                         allow_private;   /* see egress.c */
 
     ngx_array_t                        limits[NCR_SCOPE_MODEL + 1];
                                      /* of ncr_limit_t: everybody has them */

@@ -54,6 +54,8 @@ ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 
 /* what failed, in words for an operator */
 const char *ngx_http_claude_relay_fetch_failure(ncr_reply_kind_e kind);
+const char *ngx_http_claude_relay_fetch_words(
+    ngx_http_claude_relay_fetch_t *f);
 
 
 /* refresh.c: by an operator; NGX_AGAIN: under way */
