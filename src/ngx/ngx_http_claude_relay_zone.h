@@ -220,6 +220,8 @@ struct ngx_http_claude_relay_zone_s {
     ncr_msec_t                         usage_since;
     char                               usage_error[NCR_STORE_ERROR];
 
+    ngx_http_claude_relay_guards_t    *guards;  /* NULL: nobody logs in */
+
     /* the worker that tells of alerts; ms of ngx_current_msec */
 
     ngx_pid_t                          alerter;     /* 0 = nobody */
