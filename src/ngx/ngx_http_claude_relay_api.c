@@ -105,7 +105,11 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 
     call->way = way;
 
-    if (caller->role < way->role) {
+    if (caller->role < way->role
+        || (caller->must_change
+            && ngx_strcmp(way->path, "/v1/session") != 0
+            && ngx_strcmp(way->path, "/v1/session/password") != 0))
+    {
         return ngx_http_claude_relay_api_forbid(call);
     }
 
@@ -215,6 +219,14 @@ ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
     }
 
     r->main->count++;
+
+    if (call->caller.role >= call->way->role) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN,
+                                         "password_change_required",
+                                         "the password must be changed first, "
+                                         "by \"/v1/session/password\"");
+        return NGX_DONE;
+    }
 
     ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
                                      "this takes the role \"%s\"",
@@ -1038,6 +1050,11 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
                        - etag.data;
             (void) ngx_http_claude_relay_add_header(r, "ETag", &etag);
         }
+    }
+
+    if (answer.status == NGX_HTTP_UNAUTHORIZED) {
+        ngx_str_set(&etag, "Bearer");
+        (void) ngx_http_claude_relay_add_header(r, "WWW-Authenticate", &etag);
     }
 
     ngx_http_claude_relay_call_destroy(call);
