@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay_alerts.h"
+#include "ngx_http_claude_relay_admin.h"
 
 
 /* accounts, and buckets of keys, of one step */
@@ -32,6 +33,9 @@
 
 /* what was lost is told for so long, ms */
 #define NGX_HTTP_CLAUDE_RELAY_LOST      300000
+
+/* logins of an address that failed in the last minutes: it guesses */
+#define NGX_HTTP_CLAUDE_RELAY_GUESSES   10
 
 
 /* a limit that may be at a threshold: a copy, which outlives the lock */
@@ -86,6 +90,8 @@ static void ngx_http_claude_relay_see_ledger(
     ngx_http_claude_relay_teller_t *t, ncr_msec_t now);
 static void ngx_http_claude_relay_see_audit(ngx_http_claude_relay_teller_t *t,
     ncr_msec_t now);
+static void ngx_http_claude_relay_see_logins(
+    ngx_http_claude_relay_teller_t *t, ncr_msec_t now);
 static ngx_uint_t ngx_http_claude_relay_grown(
     ngx_http_claude_relay_grown_t *g, uint64_t n, ncr_msec_t now);
 static ncr_alert_t *ngx_http_claude_relay_see(
@@ -175,6 +181,7 @@ ngx_http_claude_relay_pass_step(ngx_http_claude_relay_teller_t *t)
     ngx_http_claude_relay_see_store(t, now);
     ngx_http_claude_relay_see_ledger(t, now);
     ngx_http_claude_relay_see_audit(t, now);
+    ngx_http_claude_relay_see_logins(t, now);
 
     for (i = 0; i < NCR_ALERT_KINDS; i++) {
         ncr_alert_end(t->alerts, (ncr_alert_kind_e) i, now);
@@ -802,7 +809,7 @@ ngx_http_claude_relay_see_pools(ngx_http_claude_relay_teller_t *t,
         title[sizeof(title) - 1] = '\0';
 
         ngx_http_claude_relay_say(a, NCR_ALERT_CRITICAL, (char *) title,
-                                  "All %s of them rest or need a login.",
+                                  "Its accounts (%s) rest or need a login.",
                                   count);
         ngx_http_claude_relay_say_fields(a, names, values);
     }
@@ -1051,6 +1058,54 @@ ngx_http_claude_relay_see_audit(ngx_http_claude_relay_teller_t *t,
                                   "Entries of the audit log were dropped",
                                   "%uL were, as they came faster than they "
                                   "could be written.", t->dropped.more);
+    }
+}
+
+
+/* somebody tries passwords, and is held up for it */
+
+static void
+ngx_http_claude_relay_see_logins(ngx_http_claude_relay_teller_t *t,
+    ncr_msec_t now)
+{
+    ngx_uint_t                       i, addresses, failures;
+    ncr_alert_t                     *a;
+    ncr_guard_row_t                 *row;
+    ngx_http_claude_relay_guards_t  *guards;
+
+    guards = t->rmcf->zone->guards;
+
+    if (guards == NULL) {
+        return;
+    }
+
+    addresses = 0;
+    failures = 0;
+
+    ngx_shmtx_lock(&t->rmcf->shpool->mutex);
+
+    for (i = 0; i < NCR_GUARD_ROWS; i++) {
+
+        row = &guards->addresses.rows[i];
+
+        if (row->key && row->failures >= NGX_HTTP_CLAUDE_RELAY_GUESSES
+            && now - row->last < NGX_HTTP_CLAUDE_RELAY_LOST)
+        {
+            addresses++;
+            failures += row->failures;
+        }
+    }
+
+    ngx_shmtx_unlock(&t->rmcf->shpool->mutex);
+
+    a = ngx_http_claude_relay_see(t, NCR_ALERT_SECURITY, "logins", addresses,
+                                  0, 0, now);
+    if (a) {
+        ngx_http_claude_relay_say(a, NCR_ALERT_WARNING,
+                                  "Somebody guesses passwords of admins",
+                                  "%ui logins have failed, from %ui "
+                                  "addresses, which are held up.", failures,
+                                  addresses);
     }
 }
 
