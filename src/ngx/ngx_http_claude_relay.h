@@ -18,6 +18,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ncr_address.h"
 #include "ncr_model.h"
 #include "ncr_str.h"
 #include "ncr_out.h"
@@ -93,6 +94,8 @@ typedef struct ngx_http_claude_relay_audit_conf_s
 typedef struct ngx_http_claude_relay_audit_loc_s
                                           ngx_http_claude_relay_audit_loc_t;
 typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
+typedef struct ngx_http_claude_relay_alerts_conf_s
+                                         ngx_http_claude_relay_alerts_conf_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -108,6 +111,7 @@ typedef struct {
     ngx_uint_t                         turn;    /* the address to try first */
     unsigned                           literal:1;
     unsigned                           asked:1; /* the system, at start */
+    unsigned                           guarded:1;   /* see egress.c */
 } ngx_http_claude_relay_proxy_t;
 
 
@@ -127,6 +131,10 @@ typedef struct ngx_http_claude_relay_target_s {
     ngx_ssl_session_t                 *session;
     unsigned                           tls:1;
     unsigned                           literal:1;
+    unsigned                           guarded:1;   /* not of nginx.conf: only
+                                                     * public addresses are
+                                                     * connected to, see
+                                                     * egress.c */
 } ngx_http_claude_relay_target_t;
 
 
@@ -963,6 +971,21 @@ ngx_int_t ngx_http_claude_relay_target_way(
     ngx_http_claude_relay_target_t *t, ncr_url_t *url,
     ngx_http_claude_relay_proxy_t *proxy, ngx_uint_t resolve,
     ngx_str_t *warning);
+
+/*
+ * egress.c: may what came by the API, or lies in the store, be connected to?
+ * NGX_ERROR: error (NGX_HTTP_CLAUDE_RELAY_ERROR bytes) says why not.
+ */
+
+ngx_int_t ngx_http_claude_relay_guard_host(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *host, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_url(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *text, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_account(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_http_claude_relay_account_t *have,
+    u_char *error);
+ncr_address_e ngx_http_claude_relay_guard_addr(struct sockaddr *sa);
 
 /* account_conf.c, key.c: the blocks of nginx.conf */
 

@@ -36,7 +36,7 @@ typedef struct {
     ncr_store_session_t                session;
     u_char                             ticket[NGX_HTTP_CLAUDE_RELAY_TICKET];
     unsigned                           found:1;
-} ngx_http_claude_relay_visit_t;
+} ngx_http_claude_relay_knock_t;
 
 
 static void ngx_http_claude_relay_session_login(
@@ -48,13 +48,13 @@ static void ngx_http_claude_relay_session_logout(
 static void ngx_http_claude_relay_session_password(
     ngx_http_claude_relay_call_t *call);
 
-static ngx_http_claude_relay_visit_t *ngx_http_claude_relay_visit_create(
+static ngx_http_claude_relay_knock_t *ngx_http_claude_relay_visit_create(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_visit_free(void *data);
-static ngx_int_t ngx_http_claude_relay_visit_text(
+static ngx_int_t ngx_http_claude_relay_knock_text(
     ngx_http_claude_relay_call_t *call, cJSON *value, const char *name,
     ngx_str_t *text);
-static ngx_int_t ngx_http_claude_relay_visit_try(
+static ngx_int_t ngx_http_claude_relay_knock_try(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_visit_crowded(
     ngx_http_claude_relay_call_t *call, ngx_msec_t ms);
@@ -114,7 +114,7 @@ static void
 ngx_http_claude_relay_session_login(ngx_http_claude_relay_call_t *call)
 {
     cJSON                          *values[3];
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     static const char *const  names[] = { "name", "password", "code", NULL };
 
@@ -133,17 +133,17 @@ ngx_http_claude_relay_session_login(ngx_http_claude_relay_call_t *call)
     if (visit == NULL
         || ngx_http_claude_relay_call_members(call, names, values, NULL)
            != NGX_OK
-        || ngx_http_claude_relay_visit_text(call, values[0], "name",
+        || ngx_http_claude_relay_knock_text(call, values[0], "name",
                                             &visit->name)
            != NGX_OK
-        || ngx_http_claude_relay_visit_text(call, values[1], "password",
+        || ngx_http_claude_relay_knock_text(call, values[1], "password",
                                             &visit->password)
            != NGX_OK
         || (values[2] && !cJSON_IsNull(values[2])
-            && ngx_http_claude_relay_visit_text(call, values[2], "code",
+            && ngx_http_claude_relay_knock_text(call, values[2], "code",
                                                 &visit->code)
                != NGX_OK)
-        || ngx_http_claude_relay_visit_try(call) != NGX_OK)
+        || ngx_http_claude_relay_knock_try(call) != NGX_OK)
     {
         return;
     }
@@ -157,14 +157,14 @@ ngx_http_claude_relay_session_login(ngx_http_claude_relay_call_t *call)
 
 /* NULL: the call has ended */
 
-static ngx_http_claude_relay_visit_t *
+static ngx_http_claude_relay_knock_t *
 ngx_http_claude_relay_visit_create(ngx_http_claude_relay_call_t *call)
 {
     ngx_str_t                      *agent;
     ngx_pool_cleanup_t             *cln;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
-    visit = ngx_pcalloc(call->pool, sizeof(ngx_http_claude_relay_visit_t));
+    visit = ngx_pcalloc(call->pool, sizeof(ngx_http_claude_relay_knock_t));
     cln = ngx_pool_cleanup_add(call->pool, 0);
 
     if (visit == NULL || cln == NULL) {
@@ -196,16 +196,16 @@ ngx_http_claude_relay_visit_create(ngx_http_claude_relay_call_t *call)
 static void
 ngx_http_claude_relay_visit_free(void *data)
 {
-    ngx_http_claude_relay_visit_t *visit = data;
+    ngx_http_claude_relay_knock_t *visit = data;
 
     ngx_http_claude_relay_try_ended(&visit->try);
 
-    ngx_explicit_memzero(visit, sizeof(ngx_http_claude_relay_visit_t));
+    ngx_explicit_memzero(visit, sizeof(ngx_http_claude_relay_knock_t));
 }
 
 
 static ngx_int_t
-ngx_http_claude_relay_visit_text(ngx_http_claude_relay_call_t *call,
+ngx_http_claude_relay_knock_text(ngx_http_claude_relay_call_t *call,
     cJSON *value, const char *name, ngx_str_t *text)
 {
     if (cJSON_IsString(value)) {
@@ -226,10 +226,10 @@ ngx_http_claude_relay_visit_text(ngx_http_claude_relay_call_t *call,
 
 
 static ngx_int_t
-ngx_http_claude_relay_visit_try(ngx_http_claude_relay_call_t *call)
+ngx_http_claude_relay_knock_try(ngx_http_claude_relay_call_t *call)
 {
     ngx_msec_t                      wait;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
 
@@ -273,7 +273,7 @@ ngx_http_claude_relay_visit_find(ncr_store_t *store,
 
     char                            name[NCR_STORE_NAME];
     ncr_int_t                       rc;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
 
@@ -294,7 +294,7 @@ ngx_http_claude_relay_visit_find(ncr_store_t *store,
 static void
 ngx_http_claude_relay_visit_found(ngx_http_claude_relay_call_t *call)
 {
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
 
@@ -338,7 +338,7 @@ static void
 ngx_http_claude_relay_login_checked(ngx_http_claude_relay_password_t *job)
 {
     ngx_http_claude_relay_call_t   *call;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = job->data;
     call = visit->call;
@@ -369,7 +369,7 @@ ngx_http_claude_relay_login_checked(ngx_http_claude_relay_password_t *job)
 static ngx_int_t
 ngx_http_claude_relay_login_code(ngx_http_claude_relay_call_t *call)
 {
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
 
@@ -401,7 +401,7 @@ ngx_http_claude_relay_login_code(ngx_http_claude_relay_call_t *call)
 static void
 ngx_http_claude_relay_login_failed(ngx_http_claude_relay_call_t *call)
 {
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
 
@@ -427,7 +427,7 @@ ngx_http_claude_relay_login_ticket(ngx_http_claude_relay_call_t *call)
     ngx_str_t                       s;
     ncr_msec_t                      now;
     ncr_store_session_t            *session;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
     session = &visit->session;
@@ -474,7 +474,7 @@ ngx_http_claude_relay_login_run(ncr_store_t *store,
     ngx_http_claude_relay_call_t *call = job->data;
 
     ncr_int_t                       rc;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
 
@@ -494,7 +494,7 @@ static void
 ngx_http_claude_relay_login_done(ngx_http_claude_relay_call_t *call)
 {
     ngx_str_t                        ticket;
-    ngx_http_claude_relay_visit_t   *visit;
+    ngx_http_claude_relay_knock_t   *visit;
     ngx_http_claude_relay_caller_t  *caller;
 
     visit = call->data;
@@ -652,7 +652,7 @@ ngx_http_claude_relay_session_password(ngx_http_claude_relay_call_t *call)
 {
     cJSON                          *values[2];
     const char                     *weak;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     static const char *const  names[] = { "old", "new", NULL };
 
@@ -667,10 +667,10 @@ ngx_http_claude_relay_session_password(ngx_http_claude_relay_call_t *call)
     if (visit == NULL
         || ngx_http_claude_relay_call_members(call, names, values, NULL)
            != NGX_OK
-        || ngx_http_claude_relay_visit_text(call, values[0], "old",
+        || ngx_http_claude_relay_knock_text(call, values[0], "old",
                                             &visit->password)
            != NGX_OK
-        || ngx_http_claude_relay_visit_text(call, values[1], "new",
+        || ngx_http_claude_relay_knock_text(call, values[1], "new",
                                             &visit->fresh)
            != NGX_OK)
     {
@@ -697,7 +697,7 @@ ngx_http_claude_relay_session_password(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    if (ngx_http_claude_relay_visit_try(call) != NGX_OK) {
+    if (ngx_http_claude_relay_knock_try(call) != NGX_OK) {
         return;
     }
 
@@ -712,7 +712,7 @@ static void
 ngx_http_claude_relay_password_checked(ngx_http_claude_relay_password_t *job)
 {
     ngx_http_claude_relay_call_t   *call;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = job->data;
     call = visit->call;
@@ -742,7 +742,7 @@ ngx_http_claude_relay_password_checked(ngx_http_claude_relay_password_t *job)
 static void
 ngx_http_claude_relay_password_hashed(ngx_http_claude_relay_password_t *job)
 {
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = job->data;
 
@@ -768,7 +768,7 @@ ngx_http_claude_relay_password_run(ncr_store_t *store,
 
     uint64_t                        version;
     const ncr_char_t               *keep;
-    ngx_http_claude_relay_visit_t  *visit;
+    ngx_http_claude_relay_knock_t  *visit;
 
     visit = call->data;
 

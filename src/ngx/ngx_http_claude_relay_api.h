@@ -430,9 +430,12 @@ extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
 /* api_live.c, api_sessions.c, api_events.c, api_version.c */
 
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_live_ways[];
-extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_session_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_sticky_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_event_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
+/* api_hooks.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

@@ -7,6 +7,7 @@
 #include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
+#include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_passwords.h"
 #include "ngx_http_claude_relay_feed.h"
@@ -996,7 +997,8 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
 
     if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK
-        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK
+        || ngx_http_claude_relay_alerts_init_process(cycle, rmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -1022,6 +1024,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_claude_relay_alerts_exit_process();
     /* what it hands back may go on in the store */
     ngx_http_claude_relay_passwords_exit_process();
 
