@@ -809,3 +809,16 @@ ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
            || (owner->len == call->own.len
                && ngx_memcmp(owner->data, call->own.data, owner->len) == 0);
 }
+
+
+ngx_http_request_t *
+ngx_http_claude_relay_call_stream(ngx_http_claude_relay_call_t *call)
+{
+    ngx_http_request_t  *r;
+
+    r = call->request;
+
+    ngx_http_claude_relay_call_destroy(call);
+
+    return r;
+}
