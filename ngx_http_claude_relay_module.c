@@ -7,6 +7,7 @@
 /* The roof: directives, their merging, the wiring of the floors.  No logic. */
 
 
+#include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_ledger.h"
@@ -195,6 +196,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_alerts"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_alerts,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_audit_log"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1234,
       ngx_http_claude_relay_set_audit_log,
@@ -241,6 +249,34 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_claude_relay_set_control,
       NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_claude_relay_set_admin,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_cookie"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_admin_cookie,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_login"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_admin_login,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_password_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_admin_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
@@ -320,6 +356,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_claude_relay_main_conf_t, address_family),
       &ngx_http_claude_relay_families },
+
+    { ngx_string("claude_relay_allow_private_upstreams"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, allow_private),
+      NULL },
 
     { ngx_string("claude_relay_ssl_trusted_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -632,7 +675,8 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->controls, cf->pool, 1,
                           sizeof(ngx_http_claude_relay_control_t *))
            != NGX_OK
-        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK
+        || ngx_http_claude_relay_alerts_init(cf, rmcf) != NGX_OK)
     {
         return NULL;
     }
@@ -647,6 +691,11 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->usage->keep.rows = (ncr_msec_t) 90 * 86400 * 1000;
     rmcf->usage->keep.minutes = (ncr_msec_t) 2 * 86400 * 1000;
     rmcf->usage->keep.hours = (ncr_msec_t) 90 * 86400 * 1000;
+
+    rmcf->admin.failures = 10;
+    rmcf->admin.window = 15 * 60 * 1000;
+    rmcf->admin.session = 12 * 3600 * 1000;
+    rmcf->admin.idle = 30 * 60 * 1000;
 
     rmcf->pool = cf->pool;
     rmcf->cycle = cf->cycle;
@@ -671,6 +720,7 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->proxy = NGX_CONF_UNSET_PTR;
     rmcf->update = NGX_CONF_UNSET_PTR;
     rmcf->address_family = NGX_CONF_UNSET_UINT;
+    rmcf->allow_private = NGX_CONF_UNSET;
     rmcf->unpriced_refuse = NGX_CONF_UNSET_UINT;
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
@@ -702,6 +752,7 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_ptr_value(rmcf->proxy, NULL);
     ngx_conf_init_ptr_value(rmcf->update, NULL);
     ngx_conf_init_uint_value(rmcf->address_family, AF_UNSPEC);
+    ngx_conf_init_value(rmcf->allow_private, 0);
     ngx_conf_init_uint_value(rmcf->unpriced_refuse, 0);
 
     if (rmcf->ssl_protocols == 0) {
@@ -745,6 +796,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     }
 
     conf->keys = NGX_CONF_UNSET_UINT;
+    conf->admin_secure = NGX_CONF_UNSET_UINT;
     conf->clients = NGX_CONF_UNSET_PTR;
     conf->platforms = NGX_CONF_UNSET_PTR;
     conf->policy = NGX_CONF_UNSET_PTR;
@@ -838,6 +890,10 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
         || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)
     {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_claude_relay_admin_merge(cf, conf, prev) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 

@@ -18,6 +18,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ncr_address.h"
 #include "ncr_model.h"
 #include "ncr_str.h"
 #include "ncr_out.h"
@@ -61,6 +62,7 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 }
 
 
+typedef struct ngx_http_claude_relay_admin_s    ngx_http_claude_relay_admin_t;
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
@@ -71,6 +73,7 @@ typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
 typedef struct ngx_http_claude_relay_live_page_s
                                             ngx_http_claude_relay_live_page_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
+typedef struct ngx_http_claude_relay_guards_s   ngx_http_claude_relay_guards_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_subject_s
@@ -91,6 +94,8 @@ typedef struct ngx_http_claude_relay_audit_conf_s
 typedef struct ngx_http_claude_relay_audit_loc_s
                                           ngx_http_claude_relay_audit_loc_t;
 typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
+typedef struct ngx_http_claude_relay_alerts_conf_s
+                                         ngx_http_claude_relay_alerts_conf_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -106,6 +111,7 @@ typedef struct {
     ngx_uint_t                         turn;    /* the address to try first */
     unsigned                           literal:1;
     unsigned                           asked:1; /* the system, at start */
+    unsigned                           guarded:1;   /* see egress.c */
 } ngx_http_claude_relay_proxy_t;
 
 
@@ -125,6 +131,10 @@ typedef struct ngx_http_claude_relay_target_s {
     ngx_ssl_session_t                 *session;
     unsigned                           tls:1;
     unsigned                           literal:1;
+    unsigned                           guarded:1;   /* not of nginx.conf: only
+                                                     * public addresses are
+                                                     * connected to, see
+                                                     * egress.c */
 } ngx_http_claude_relay_target_t;
 
 
@@ -962,6 +972,21 @@ ngx_int_t ngx_http_claude_relay_target_way(
     ngx_http_claude_relay_proxy_t *proxy, ngx_uint_t resolve,
     ngx_str_t *warning);
 
+/*
+ * egress.c: may what came by the API, or lies in the store, be connected to?
+ * NGX_ERROR: error (NGX_HTTP_CLAUDE_RELAY_ERROR bytes) says why not.
+ */
+
+ngx_int_t ngx_http_claude_relay_guard_host(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *host, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_url(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *text, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_account(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_http_claude_relay_account_t *have,
+    u_char *error);
+ncr_address_e ngx_http_claude_relay_guard_addr(struct sockaddr *sa);
+
 /* account_conf.c, key.c: the blocks of nginx.conf */
 
 char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -1036,6 +1061,7 @@ ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
 ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
 void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
+extern const ncr_anthropic_lender_t  ngx_http_claude_relay_lender;
 
 /* store_conf.c, oauth.c: the store and the servers of logins, as configured */
 
@@ -1049,6 +1075,24 @@ ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* admin.c: the API in a location */
+
+char *ngx_http_claude_relay_set_admin(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_admin_cookie(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_login(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_file(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev);
+
+/* admin_guard.c: memory for failures, if there is such a location */
+ngx_int_t ngx_http_claude_relay_guards_zone(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
 
 /* a whole URL, where a base URL would lose a "/v1"; what is wrong, or NULL */
 const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,

@@ -74,7 +74,7 @@ static ngx_int_t ngx_http_claude_relay_session_hash(ngx_str_t *text,
     u_char *key);
 
 
-ngx_http_claude_relay_way_t  ngx_http_claude_relay_session_ways[] = {
+ngx_http_claude_relay_way_t  ngx_http_claude_relay_sticky_ways[] = {
 
     { NGX_HTTP_GET, "/v1/sessions", ngx_http_claude_relay_api_sessions,
       NCR_ROLE_VIEWER, 0, 0, 0, 0 },

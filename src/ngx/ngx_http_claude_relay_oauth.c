@@ -225,6 +225,8 @@ ngx_http_claude_relay_token_target(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
+/* the one of http { }, if there is one: nobody's location is at hand */
+
 ngx_resolver_t *
 ngx_http_claude_relay_resolver(void)
 {
@@ -342,8 +344,7 @@ ngx_http_claude_relay_token_answer(ngx_http_claude_relay_fetch_t *f,
 
     (void) ngx_snprintf((u_char *) tokens->error, sizeof(tokens->error),
                         "%s%Z", f->cut ? "the answer is too long"
-                                 : ngx_http_claude_relay_fetch_failure(
-                                                                  f->kind));
+                                 : ngx_http_claude_relay_fetch_words(f));
 }
 
 
@@ -372,6 +373,20 @@ ngx_http_claude_relay_fetch_failure(ncr_reply_kind_e kind)
     default:
         return "an answer of no use";
     }
+}
+
+
+/* and why there is no connection, if that is known */
+
+const char *
+ngx_http_claude_relay_fetch_words(ngx_http_claude_relay_fetch_t *f)
+{
+    if (f->kind == NCR_REPLY_CONNECT && f->dial.refused) {
+        return "its address is no public one, which only "
+               "claude_relay_allow_private_upstreams allows";
+    }
+
+    return ngx_http_claude_relay_fetch_failure(f->kind);
 }
 
 

@@ -7,7 +7,9 @@
 #include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
+#include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_passwords.h"
 #include "ngx_http_claude_relay_feed.h"
 #include "ngx_http_claude_relay_live.h"
 
@@ -154,6 +156,8 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
         != NGX_OK
+        || ngx_http_claude_relay_guards_zone(rmcf, shm_zone->shm.log)
+           != NGX_OK
         || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
            != NGX_OK)
     {
@@ -993,7 +997,8 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
 
     if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK
-        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK
+        || ngx_http_claude_relay_alerts_init_process(cycle, rmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -1018,6 +1023,10 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     if (rmcf == NULL || rmcf->zone == NULL) {
         return;
     }
+
+    ngx_http_claude_relay_alerts_exit_process();
+    /* what it hands back may go on in the store */
+    ngx_http_claude_relay_passwords_exit_process();
 
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_ledger_exit_process(rmcf);

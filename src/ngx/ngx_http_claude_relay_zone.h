@@ -241,6 +241,13 @@ struct ngx_http_claude_relay_zone_s {
     ncr_msec_t                         usage_since;
     char                               usage_error[NCR_STORE_ERROR];
 
+    ngx_http_claude_relay_guards_t    *guards;  /* NULL: nobody logs in */
+
+    /* the worker that tells of alerts; ms of ngx_current_msec */
+
+    ngx_pid_t                          alerter;     /* 0 = nobody */
+    ngx_msec_t                         alert_deadline;  /* of its lease */
+
     ngx_uint_t                         key_number;  /* of a new store key */
     u_char                             key[NCR_SEAL_KEY];
 

@@ -83,6 +83,9 @@ Options:
     env => { ... }     environment variables
     level => "info"    of error.log
     allow => [qr//]    alerts that are expected in error.log
+    guard => 1         accounts of the store reach public addresses only, as
+                       is usual; a test's are on 127.0.0.1, so otherwise
+                       claude_relay_allow_private_upstreams is on
 
 The http block has temp paths, underscores_in_headers, and an access.log of
 JSON with all variables of the module (log()).
@@ -908,6 +911,8 @@ sub conf {
     my $level = $opt->{level} // "info";
     my $events = $opt->{events} // "worker_connections 1024;";
     my $main = $opt->{main} // "";
+    my $private = $opt->{guard} || $http =~ /_allow_private_upstreams\s/
+                  ? "" : "claude_relay_allow_private_upstreams on;";
 
     my $variables = join ",", map { "\"$_\":\"\$claude_relay_$_\"" } @VARIABLES;
 
@@ -927,7 +932,7 @@ error_log error.log $level;
 $main
 events { $events }
 http {
-    underscores_in_headers on;
+    underscores_in_headers on; $private
     client_body_temp_path temp/body;
     proxy_temp_path temp/proxy;
     fastcgi_temp_path temp/fastcgi;
