@@ -822,3 +822,23 @@ ngx_http_claude_relay_call_stream(ngx_http_claude_relay_call_t *call)
 
     return r;
 }
+
+
+ngx_int_t
+ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user)
+{
+    if (call->own.len == 0) {
+        return NGX_OK;
+    }
+
+    if (user->data && !ngx_http_claude_relay_call_owns(call, ncr(user))) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                         "you can ask for what is yours only");
+        return NGX_ERROR;
+    }
+
+    *user = call->own;
+
+    return NGX_OK;
+}

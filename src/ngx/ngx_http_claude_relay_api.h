@@ -180,6 +180,12 @@ ngx_uint_t ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
     ncr_str_t *owner);
 
 
+/* a filter by user, which is the caller if that is one of the role "user";
+ * NGX_ERROR: another one was asked for, and the call has ended */
+ngx_int_t ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user);
+
+
 /*
  * trail.c.  before: how the object of the call is, asked for by a call of its
  * own, whose answer comes to seen(); NGX_DECLINED: there is nothing to ask.
