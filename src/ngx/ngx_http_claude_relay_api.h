@@ -178,8 +178,6 @@ ngx_int_t ngx_http_claude_relay_call_members(
 ngx_int_t ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
     cJSON *value, const char *name, size_t max, char **text);
 
-ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
-
 /* call->name and call->row.name */
 ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
     ngx_str_t *name);

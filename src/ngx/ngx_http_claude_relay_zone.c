@@ -197,6 +197,7 @@ ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
     }
 
     ngx_queue_init(&zone->nodes);
+    ngx_queue_init(&zone->notes);
     ngx_rbtree_init(&zone->names, &zone->names_sentinel,
                     ngx_str_rbtree_insert_value);
 
@@ -255,6 +256,13 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
         }
 
         a[i]->node = node;
+
+        if (!a[i]->protect) {
+
+            /* one that may not rest is not left in the rest that it is in */
+
+            ncr_health_clear(&node->health);
+        }
     }
 
     ngx_http_claude_relay_zone_sweep_locked(rmcf);
@@ -326,6 +334,9 @@ ngx_http_claude_relay_node_free_locked(
     if (node->tokens) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, node->tokens);
     }
+
+    ngx_http_claude_relay_notes_free_locked(rmcf, &node->failures);
+    ngx_http_claude_relay_notes_free_locked(rmcf, &node->tests);
 
     ngx_slab_free_locked(rmcf->shpool, node);
 }
@@ -421,8 +432,16 @@ ngx_http_claude_relay_alloc_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
         p = ngx_slab_calloc_locked(rmcf->shpool, size);
 
-        if (p || evict-- == 0 || ngx_queue_empty(&zone->sessions)) {
+        if (p) {
             return p;
+        }
+
+        if (ngx_http_claude_relay_notes_evict_locked(rmcf)) {
+            continue;
+        }
+
+        if (evict-- == 0 || ngx_queue_empty(&zone->sessions)) {
+            return NULL;
         }
 
         q = ngx_queue_last(&zone->sessions);
@@ -451,6 +470,10 @@ ngx_http_claude_relay_room_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     zone = rmcf->zone;
 
     while (rmcf->shpool->pfree * ngx_pagesize <= size) {
+
+        if (ngx_http_claude_relay_notes_evict_locked(rmcf)) {
+            continue;
+        }
 
         if (ngx_queue_empty(&zone->sessions)) {
             return 0;
