@@ -631,6 +631,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           has_ttft:1;
     unsigned                           admitted:1;
     unsigned                           booked:1;
+    unsigned                           local:1;     /* answered here */
     unsigned                           shadowed:1;  /* by a shadow limit */
     unsigned                           completed:1; /* booked early */
     unsigned                           claimed:1;   /* claims are made */
@@ -746,6 +747,11 @@ const char *ngx_http_claude_relay_map_add(ngx_pool_t *pool, ngx_array_t **map,
     ngx_str_t *from, ngx_str_t *to);
 char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* warmup.c: NGX_DECLINED: this is not one of those that need no model */
+
+ngx_int_t ngx_http_claude_relay_warmup(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t stream);
 
 /* self.c */
 

@@ -20,6 +20,9 @@
 
 static ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
     ngx_http_request_t *r, ngx_http_claude_relay_caller_t *caller);
+static ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_make(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_caller_t *caller);
 static ngx_int_t ngx_http_claude_relay_call_copy(ngx_pool_t *pool,
     ngx_str_t *to, ngx_str_t *from);
 static void ngx_http_claude_relay_call_destroy(
@@ -103,6 +106,40 @@ static ngx_http_claude_relay_call_t *
 ngx_http_claude_relay_call_create(ngx_http_request_t *r,
     ngx_http_claude_relay_caller_t *caller)
 {
+    ngx_http_claude_relay_call_t       *call;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    call = ngx_http_claude_relay_call_make(rmcf, caller);
+    if (call == NULL) {
+        return NULL;
+    }
+
+    call->request = r;
+    call->cleanup = ngx_http_cleanup_add(r, 0);
+
+    if (call->cleanup == NULL
+        || ngx_http_claude_relay_call_copy(call->pool, &call->args, &r->args)
+           != NGX_OK)
+    {
+        ngx_destroy_pool(call->pool);
+        return NULL;
+    }
+
+    call->cleanup->handler = ngx_http_claude_relay_call_left;
+    call->cleanup->data = call;
+
+    return call;
+}
+
+
+/* without a request */
+
+static ngx_http_claude_relay_call_t *
+ngx_http_claude_relay_call_make(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_caller_t *caller)
+{
     ngx_pool_t                    *pool;
     ngx_http_claude_relay_call_t  *call;
 
@@ -117,9 +154,7 @@ ngx_http_claude_relay_call_create(ngx_http_request_t *r,
     }
 
     call->pool = pool;
-    call->request = r;
-    call->rmcf = ngx_http_get_module_main_conf(r,
-                                               ngx_http_claude_relay_module);
+    call->rmcf = rmcf;
     call->match = UINT64_MAX;
 
     call->caller.role = caller->role;
@@ -131,8 +166,6 @@ ngx_http_claude_relay_call_create(ngx_http_request_t *r,
            != NGX_OK
         || ngx_http_claude_relay_call_copy(pool, &call->caller.address,
                                            &caller->address)
-           != NGX_OK
-        || ngx_http_claude_relay_call_copy(pool, &call->args, &r->args)
            != NGX_OK)
     {
         goto failed;
@@ -141,14 +174,6 @@ ngx_http_claude_relay_call_create(ngx_http_request_t *r,
     if (caller->role == NCR_ROLE_USER) {
         call->own = call->caller.person;
     }
-
-    call->cleanup = ngx_http_cleanup_add(r, 0);
-    if (call->cleanup == NULL) {
-        goto failed;
-    }
-
-    call->cleanup->handler = ngx_http_claude_relay_call_left;
-    call->cleanup->data = call;
 
     /* debug builds read an fd of what a timer has: the call is large enough */
 
@@ -461,6 +486,47 @@ ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
 }
 
 
+void
+ngx_http_claude_relay_call_part(ngx_http_claude_relay_call_t *whole,
+    ngx_http_claude_relay_way_t *way, ngx_str_t *name, cJSON *body,
+    ngx_http_claude_relay_part_pt ended, ngx_uint_t number)
+{
+    ngx_str_t                      text;
+    ngx_http_claude_relay_call_t  *call;
+
+    ngx_str_null(&text);
+
+    call = ngx_http_claude_relay_call_make(whole->rmcf, &whole->caller);
+
+    if (call == NULL) {
+        cJSON_Delete(body);
+        ended(whole, number, NGX_HTTP_SERVICE_UNAVAILABLE, &text);
+        return;
+    }
+
+    call->way = way;
+    call->body = body;
+    call->whole = whole;
+    call->ended = ended;
+    call->number = number;
+
+    if (ngx_http_claude_relay_call_copy(call->pool, &call->name, name)
+        != NGX_OK)
+    {
+        ngx_http_claude_relay_call_memory(call);
+        return;
+    }
+
+    call->roster = call->rmcf->roster;
+    call->roster->refs++;
+
+    call->account = ngx_http_claude_relay_roster_find(call->roster,
+                                                      &call->name);
+    call->next = way->handler;
+    call->next(call);
+}
+
+
 /*
  * Another worker may have changed something a moment ago, and told its caller
  * so: before anything else, this one sees what the store has.  Behind each job
@@ -644,11 +710,15 @@ void
 ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, cJSON *body, uint64_t version)
 {
-    char       *text;
-    ngx_str_t   out;
+    char        *text;
+    ngx_str_t    out;
+    ngx_pool_t  *pool;
 
     ngx_str_null(&out);
     text = NULL;
+
+    pool = call->request ? call->request->pool
+                         : call->whole ? call->pool : NULL;
 
     if (body) {
         text = cJSON_PrintUnformatted(body);
@@ -665,8 +735,8 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
 
         out.len = ngx_strlen(text);
 
-        if (call->request) {
-            out.data = ngx_pnalloc(call->request->pool, out.len);
+        if (pool) {
+            out.data = ngx_pnalloc(pool, out.len);
             if (out.data) {
                 ngx_memcpy(out.data, text, out.len);
             }
@@ -675,7 +745,7 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
         ngx_explicit_memzero(text, out.len);
         cJSON_free(text);
 
-        if (call->request && out.data == NULL) {
+        if (pool && out.data == NULL) {
             ngx_http_claude_relay_call_memory(call);
             return;
         }
@@ -728,6 +798,12 @@ ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
 
     r = call->request;
 
+    if (call->whole) {
+        call->ended(call->whole, call->number, status, body);
+        ngx_http_claude_relay_call_destroy(call);
+        return;
+    }
+
     if (r == NULL) {
         ngx_http_claude_relay_call_destroy(call);
         return;
@@ -771,7 +847,7 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     text.data = message;
     text.len = p - message;
 
-    if (call->request == NULL) {
+    if (call->request == NULL && call->whole == NULL) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "control: a call of %V ended with %ui: %*s",
                       &call->caller.who, status, text.len, text.data);
@@ -991,4 +1067,18 @@ ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call, u_char **p,
     *p = end + 1;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_call_no_args(ngx_http_claude_relay_call_t *call)
+{
+    if (call->args.len == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                     "there is no query here");
+
+    return NGX_ERROR;
 }

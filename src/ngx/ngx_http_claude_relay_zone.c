@@ -573,6 +573,40 @@ ngx_http_claude_relay_bond_locked(ngx_http_claude_relay_zone_t *zone,
 }
 
 
+ngx_http_claude_relay_bond_t *
+ngx_http_claude_relay_bond_after_locked(ngx_http_claude_relay_zone_t *zone,
+    u_char *key)
+{
+    ngx_uint_t                     greater;
+    ngx_rbtree_key_t               hash;
+    ngx_rbtree_node_t             *node, *best;
+    ngx_http_claude_relay_bond_t  *bond;
+
+    hash = key ? ngx_http_claude_relay_bond_hash(key) : 0;
+    node = zone->bonds.root;
+    best = NULL;
+
+    while (node != &zone->sentinel) {
+
+        bond = (ngx_http_claude_relay_bond_t *) node;
+
+        greater = key == NULL || node->key > hash
+                  || (node->key == hash
+                      && ngx_memcmp(bond->key, key, sizeof(bond->key)) > 0);
+
+        if (greater) {
+            best = node;
+            node = node->left;
+
+        } else {
+            node = node->right;
+        }
+    }
+
+    return (ngx_http_claude_relay_bond_t *) best;
+}
+
+
 void
 ngx_http_claude_relay_bond_free_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_bond_t *bond)
@@ -635,6 +669,7 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
         (*n)++;
     }
 
+    bond->session = (list == &zone->sessions);
     bond->account = account;
     bond->owner = owner;
     bond->expires = now + ttl;

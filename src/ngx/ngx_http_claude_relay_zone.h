@@ -191,6 +191,7 @@ typedef struct {
     ngx_rbtree_node_t                  node;
     ngx_queue_t                        queue;
     u_char                             key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
+    ngx_uint_t                         session;     /* 0: it is an id */
     ngx_uint_t                         account;     /* node's number */
     uint64_t                           owner;       /* key of an id, or 0 */
     ncr_msec_t                         expires;
@@ -261,6 +262,11 @@ struct ngx_http_claude_relay_zone_s {
 
 ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_locked(
     ngx_http_claude_relay_zone_t *zone, u_char *key, ncr_msec_t now);
+
+/* the one with the next key in the tree, of whatever age; key NULL: the first
+ * one; NULL: there is none */
+ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_after_locked(
+    ngx_http_claude_relay_zone_t *zone, u_char *key);
 void ngx_http_claude_relay_bond_set_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *list, u_char *key,
     ngx_uint_t account, uint64_t owner, ncr_msec_t now, ncr_msec_t ttl);

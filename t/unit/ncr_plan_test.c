@@ -62,18 +62,23 @@ main(void)
     ncr_test(plan("professional") == NCR_PLAN_ANY, "F094: another word");
 
     for (i = 0; i < sizeof(pro) / sizeof(pro[0]); i++) {
-        (void) snprintf(name, sizeof(name), "F094: pro has \"%s\"", pro[i]);
+        (void) snprintf(name, sizeof(name), "F094: pro has \"%s\"",
+                        pro[i]);
         ncr_test(serves(NCR_PLAN_PRO, pro[i]), name);
-        (void) snprintf(name, sizeof(name), "F094: max has \"%s\"", pro[i]);
+        (void) snprintf(name, sizeof(name), "F094: max has \"%s\"",
+                        pro[i]);
         ncr_test(serves(NCR_PLAN_ANY, pro[i]), name);
     }
 
     for (i = 0; i < sizeof(not_pro) / sizeof(not_pro[0]); i++) {
-        (void) snprintf(name, sizeof(name), "F094: pro has no \"%s\"", not_pro[i]);
+        (void) snprintf(name, sizeof(name), "F094: pro has no \"%s\"",
+                        not_pro[i]);
         ncr_test(!serves(NCR_PLAN_PRO, not_pro[i]), name);
-        (void) snprintf(name, sizeof(name), "F094: free has no \"%s\"", not_pro[i]);
+        (void) snprintf(name, sizeof(name), "F094: free has no \"%s\"",
+                        not_pro[i]);
         ncr_test(!serves(NCR_PLAN_FREE, not_pro[i]), name);
-        (void) snprintf(name, sizeof(name), "F094: max has \"%s\"", not_pro[i]);
+        (void) snprintf(name, sizeof(name), "F094: max has \"%s\"",
+                        not_pro[i]);
         ncr_test(serves(NCR_PLAN_ANY, not_pro[i]), name);
     }
 
