@@ -246,6 +246,34 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_admin"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_claude_relay_set_admin,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_cookie"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_admin_cookie,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_login"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_admin_login,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_password_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_admin_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_limit"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_limit,
@@ -653,6 +681,11 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->usage->keep.minutes = (ncr_msec_t) 2 * 86400 * 1000;
     rmcf->usage->keep.hours = (ncr_msec_t) 90 * 86400 * 1000;
 
+    rmcf->admin.failures = 10;
+    rmcf->admin.window = 15 * 60 * 1000;
+    rmcf->admin.session = 12 * 3600 * 1000;
+    rmcf->admin.idle = 30 * 60 * 1000;
+
     rmcf->pool = cf->pool;
     rmcf->cycle = cf->cycle;
     rmcf->tz = ncr_tz_utc();
@@ -748,6 +781,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     }
 
     conf->keys = NGX_CONF_UNSET_UINT;
+    conf->admin_secure = NGX_CONF_UNSET_UINT;
     conf->clients = NGX_CONF_UNSET_PTR;
     conf->platforms = NGX_CONF_UNSET_PTR;
     conf->policy = NGX_CONF_UNSET_PTR;
@@ -843,6 +877,10 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
         || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)
     {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_claude_relay_admin_merge(cf, conf, prev) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 

@@ -62,12 +62,14 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 }
 
 
+typedef struct ngx_http_claude_relay_admin_s    ngx_http_claude_relay_admin_t;
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
+typedef struct ngx_http_claude_relay_guards_s   ngx_http_claude_relay_guards_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_subject_s
@@ -1045,6 +1047,7 @@ ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
 ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
 void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
+extern const ncr_anthropic_lender_t  ngx_http_claude_relay_lender;
 
 /* store_conf.c, oauth.c: the store and the servers of logins, as configured */
 
@@ -1058,6 +1061,25 @@ ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* admin.c: the API in a location */
+
+char *ngx_http_claude_relay_set_admin(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_admin_cookie(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_login(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_file(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev);
+
+/* admin_guard.c: memory for failures, if there is such a location */
+ngx_int_t ngx_http_claude_relay_guards_zone(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
+
 
 /* control.c: the control socket */
 

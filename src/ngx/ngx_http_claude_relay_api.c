@@ -17,16 +17,18 @@
 
 #define NGX_HTTP_CLAUDE_RELAY_MESSAGE       1024
 
+/* more members are not looked through for one that is repeated */
+#define NGX_HTTP_CLAUDE_RELAY_MEMBERS_MAX   1024
 
-static ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
-    ngx_http_request_t *r, ngx_http_claude_relay_caller_t *caller);
-static ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_make(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_caller_t *caller);
-static ngx_int_t ngx_http_claude_relay_call_copy(ngx_pool_t *pool,
-    ngx_str_t *to, ngx_str_t *from);
-static void ngx_http_claude_relay_call_destroy(
+
+static ngx_int_t ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r,
+    ngx_uint_t allow);
+static ngx_int_t ngx_http_claude_relay_api_forbid(
     ngx_http_claude_relay_call_t *call);
+static ngx_int_t ngx_http_claude_relay_api_large(ngx_http_request_t *r,
+    size_t max);
+static ngx_int_t ngx_http_claude_relay_api_room(ngx_http_request_t *r,
+    size_t max);
 static void ngx_http_claude_relay_call_forget(cJSON *json);
 static void ngx_http_claude_relay_call_left(void *data);
 static ngx_int_t ngx_http_claude_relay_call_match(
@@ -52,6 +54,8 @@ static void ngx_http_claude_relay_call_settling(
 static void ngx_http_claude_relay_call_send(
     ngx_http_claude_relay_call_t *call, ngx_uint_t status, ngx_str_t *type,
     ngx_str_t *body, uint64_t version);
+static void ngx_http_claude_relay_call_words(ncr_out_t *out,
+    ngx_uint_t status, const char *type, ncr_str_t *message);
 static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
 
 
@@ -63,19 +67,27 @@ ngx_int_t
 ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_caller_t *caller)
 {
-    ngx_int_t                      rc;
-    ngx_str_t                      name, item;
-    ngx_uint_t                     other;
-    ngx_http_claude_relay_way_t   *way;
-    ngx_http_claude_relay_call_t  *call;
+    size_t                              max;
+    ngx_int_t                           rc;
+    ngx_str_t                           name, item;
+    ngx_uint_t                          allow;
+    ngx_http_claude_relay_way_t        *way;
+    ngx_http_claude_relay_call_t       *call;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
 
     /* what "If-Match" means here is not what nginx takes it for */
 
     r->disable_not_modified = 1;
 
-    way = ngx_http_claude_relay_way(r, path, &name, &item, &other);
+    way = ngx_http_claude_relay_way(r, path, &name, &item, &allow);
 
-    call = ngx_http_claude_relay_call_create(r, caller);
+    if (way == NULL) {
+        return ngx_http_claude_relay_api_nowhere(r, allow);
+    }
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    call = ngx_http_claude_relay_call_create(rmcf, r, caller);
     if (call == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -83,6 +95,8 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     if (ngx_http_claude_relay_call_copy(call->pool, &call->name, &name)
         != NGX_OK
         || ngx_http_claude_relay_call_copy(call->pool, &call->item, &item)
+           != NGX_OK
+        || ngx_http_claude_relay_call_copy(call->pool, &call->path, path)
            != NGX_OK)
     {
         ngx_http_claude_relay_call_destroy(call);
@@ -90,9 +104,39 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     }
 
     call->way = way;
-    call->other = other;
+
+    if (caller->role < way->role) {
+        return ngx_http_claude_relay_api_forbid(call);
+    }
+
+    max = way->large ? NGX_HTTP_CLAUDE_RELAY_BODY_LARGE
+                     : NGX_HTTP_CLAUDE_RELAY_BODY;
+
+    if (way->role == NCR_ROLE_NONE) {
+        max = NGX_HTTP_CLAUDE_RELAY_BODY_OPEN;
+    }
+
+    if (r->headers_in.content_length_n > (off_t) max) {
+        ngx_http_claude_relay_call_destroy(call);
+        return ngx_http_claude_relay_api_large(r, max);
+    }
+
+    if (ngx_http_claude_relay_api_room(r, max) != NGX_OK) {
+        ngx_http_claude_relay_call_destroy(call);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     rc = ngx_http_read_client_request_body(r, ngx_http_claude_relay_call_body);
+
+    if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+
+        /* in chunks */
+
+        r->keepalive = 0;
+        r->lingering_close = 1;
+
+        return ngx_http_claude_relay_api_large(r, max);
+    }
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
@@ -102,43 +146,214 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 }
 
 
-static ngx_http_claude_relay_call_t *
-ngx_http_claude_relay_call_create(ngx_http_request_t *r,
-    ngx_http_claude_relay_caller_t *caller)
+static ngx_int_t
+ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r, ngx_uint_t allow)
 {
-    ngx_http_claude_relay_call_t       *call;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
+    u_char      *p;
+    ngx_str_t    value;
+    ngx_uint_t   i;
 
-    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+    static const struct {
+        ngx_uint_t   method;
+        const char  *name;
+    } methods[] = {
+        { NGX_HTTP_GET, "GET, HEAD" },
+        { NGX_HTTP_POST, "POST" },
+        { NGX_HTTP_PUT, "PUT" },
+        { NGX_HTTP_PATCH, "PATCH" },
+        { NGX_HTTP_DELETE, "DELETE" },
+        { 0, NULL }
+    };
 
-    call = ngx_http_claude_relay_call_make(rmcf, caller);
-    if (call == NULL) {
-        return NULL;
+    if (allow == 0) {
+        return ngx_http_claude_relay_refuse(r, NGX_HTTP_NOT_FOUND, NULL,
+                                            "there is no such path", -1);
     }
 
-    call->request = r;
-    call->cleanup = ngx_http_cleanup_add(r, 0);
-
-    if (call->cleanup == NULL
-        || ngx_http_claude_relay_call_copy(call->pool, &call->args, &r->args)
-           != NGX_OK)
-    {
-        ngx_destroy_pool(call->pool);
-        return NULL;
+    p = ngx_pnalloc(r->pool, 64);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    call->cleanup->handler = ngx_http_claude_relay_call_left;
-    call->cleanup->data = call;
+    value.data = p;
 
-    return call;
+    for (i = 0; methods[i].name; i++) {
+        if (allow & methods[i].method) {
+            p = ngx_sprintf(p, "%s%s", p == value.data ? "" : ", ",
+                            methods[i].name);
+        }
+    }
+
+    value.len = p - value.data;
+
+    if (ngx_http_claude_relay_add_header(r, "Allow", &value) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_claude_relay_refuse(r, NGX_HTTP_NOT_ALLOWED, NULL,
+                                        "this method is not allowed here",
+                                        -1);
 }
 
 
-/* without a request */
+/* an answer that comes by way of the trail, and before any body */
 
-static ngx_http_claude_relay_call_t *
-ngx_http_claude_relay_call_make(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_caller_t *caller)
+static ngx_int_t
+ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = call->request;
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        ngx_http_claude_relay_call_destroy(call);
+        return rc;
+    }
+
+    r->main->count++;
+
+    ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                     "this takes the role \"%s\"",
+                                     ncr_role_name(call->way->role));
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_api_large(ngx_http_request_t *r, size_t max)
+{
+    u_char  message[128];
+
+    (void) ngx_sprintf(message, "the body is too large: %uz KB are taken%Z",
+                       max / 1024);
+
+    return ngx_http_claude_relay_refuse(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                        NULL, (const char *) message, -1);
+}
+
+
+/*
+ * Bodies have secrets in them: they stay in memory, in one buffer, which is as
+ * large as this way takes.  All of that nginx asks the location for, so this
+ * request has one of its own.
+ */
+
+static ngx_int_t
+ngx_http_claude_relay_api_room(ngx_http_request_t *r, size_t max)
+{
+    void                     **conf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    conf = ngx_palloc(r->pool, ngx_http_max_module * sizeof(void *));
+    clcf = ngx_palloc(r->pool, sizeof(ngx_http_core_loc_conf_t));
+
+    if (conf == NULL || clcf == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(conf, r->loc_conf, ngx_http_max_module * sizeof(void *));
+
+    *clcf = *(ngx_http_core_loc_conf_t *)
+                ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    clcf->client_max_body_size = max;
+    clcf->client_body_buffer_size = max + ngx_pagesize;
+    clcf->client_body_in_single_buffer = 1;
+    clcf->client_body_in_file_only = 0;
+
+    conf[ngx_http_core_module.ctx_index] = clcf;
+    r->loc_conf = conf;
+
+    r->request_body_in_single_buf = 1;
+    r->request_body_in_file_only = 0;
+    r->request_body_in_persistent_file = 0;
+    r->request_body_in_clean_file = 0;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_refuse(ngx_http_request_t *r, ngx_uint_t status,
+    const char *type, const char *message, time_t retry_after)
+{
+    u_char     *p;
+    size_t      size;
+    ngx_int_t   rc;
+    ncr_out_t   out;
+    ncr_str_t   text;
+    ngx_str_t   value, body;
+
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (status == NGX_HTTP_UNAUTHORIZED) {
+        ngx_str_set(&value, "Bearer");
+
+        if (ngx_http_claude_relay_add_header(r, "WWW-Authenticate", &value)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (retry_after >= 0
+        && ngx_http_claude_relay_retry_after(r, retry_after) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    text.data = (u_char *) message;
+    text.len = ngx_strlen(message);
+
+    size = 128 + 6 * text.len;
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ncr_out_init(&out, p, size);
+    ngx_http_claude_relay_call_words(&out, status, type, &text);
+
+    body.data = p;
+    body.len = out.last - p;
+
+    return ngx_http_claude_relay_send(r, status,
+                                      &ngx_http_claude_relay_call_json, &body);
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_retry_after(ngx_http_request_t *r, time_t seconds)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%T", seconds) - value.data;
+
+    return ngx_http_claude_relay_add_header(r, "Retry-After", &value);
+}
+
+
+/* r NULL: it is not of a client's */
+
+ngx_http_claude_relay_call_t *
+ngx_http_claude_relay_call_create(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_request_t *r, ngx_http_claude_relay_caller_t *caller)
 {
     ngx_pool_t                    *pool;
     ngx_http_claude_relay_call_t  *call;
@@ -154,10 +369,10 @@ ngx_http_claude_relay_call_make(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     call->pool = pool;
+    call->request = r;
     call->rmcf = rmcf;
     call->match = UINT64_MAX;
-
-    call->caller.role = caller->role;
+    call->caller = *caller;
 
     if (ngx_http_claude_relay_call_copy(pool, &call->caller.who, &caller->who)
         != NGX_OK
@@ -166,13 +381,25 @@ ngx_http_claude_relay_call_make(ngx_http_claude_relay_main_conf_t *rmcf,
            != NGX_OK
         || ngx_http_claude_relay_call_copy(pool, &call->caller.address,
                                            &caller->address)
-           != NGX_OK)
+           != NGX_OK
+        || (r && ngx_http_claude_relay_call_copy(pool, &call->args, &r->args)
+                 != NGX_OK))
     {
         goto failed;
     }
 
     if (caller->role == NCR_ROLE_USER) {
         call->own = call->caller.person;
+    }
+
+    if (r) {
+        call->cleanup = ngx_http_cleanup_add(r, 0);
+        if (call->cleanup == NULL) {
+            goto failed;
+        }
+
+        call->cleanup->handler = ngx_http_claude_relay_call_left;
+        call->cleanup->data = call;
     }
 
     /* debug builds read an fd of what a timer has: the call is large enough */
@@ -196,7 +423,7 @@ failed:
 
 /* with a NUL behind it */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_claude_relay_call_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from)
 {
@@ -207,14 +434,17 @@ ngx_http_claude_relay_call_copy(ngx_pool_t *pool, ngx_str_t *to,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(to->data, from->data, from->len);
+    if (from->len) {
+        ngx_memcpy(to->data, from->data, from->len);
+    }
+
     to->data[to->len] = '\0';
 
     return NGX_OK;
 }
 
 
-static void
+void
 ngx_http_claude_relay_call_destroy(ngx_http_claude_relay_call_t *call)
 {
     if (call->cleanup) {
@@ -321,22 +551,6 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (call->way == NULL) {
-        ngx_http_claude_relay_call_error(call,
-                          call->other ? NGX_HTTP_NOT_ALLOWED
-                                      : NGX_HTTP_NOT_FOUND, NULL,
-                          call->other ? "this method is not allowed here"
-                                      : "there is no such path");
-        return;
-    }
-
-    if (call->caller.role < call->way->role) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
-                                         "this takes the role \"%s\"",
-                                         ncr_role_name(call->way->role));
-        return;
-    }
-
     if (ngx_http_claude_relay_call_match(call) != NGX_OK
         || ngx_http_claude_relay_call_parse(call) != NGX_OK)
     {
@@ -387,11 +601,13 @@ ngx_http_claude_relay_call_match(ngx_http_claude_relay_call_t *call)
 static ngx_int_t
 ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
 {
-    cJSON      *item, *other;
-    ngx_str_t   text;
+    cJSON       *item, *other;
+    ngx_str_t    text;
+    ngx_uint_t   n;
 
     if (call->way->method != NGX_HTTP_POST
-        && call->way->method != NGX_HTTP_PATCH)
+        && call->way->method != NGX_HTTP_PATCH
+        && call->way->method != NGX_HTTP_PUT)
     {
         return NGX_OK;
     }
@@ -404,14 +620,32 @@ ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
         call->body = cJSON_CreateObject();
 
     } else {
-        call->body = ncr_oauth_json(ncr(&text));
+        call->body = ncr_oauth_json_large(ncr(&text),
+                                          call->way->large
+                                          ? NGX_HTTP_CLAUDE_RELAY_BODY_LARGE
+                                          : NGX_HTTP_CLAUDE_RELAY_BODY);
         ngx_explicit_memzero(text.data, text.len);
     }
 
     if (call->body == NULL) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                          "the body must be a JSON object of "
-                                         "at most 256 KB, without NUL");
+                                         "at most %s, without NUL",
+                                         call->way->large ? "16 MB"
+                                                          : "256 KB");
+        return NGX_ERROR;
+    }
+
+    n = 0;
+
+    cJSON_ArrayForEach(item, call->body) {
+        n++;
+    }
+
+    if (n > NGX_HTTP_CLAUDE_RELAY_MEMBERS_MAX) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "the body has more than %d members",
+                                         NGX_HTTP_CLAUDE_RELAY_MEMBERS_MAX);
         return NGX_ERROR;
     }
 
@@ -483,47 +717,6 @@ ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
     }
 
     return NGX_OK;
-}
-
-
-void
-ngx_http_claude_relay_call_part(ngx_http_claude_relay_call_t *whole,
-    ngx_http_claude_relay_way_t *way, ngx_str_t *name, cJSON *body,
-    ngx_http_claude_relay_part_pt ended, ngx_uint_t number)
-{
-    ngx_str_t                      text;
-    ngx_http_claude_relay_call_t  *call;
-
-    ngx_str_null(&text);
-
-    call = ngx_http_claude_relay_call_make(whole->rmcf, &whole->caller);
-
-    if (call == NULL) {
-        cJSON_Delete(body);
-        ended(whole, number, NGX_HTTP_SERVICE_UNAVAILABLE, &text);
-        return;
-    }
-
-    call->way = way;
-    call->body = body;
-    call->whole = whole;
-    call->ended = ended;
-    call->number = number;
-
-    if (ngx_http_claude_relay_call_copy(call->pool, &call->name, name)
-        != NGX_OK)
-    {
-        ngx_http_claude_relay_call_memory(call);
-        return;
-    }
-
-    call->roster = call->rmcf->roster;
-    call->roster->refs++;
-
-    call->account = ngx_http_claude_relay_roster_find(call->roster,
-                                                      &call->name);
-    call->next = way->handler;
-    call->next(call);
 }
 
 
@@ -602,6 +795,82 @@ ngx_http_claude_relay_call_begin(ngx_http_claude_relay_call_t *call)
     if (call->name.len) {
         call->account = ngx_http_claude_relay_roster_find(call->roster,
                                                           &call->name);
+    }
+
+    if (ngx_http_claude_relay_trail_before(call) == NGX_DECLINED) {
+        ngx_http_claude_relay_call_run(call);
+    }
+}
+
+
+void
+ngx_http_claude_relay_call_part(ngx_http_claude_relay_call_t *whole,
+    ngx_http_claude_relay_way_t *way, ngx_str_t *name, cJSON *body,
+    ngx_http_claude_relay_part_pt ended, ngx_uint_t number)
+{
+    size_t                         len;
+    const char                    *star;
+    ngx_str_t                      text;
+    ngx_http_claude_relay_call_t  *call;
+
+    ngx_str_null(&text);
+
+    call = ngx_http_claude_relay_call_create(whole->rmcf, NULL,
+                                             &whole->caller);
+    if (call == NULL) {
+        cJSON_Delete(body);
+        ended(whole, number, NGX_HTTP_SERVICE_UNAVAILABLE, &text);
+        return;
+    }
+
+    call->way = way;
+    call->body = body;
+    call->whole = whole;
+    call->ended = ended;
+    call->number = number;
+
+    star = ngx_strchr(way->path, '*');
+    len = star - way->path;
+
+    call->path.data = ngx_pnalloc(call->pool, ngx_strlen(way->path)
+                                              + name->len);
+
+    if (call->path.data == NULL
+        || ngx_http_claude_relay_call_copy(call->pool, &call->name, name)
+           != NGX_OK
+        || ngx_http_claude_relay_call_copy(call->pool, &call->item, &text)
+           != NGX_OK
+        || ngx_http_claude_relay_call_copy(call->pool, &call->args, &text)
+           != NGX_OK)
+    {
+        call->noted = 1;
+        ngx_http_claude_relay_call_memory(call);
+        return;
+    }
+
+    call->path.len = ngx_sprintf(call->path.data, "%*s%V%s", len, way->path,
+                                 name, star + 1)
+                     - call->path.data;
+
+    call->roster = call->rmcf->roster;
+    call->roster->refs++;
+
+    call->account = ngx_http_claude_relay_roster_find(call->roster,
+                                                      &call->name);
+
+    if (ngx_http_claude_relay_trail_before(call) == NGX_DECLINED) {
+        ngx_http_claude_relay_call_run(call);
+    }
+}
+
+
+void
+ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call)
+{
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
+        ngx_http_claude_relay_call_destroy(call);
+        return;
     }
 
     call->next = call->way->handler;
@@ -717,9 +986,6 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
     ngx_str_null(&out);
     text = NULL;
 
-    pool = call->request ? call->request->pool
-                         : call->whole ? call->pool : NULL;
-
     if (body) {
         text = cJSON_PrintUnformatted(body);
 
@@ -735,17 +1001,17 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
 
         out.len = ngx_strlen(text);
 
-        if (pool) {
-            out.data = ngx_pnalloc(pool, out.len);
-            if (out.data) {
-                ngx_memcpy(out.data, text, out.len);
-            }
+        pool = call->request ? call->request->pool : call->pool;
+
+        out.data = ngx_pnalloc(pool, out.len);
+        if (out.data) {
+            ngx_memcpy(out.data, text, out.len);
         }
 
         ngx_explicit_memzero(text, out.len);
         cJSON_free(text);
 
-        if (pool && out.data == NULL) {
+        if (out.data == NULL) {
             ngx_http_claude_relay_call_memory(call);
             return;
         }
@@ -791,15 +1057,38 @@ static void
 ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body, uint64_t version)
 {
-    ngx_int_t            rc;
-    ngx_str_t            etag;
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
+    call->answer.status = status;
+    call->answer.type = *type;
+    call->answer.body = *body;
+    call->answer.version = version;
+
+    if (call->parent) {
+        ngx_http_claude_relay_trail_seen(call);
+        return;
+    }
+
+    if (ngx_http_claude_relay_trail_note(call) == NGX_DECLINED) {
+        ngx_http_claude_relay_call_leave(call);
+    }
+}
+
+
+/* the answer goes out, if somebody listens */
+
+void
+ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
+{
+    ngx_int_t                        rc;
+    ngx_str_t                        etag;
+    ngx_connection_t                *c;
+    ngx_http_request_t              *r;
+    ngx_http_claude_relay_answer_t   answer;
 
     r = call->request;
+    answer = call->answer;
 
     if (call->whole) {
-        call->ended(call->whole, call->number, status, body);
+        call->ended(call->whole, call->number, answer.status, &answer.body);
         ngx_http_claude_relay_call_destroy(call);
         return;
     }
@@ -809,11 +1098,12 @@ ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
         return;
     }
 
-    if (version) {
+    if (answer.version) {
         etag.data = ngx_pnalloc(r->pool, NGX_INT64_LEN + 2);
 
         if (etag.data) {
-            etag.len = ngx_sprintf(etag.data, "\"%uL\"", version) - etag.data;
+            etag.len = ngx_sprintf(etag.data, "\"%uL\"", answer.version)
+                       - etag.data;
             (void) ngx_http_claude_relay_add_header(r, "ETag", &etag);
         }
     }
@@ -822,7 +1112,8 @@ ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
 
     c = r->connection;
 
-    rc = ngx_http_claude_relay_send(r, status, type, body);
+    rc = ngx_http_claude_relay_send(r, answer.status, &answer.type,
+                                    &answer.body);
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
@@ -847,7 +1138,8 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     text.data = message;
     text.len = p - message;
 
-    if (call->request == NULL && call->whole == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "control: a call of %V ended with %ui: %*s",
                       &call->caller.who, status, text.len, text.data);
@@ -862,12 +1154,7 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
 
     } else {
         ncr_out_init(&out, p, size);
-        ncr_out_text(&out, "{\"error\":{\"type\":\"");
-        ncr_out_text(&out, type ? type
-                                : ngx_http_claude_relay_call_type(status));
-        ncr_out_text(&out, "\",\"message\":");
-        ncr_out_json_string(&out, &text);
-        ncr_out_text(&out, "}}");
+        ngx_http_claude_relay_call_words(&out, status, type, &text);
 
         body.data = p;
         body.len = out.last - p;
@@ -879,10 +1166,25 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
 }
 
 
+static void
+ngx_http_claude_relay_call_words(ncr_out_t *out, ngx_uint_t status,
+    const char *type, ncr_str_t *message)
+{
+    ncr_out_text(out, "{\"error\":{\"type\":\"");
+    ncr_out_text(out, type ? type : ngx_http_claude_relay_call_type(status));
+    ncr_out_text(out, "\",\"message\":");
+    ncr_out_json_string(out, message);
+    ncr_out_text(out, "}}");
+}
+
+
 static const char *
 ngx_http_claude_relay_call_type(ngx_uint_t status)
 {
     switch (status) {
+
+    case NGX_HTTP_UNAUTHORIZED:
+        return "unauthorized";
 
     case NGX_HTTP_FORBIDDEN:
         return "forbidden";
@@ -895,6 +1197,12 @@ ngx_http_claude_relay_call_type(ngx_uint_t status)
 
     case NGX_HTTP_PRECONDITION_FAILED:
         return "precondition_failed";
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        return "too_large";
+
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return "too_many_requests";
 
     case NGX_HTTP_BAD_GATEWAY:
         return "upstream";
@@ -1067,6 +1375,16 @@ ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call, u_char **p,
     *p = end + 1;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
+    ncr_str_t *owner)
+{
+    return call->own.len == 0
+           || (owner->len == call->own.len
+               && ngx_memcmp(owner->data, call->own.data, owner->len) == 0);
 }
 
 

@@ -22,9 +22,15 @@
 
 #include "ngx_http_claude_relay_refresh.h"
 #include "ngx_http_claude_relay_books.h"
-#include "ncr_role.h"
+#include "ncr_store_person.h"
 
 #include <cjson/cJSON.h>
+
+
+/* of a body: usually, of a large one, without a login */
+#define NGX_HTTP_CLAUDE_RELAY_BODY        (256 * 1024)
+#define NGX_HTTP_CLAUDE_RELAY_BODY_LARGE  (16 * 1024 * 1024)
+#define NGX_HTTP_CLAUDE_RELAY_BODY_OPEN   4096
 
 
 typedef struct ngx_http_claude_relay_call_s  ngx_http_claude_relay_call_t;
@@ -33,7 +39,7 @@ typedef void (*ngx_http_claude_relay_call_pt)(
     ngx_http_claude_relay_call_t *call);
 
 
-/* a call inside of another one has ended; text: its JSON, or "" */
+/* a part of a call has ended; text: its JSON, or "" */
 typedef void (*ngx_http_claude_relay_part_pt)(
     ngx_http_claude_relay_call_t *whole, ngx_uint_t number, ngx_uint_t status,
     ngx_str_t *text);
@@ -42,7 +48,7 @@ typedef void (*ngx_http_claude_relay_part_pt)(
 /*
  * A way in.  Each "*" in a path is a name, the first one call->name, the
  * second call->item.  Whose role is less than that of the way is refused,
- * before the body is read.
+ * before the body is read; NCR_ROLE_NONE: everybody, without a login.
  *
  * A user gets in where role is NCR_ROLE_USER; what is not its own is not
  * there for it: call->own is its name then, and empty for all others.
@@ -55,7 +61,8 @@ typedef struct {
     ncr_role_e                         role;    /* at least */
     unsigned                           look:1;  /* at the store, first */
     unsigned                           store:1; /* there must be one */
-    unsigned                           large:1; /* a body of up to 16 MB */
+    unsigned                           large:1; /* a body of up to 16 MB,
+                                                   else 256 KB */
     unsigned                           quiet:1; /* changes nothing: it is
                                                    not in the trail */
 } ngx_http_claude_relay_way_t;
@@ -69,7 +76,26 @@ typedef struct {
     ngx_str_t                          person;  /* "" at the control socket */
     ngx_str_t                          address; /* of the client, or "" */
     ncr_role_e                         role;
+
+    /* of the admin door; zero at the control socket */
+
+    ngx_http_claude_relay_admin_t     *door;
+    u_char                             digest[NCR_SHA256_LEN];
+    u_char                             csrf[NCR_STORE_CSRF];
+    ncr_msec_t                         expires; /* 0: not by itself */
+    unsigned                           session:1;   /* digest is a cookie's */
+    unsigned                           must_change:1;
 } ngx_http_claude_relay_caller_t;
+
+
+/* an answer that waits until the trail has it */
+
+typedef struct {
+    ngx_uint_t                         status;
+    ngx_str_t                          type;
+    ngx_str_t                          body;
+    uint64_t                           version;
+} ngx_http_claude_relay_answer_t;
 
 
 struct ngx_http_claude_relay_call_s {
@@ -84,6 +110,7 @@ struct ngx_http_claude_relay_call_s {
     ngx_str_t                          own;     /* see above, with a NUL */
     ngx_str_t                          name;    /* of the path, with a NUL */
     ngx_str_t                          item;    /* the second one, too */
+    ngx_str_t                          path;    /* from "/v1/" on */
     ngx_str_t                          args;
     uint64_t                           match;   /* UINT64_MAX: any */
     cJSON                             *body;
@@ -110,7 +137,15 @@ struct ngx_http_claude_relay_call_s {
     ngx_http_claude_relay_part_pt      ended;
     ngx_uint_t                         number;
 
-    unsigned                           other:1; /* another method is */
+    /* trail.c */
+
+    ngx_http_claude_relay_call_t      *parent;  /* this one is asked for how
+                                                   its object was before */
+    ngx_http_claude_relay_answer_t     answer;
+    char                              *before;  /* JSON, masked */
+    ncr_store_action_t                *action;
+
+    unsigned                           noted:1; /* in the trail, or not to be */
     unsigned                           has_found:1;
     unsigned                           with_tokens:1;   /* in row */
     unsigned                           created:1;
@@ -125,13 +160,58 @@ ngx_int_t ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_caller_t *caller);
 
 
-/* api_ways.c: the way of a path; NULL: there is none; other: there is one by
- * another method.  Each file of operations has a table of its ways, which
- * ends with an empty one; they are gathered there. */
+/* api_ways.c: the way of a path; NULL: there is none; allow: methods that
+ * there are.  Each file of operations has a table of its ways, which ends with
+ * an empty one; they are gathered there. */
 
 ngx_http_claude_relay_way_t *ngx_http_claude_relay_way(
     ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *name, ngx_str_t *item,
-    ngx_uint_t *other);
+    ngx_uint_t *allow);
+
+/* the way that shows what this one changes, or NULL */
+ngx_http_claude_relay_way_t *ngx_http_claude_relay_way_shows(
+    ngx_http_claude_relay_way_t *way);
+
+/* admin_login.c */
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_session_ways[];
+
+
+/* a request that is refused before its body is read; retry_after: seconds, or
+ * -1.  Returns what a content handler returns */
+ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
+    ngx_uint_t status, const char *type, const char *message,
+    time_t retry_after);
+
+ngx_int_t ngx_http_claude_relay_retry_after(ngx_http_request_t *r,
+    time_t seconds);
+
+/* may this caller see what belongs to this user? */
+ngx_uint_t ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
+    ncr_str_t *owner);
+
+
+/*
+ * trail.c.  before: how the object of the call is, asked for by a call of its
+ * own, whose answer comes to seen(); NGX_DECLINED: there is nothing to ask.
+ * note: what was done, by a job; NGX_DECLINED: nothing is to be noted.
+ */
+ngx_int_t ngx_http_claude_relay_trail_before(
+    ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_trail_seen(ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_trail_note(
+    ngx_http_claude_relay_call_t *call);
+
+
+/* api.c, for trail.c */
+
+ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_http_request_t *r,
+    ngx_http_claude_relay_caller_t *caller);
+void ngx_http_claude_relay_call_destroy(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_call_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from);
 
 
 /* api.c: steps */
@@ -393,6 +473,12 @@ void ngx_http_claude_relay_api_code(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_audit(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_audit_entry(
     ngx_http_claude_relay_call_t *call);
+
+
+/* api_openapi.c; the text, in parts, with an empty one at its end */
+
+extern ngx_str_t  ngx_http_claude_relay_openapi[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

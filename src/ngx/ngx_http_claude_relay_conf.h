@@ -14,6 +14,19 @@
 #define _NGX_HTTP_CLAUDE_RELAY_CONF_H_INCLUDED_
 
 
+/* logins to the admin API, wherever it is */
+
+typedef struct {
+    ngx_uint_t                         locations;
+    ngx_uint_t                         failures;
+    ngx_msec_t                         window;
+    ngx_msec_t                         session;
+    ngx_msec_t                         idle;
+    ngx_str_t                          file;    /* of the first password */
+    ngx_uint_t                         set;
+} ngx_http_claude_relay_admin_conf_t;
+
+
 struct ngx_http_claude_relay_main_conf_s {
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_claude_relay_zone_t      *zone;
@@ -41,6 +54,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_array_t                        controls;
                                      /* of ngx_http_claude_relay_control_t * */
     ngx_http_claude_relay_control_t   *control; /* while its server is read */
+    ngx_http_claude_relay_admin_conf_t admin;
     ngx_msec_t                         refresh_ahead;
     ngx_msec_t                         token_timeout;
     ngx_msec_t                         usage_poll;  /* 0 = off */
@@ -127,6 +141,8 @@ typedef struct {
 typedef struct {
     ngx_flag_t                         enable;
     ngx_http_claude_relay_control_t   *control; /* NULL: not one of these */
+    ngx_http_claude_relay_admin_t     *admin;   /* the same */
+    ngx_uint_t                         admin_secure;
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
     ngx_uint_t                         keys;

@@ -319,7 +319,8 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     ngx_http_claude_relay_read_limits(r, ctx);
 
-    ncr_anthropic_answer_init(ctx->answer);
+    ncr_anthropic_answer_done(ctx->answer);
+    ncr_anthropic_answer_init(ctx->answer, &ngx_http_claude_relay_lender);
 
     if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
 

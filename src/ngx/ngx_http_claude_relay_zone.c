@@ -8,6 +8,7 @@
 #include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_passwords.h"
 
 #include <sys/eventfd.h>
 
@@ -152,6 +153,8 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
         != NGX_OK
+        || ngx_http_claude_relay_guards_zone(rmcf, shm_zone->shm.log)
+           != NGX_OK
         || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
            != NGX_OK)
     {
@@ -1049,6 +1052,9 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     if (rmcf == NULL || rmcf->zone == NULL) {
         return;
     }
+
+    /* what it hands back may go on in the store */
+    ngx_http_claude_relay_passwords_exit_process();
 
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_ledger_exit_process(rmcf);

@@ -251,6 +251,8 @@ struct ngx_http_claude_relay_zone_s {
     ncr_msec_t                         usage_since;
     char                               usage_error[NCR_STORE_ERROR];
 
+    ngx_http_claude_relay_guards_t    *guards;  /* NULL: nobody logs in */
+
     ngx_uint_t                         key_number;  /* of a new store key */
     u_char                             key[NCR_SEAL_KEY];
 
