@@ -7,6 +7,7 @@
 /* The roof: directives, their merging, the wiring of the floors.  No logic. */
 
 
+#include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_ledger.h"
@@ -33,10 +34,6 @@ static ngx_int_t ngx_http_claude_relay_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_claude_relay_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf);
 
-static char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-static char *ngx_http_claude_relay_set_health(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 
 
 /* a parked request is bounded by its own timers, not by this one */
@@ -197,6 +194,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_alerts"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_alerts,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_audit_log"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1234,
       ngx_http_claude_relay_set_audit_log,
@@ -295,6 +299,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       offsetof(ngx_http_claude_relay_main_conf_t, unpriced_refuse),
       &ngx_http_claude_relay_unpriced },
 
+    { ngx_string("claude_relay_update_check"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_update,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_queue"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_queue,
@@ -351,6 +362,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       offsetof(ngx_http_claude_relay_main_conf_t, address_family),
       &ngx_http_claude_relay_families },
 
+    { ngx_string("claude_relay_allow_private_upstreams"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, allow_private),
+      NULL },
+
     { ngx_string("claude_relay_ssl_trusted_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_str_slot,
@@ -394,7 +412,7 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NULL },
 
     { ngx_string("claude_relay_health"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_health,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -665,7 +683,8 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->controls, cf->pool, 1,
                           sizeof(ngx_http_claude_relay_control_t *))
            != NGX_OK
-        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK
+        || ngx_http_claude_relay_alerts_init(cf, rmcf) != NGX_OK)
     {
         return NULL;
     }
@@ -707,7 +726,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->keepalive = NGX_CONF_UNSET_UINT;
     rmcf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
     rmcf->proxy = NGX_CONF_UNSET_PTR;
+    rmcf->update = NGX_CONF_UNSET_PTR;
     rmcf->address_family = NGX_CONF_UNSET_UINT;
+    rmcf->allow_private = NGX_CONF_UNSET;
     rmcf->unpriced_refuse = NGX_CONF_UNSET_UINT;
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
@@ -737,7 +758,9 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(rmcf->keepalive, 64);
     ngx_conf_init_msec_value(rmcf->keepalive_timeout, 60000);
     ngx_conf_init_ptr_value(rmcf->proxy, NULL);
+    ngx_conf_init_ptr_value(rmcf->update, NULL);
     ngx_conf_init_uint_value(rmcf->address_family, AF_UNSPEC);
+    ngx_conf_init_value(rmcf->allow_private, 0);
     ngx_conf_init_uint_value(rmcf->unpriced_refuse, 0);
 
     if (rmcf->ssl_protocols == 0) {
@@ -1124,7 +1147,7 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
 
     /* a store has tokens to be refreshed, whoever uses them */
 
-    if ((rmcf->relays || rmcf->store)
+    if ((rmcf->relays || rmcf->store || rmcf->update)
         && ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK)
     {
         return NGX_ERROR;
@@ -1143,77 +1166,6 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
     }
 
     return ngx_http_claude_relay_filter_init(cf);
-}
-
-
-static char *
-ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
-
-    ngx_http_core_loc_conf_t            *clcf;
-    ngx_http_claude_relay_srv_conf_t    *rscf;
-    ngx_http_claude_relay_main_conf_t   *rmcf;
-    ngx_http_claude_relay_route_conf_t  *route;
-
-    if (rlcf->enable) {
-        return "is duplicate";
-    }
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->handler) {
-        return "conflicts with another handler of this location";
-    }
-
-    rscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_claude_relay_module);
-    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
-
-    rlcf->enable = 1;
-    rlcf->file = cf->conf_file->file.name.data;
-    rlcf->line = cf->conf_file->line;
-
-    rscf->relays++;
-    rmcf->relays++;
-
-    route = ngx_array_push(&rmcf->routes);
-    if (route == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    route->name = clcf->name;
-    route->conf = rlcf;
-    route->server = ngx_http_conf_get_module_srv_conf(cf,
-                                                      ngx_http_core_module);
-
-    clcf->handler = ngx_http_claude_relay_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_core_loc_conf_t           *clcf;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
-
-    if (clcf->handler) {
-        return "is duplicate, or conflicts with another handler";
-    }
-
-    if (rmcf->shm_zone == NULL) {
-        return "needs \"claude_relay_zone\" before it";
-    }
-
-    clcf->handler = ngx_http_claude_relay_health_handler;
-
-    return NGX_CONF_OK;
 }
 
 

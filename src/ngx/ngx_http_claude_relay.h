@@ -18,6 +18,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ncr_address.h"
 #include "ncr_model.h"
 #include "ncr_str.h"
 #include "ncr_out.h"
@@ -68,6 +69,10 @@ typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_feed_s     ngx_http_claude_relay_feed_t;
+typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
+typedef struct ngx_http_claude_relay_live_page_s
+                                            ngx_http_claude_relay_live_page_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_guards_s   ngx_http_claude_relay_guards_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
@@ -79,6 +84,7 @@ typedef struct ngx_http_claude_relay_subjects_s
 typedef struct ngx_http_claude_relay_ring_s     ngx_http_claude_relay_ring_t;
 typedef struct ngx_http_claude_relay_usage_conf_s
                                            ngx_http_claude_relay_usage_conf_t;
+typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -89,6 +95,8 @@ typedef struct ngx_http_claude_relay_audit_conf_s
 typedef struct ngx_http_claude_relay_audit_loc_s
                                           ngx_http_claude_relay_audit_loc_t;
 typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
+typedef struct ngx_http_claude_relay_alerts_conf_s
+                                         ngx_http_claude_relay_alerts_conf_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -104,6 +112,7 @@ typedef struct {
     ngx_uint_t                         turn;    /* the address to try first */
     unsigned                           literal:1;
     unsigned                           asked:1; /* the system, at start */
+    unsigned                           guarded:1;   /* see egress.c */
 } ngx_http_claude_relay_proxy_t;
 
 
@@ -123,6 +132,10 @@ typedef struct ngx_http_claude_relay_target_s {
     ngx_ssl_session_t                 *session;
     unsigned                           tls:1;
     unsigned                           literal:1;
+    unsigned                           guarded:1;   /* not of nginx.conf: only
+                                                     * public addresses are
+                                                     * connected to, see
+                                                     * egress.c */
 } ngx_http_claude_relay_target_t;
 
 
@@ -591,6 +604,7 @@ struct ngx_http_claude_relay_ctx_s {
 
     ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
     ncr_record_t                      *record;  /* to be kept; or NULL */
+    ngx_http_claude_relay_live_t      *live;    /* in the zone; or NULL */
 
     /* for the log */
 
@@ -620,6 +634,8 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           stale:1;     /* a kept one was dead */
     unsigned                           finished:1;
     unsigned                           stream:1;
+    unsigned                           stream_asked:1;
+    unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
     unsigned                           background:1;
     unsigned                           waited:1;
@@ -750,8 +766,7 @@ const char *ngx_http_claude_relay_map_add(ngx_pool_t *pool, ngx_array_t **map,
 char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* warmup.c: NGX_DECLINED: this is not one of those that need no model */
-
+/* warmup.c: NGX_DECLINED: it needs a model */
 ngx_int_t ngx_http_claude_relay_warmup(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t stream);
 
@@ -762,7 +777,16 @@ ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
 
 /* health.c */
 
-ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+char *ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* the whole report, as JSON in this pool */
+ngx_int_t ngx_http_claude_relay_health_full(ngx_pool_t *pool,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *body);
+
+/* api_version.c */
+
+char *ngx_http_claude_relay_set_update(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* metrics_text.c */
 
@@ -788,6 +812,11 @@ void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
+
+/* refusal.c: an answer of our own, by ctx->error and what is known of it */
+
+ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 
 /* reply.c: the upstream's header, judged before it is committed */
 
@@ -836,7 +865,8 @@ char *ngx_http_claude_relay_profile_merge(ngx_conf_t *cf,
 
 ngx_int_t ngx_http_claude_relay_filter_start(void *data);
 ngx_int_t ngx_http_claude_relay_filter(void *data, ssize_t bytes);
-void ngx_http_claude_relay_broken(ngx_http_request_t *r,
+/* NGX_OK: the client was told; NGX_DECLINED: its connection must be cut */
+ngx_int_t ngx_http_claude_relay_broken(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_int_t rc);
 void ngx_http_claude_relay_finish(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
@@ -969,6 +999,21 @@ ngx_int_t ngx_http_claude_relay_target_way(
     ngx_http_claude_relay_proxy_t *proxy, ngx_uint_t resolve,
     ngx_str_t *warning);
 
+/*
+ * egress.c: may what came by the API, or lies in the store, be connected to?
+ * NGX_ERROR: error (NGX_HTTP_CLAUDE_RELAY_ERROR bytes) says why not.
+ */
+
+ngx_int_t ngx_http_claude_relay_guard_host(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *host, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_url(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *text, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_account(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_http_claude_relay_account_t *have,
+    u_char *error);
+ncr_address_e ngx_http_claude_relay_guard_addr(struct sockaddr *sa);
+
 /* account_conf.c, key.c: the blocks of nginx.conf */
 
 char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -1016,6 +1061,8 @@ ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_group(
 
 /* directives.c: values that are more than a slot */
 
+char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_policy(ngx_conf_t *cf,
@@ -1080,6 +1127,12 @@ char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
 ngx_int_t ngx_http_claude_relay_guards_zone(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
 
+/* a whole URL, where a base URL would lose a "/v1"; what is wrong, or NULL */
+const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,
+    ngx_str_t *path);
+
+/* the one of http { }, if there is one: nobody's location is at hand */
+ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 
 /* control.c: the control socket */
 

@@ -25,6 +25,7 @@
 
 typedef struct {
     ngx_http_claude_relay_job_t        job;
+    ngx_err_t                          err;
     char                               path[];
 } ngx_http_claude_relay_first_t;
 
@@ -282,7 +283,7 @@ ngx_http_claude_relay_admin_first_done(
                           ngx_cycle->log);
 
         if (first) {
-            ngx_memzero(&first->job, sizeof(ngx_http_claude_relay_job_t));
+            ngx_memzero(first, sizeof(ngx_http_claude_relay_first_t));
             ngx_memcpy(first->path, file.data, file.len + 1);
 
             first->job.run = ngx_http_claude_relay_first_remove;
@@ -308,12 +309,7 @@ ngx_http_claude_relay_first_remove(ncr_store_t *store,
     ngx_http_claude_relay_first_t *first = job->data;
 
     job->rc = NCR_OK;
-
-    if (unlink(first->path) == -1 && ngx_errno != NGX_ENOENT) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, ngx_errno,
-                      "\"%s\" is of no use any more, but cannot be removed",
-                      first->path);
-    }
+    first->err = (unlink(first->path) == -1) ? ngx_errno : 0;
 }
 
 

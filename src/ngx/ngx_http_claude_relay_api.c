@@ -105,7 +105,11 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 
     call->way = way;
 
-    if (caller->role < way->role) {
+    if (caller->role < way->role
+        || (caller->must_change
+            && ngx_strcmp(way->path, "/v1/session") != 0
+            && ngx_strcmp(way->path, "/v1/session/password") != 0))
+    {
         return ngx_http_claude_relay_api_forbid(call);
     }
 
@@ -215,6 +219,14 @@ ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
     }
 
     r->main->count++;
+
+    if (call->caller.role >= call->way->role) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN,
+                                         "password_change_required",
+                                         "the password must be changed first, "
+                                         "by \"/v1/session/password\"");
+        return NGX_DONE;
+    }
 
     ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
                                      "this takes the role \"%s\"",
@@ -804,67 +816,6 @@ ngx_http_claude_relay_call_begin(ngx_http_claude_relay_call_t *call)
 
 
 void
-ngx_http_claude_relay_call_part(ngx_http_claude_relay_call_t *whole,
-    ngx_http_claude_relay_way_t *way, ngx_str_t *name, cJSON *body,
-    ngx_http_claude_relay_part_pt ended, ngx_uint_t number)
-{
-    size_t                         len;
-    const char                    *star;
-    ngx_str_t                      text;
-    ngx_http_claude_relay_call_t  *call;
-
-    ngx_str_null(&text);
-
-    call = ngx_http_claude_relay_call_create(whole->rmcf, NULL,
-                                             &whole->caller);
-    if (call == NULL) {
-        cJSON_Delete(body);
-        ended(whole, number, NGX_HTTP_SERVICE_UNAVAILABLE, &text);
-        return;
-    }
-
-    call->way = way;
-    call->body = body;
-    call->whole = whole;
-    call->ended = ended;
-    call->number = number;
-
-    star = ngx_strchr(way->path, '*');
-    len = star - way->path;
-
-    call->path.data = ngx_pnalloc(call->pool, ngx_strlen(way->path)
-                                              + name->len);
-
-    if (call->path.data == NULL
-        || ngx_http_claude_relay_call_copy(call->pool, &call->name, name)
-           != NGX_OK
-        || ngx_http_claude_relay_call_copy(call->pool, &call->item, &text)
-           != NGX_OK
-        || ngx_http_claude_relay_call_copy(call->pool, &call->args, &text)
-           != NGX_OK)
-    {
-        call->noted = 1;
-        ngx_http_claude_relay_call_memory(call);
-        return;
-    }
-
-    call->path.len = ngx_sprintf(call->path.data, "%*s%V%s", len, way->path,
-                                 name, star + 1)
-                     - call->path.data;
-
-    call->roster = call->rmcf->roster;
-    call->roster->refs++;
-
-    call->account = ngx_http_claude_relay_roster_find(call->roster,
-                                                      &call->name);
-
-    if (ngx_http_claude_relay_trail_before(call) == NGX_DECLINED) {
-        ngx_http_claude_relay_call_run(call);
-    }
-}
-
-
-void
 ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call)
 {
     if (call->request == NULL && call->parent == NULL && call->whole == NULL)
@@ -1106,6 +1057,11 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
                        - etag.data;
             (void) ngx_http_claude_relay_add_header(r, "ETag", &etag);
         }
+    }
+
+    if (answer.status == NGX_HTTP_UNAUTHORIZED) {
+        ngx_str_set(&etag, "Bearer");
+        (void) ngx_http_claude_relay_add_header(r, "WWW-Authenticate", &etag);
     }
 
     ngx_http_claude_relay_call_destroy(call);
@@ -1388,15 +1344,14 @@ ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
 }
 
 
-ngx_int_t
-ngx_http_claude_relay_call_no_args(ngx_http_claude_relay_call_t *call)
+ngx_http_request_t *
+ngx_http_claude_relay_call_stream(ngx_http_claude_relay_call_t *call)
 {
-    if (call->args.len == 0) {
-        return NGX_OK;
-    }
+    ngx_http_request_t  *r;
 
-    ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                     "there is no query here");
+    r = call->request;
 
-    return NGX_ERROR;
+    ngx_http_claude_relay_call_destroy(call);
+
+    return r;
 }

@@ -291,6 +291,23 @@ ngx_int_t ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call,
 ngx_int_t ngx_http_claude_relay_call_no_args(
     ngx_http_claude_relay_call_t *call);
 
+/*
+ * All of the query: the value of each name (the list ends with NULL), NULL if
+ * it is missing.  NGX_ERROR: the call has ended with an error; others are in
+ * it, or one twice.
+ */
+ngx_int_t ngx_http_claude_relay_call_query(ngx_http_claude_relay_call_t *call,
+    const char *const *names, ngx_str_t *values);
+
+/* 1 to most, or usual if value is NULL; NGX_ERROR: the call has ended */
+ngx_int_t ngx_http_claude_relay_call_limit(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *value, ngx_int_t usual, ngx_int_t most);
+
+/* the request itself, for an answer that goes on; the call is gone.  NULL: so
+ * is the client */
+ngx_http_request_t *ngx_http_claude_relay_call_stream(
+    ngx_http_claude_relay_call_t *call);
+
 /* a text in the call's pool */
 char *ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
     cJSON *json);
@@ -323,6 +340,7 @@ void ngx_http_claude_relay_show_cost(cJSON *json, const char *name,
 
 
 /* members of an answer; what is no UTF-8 is made some, 0 is null */
+cJSON *ngx_http_claude_relay_json_str(ngx_str_t *value);
 void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value);
 void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
@@ -479,6 +497,17 @@ void ngx_http_claude_relay_api_audit_entry(
 
 extern ngx_str_t  ngx_http_claude_relay_openapi[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
+
+
+/* api_live.c, api_sessions.c, api_events.c, api_version.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_live_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_sticky_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_event_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
+/* api_hooks.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

@@ -8,7 +8,6 @@
 
 
 #include "ngx_http_claude_relay_api.h"
-#include "ncr_uri.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_LIST_MAX  1000
@@ -54,8 +53,6 @@ typedef struct {
 } ngx_http_claude_relay_listed_t;
 
 
-static ngx_int_t ngx_http_claude_relay_list_words(
-    ngx_http_claude_relay_call_t *call, ngx_str_t *words);
 static ngx_int_t ngx_http_claude_relay_list_filter(
     ngx_http_claude_relay_call_t *call, ngx_str_t *words,
     ngx_http_claude_relay_filter_t *filter);
@@ -83,9 +80,9 @@ static cJSON *ngx_http_claude_relay_show_account_group(
 
 /* in the order of ngx_http_claude_relay_list_e */
 
-static const char  *ngx_http_claude_relay_list_names[] = {
+static const char *const  ngx_http_claude_relay_list_names[] = {
     "pool", "platform", "state", "group", "type", "search", "sort", "order",
-    "limit", "page"
+    "limit", "page", NULL
 };
 
 /* in the order of ngx_http_claude_relay_sort_e */
@@ -133,7 +130,9 @@ ngx_http_claude_relay_api_list(ngx_http_claude_relay_call_t *call)
     limit = NGX_HTTP_CLAUDE_RELAY_LIST_MAX;
     page = 1;
 
-    if (ngx_http_claude_relay_list_words(call, words) != NGX_OK
+    if (ngx_http_claude_relay_call_query(call,
+                                    ngx_http_claude_relay_list_names, words)
+        != NGX_OK
         || ngx_http_claude_relay_list_filter(call, words, &filter) != NGX_OK
         || ngx_http_claude_relay_list_sort(call, words, &sort, &down)
            != NGX_OK
@@ -211,91 +210,34 @@ ngx_http_claude_relay_api_list(ngx_http_claude_relay_call_t *call)
 }
 
 
-/* NULL data: it is not in the query */
-
-static ngx_int_t
-ngx_http_claude_relay_list_words(ngx_http_claude_relay_call_t *call,
-    ngx_str_t *words)
-{
-    u_char      *p, *end, *equal;
-    size_t       len;
-    ncr_str_t    value;
-    ngx_str_t    arg;
-    ngx_uint_t   i;
-
-    ngx_memzero(words, NGX_HTTP_CLAUDE_RELAY_LIST_WORDS * sizeof(ngx_str_t));
-
-    p = call->args.data;
-
-    while (ngx_http_claude_relay_call_arg(call, &p, &arg) == NGX_OK) {
-
-        end = arg.data + arg.len;
-        equal = ngx_strlchr(arg.data, end, '=');
-        len = (equal ? equal : end) - arg.data;
-
-        for (i = 0; i < NGX_HTTP_CLAUDE_RELAY_LIST_WORDS; i++) {
-            if (ngx_strlen(ngx_http_claude_relay_list_names[i]) == len
-                && ngx_memcmp(ngx_http_claude_relay_list_names[i], arg.data,
-                              len)
-                   == 0)
-            {
-                break;
-            }
-        }
-
-        if (i == NGX_HTTP_CLAUDE_RELAY_LIST_WORDS || equal == NULL
-            || words[i].data)
-        {
-            ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                              "the query takes \"pool\", \"platform\", "
-                              "\"state\", \"group\", \"type\", \"search\", "
-                              "\"sort\", \"order\", \"limit\" and \"page\", "
-                              "each of them once");
-            return NGX_ERROR;
-        }
-
-        value.data = equal + 1;
-        value.len = end - value.data;
-
-        words[i].data = ngx_pnalloc(call->pool, value.len + 1);
-
-        if (words[i].data == NULL) {
-            ngx_http_claude_relay_call_memory(call);
-            return NGX_ERROR;
-        }
-
-        if (ncr_uri_unescape(&value, words[i].data) != NCR_OK) {
-            ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                    "\"%s\" of the query is badly escaped",
-                                    ngx_http_claude_relay_list_names[i]);
-            return NGX_ERROR;
-        }
-
-        ngx_memmove(words[i].data, value.data, value.len);
-        words[i].data[value.len] = '\0';
-        words[i].len = value.len;
-    }
-
-    return NGX_OK;
-}
-
-
 /* words up to SEARCH, whose letters become small ones */
 
 static ngx_int_t
 ngx_http_claude_relay_list_filter(ngx_http_claude_relay_call_t *call,
     ngx_str_t *words, ngx_http_claude_relay_filter_t *filter)
 {
-    ngx_str_t  *type;
+    ngx_str_t  *type, *search;
 
     filter->pool = words[NGX_HTTP_CLAUDE_RELAY_LIST_POOL];
     filter->platform = words[NGX_HTTP_CLAUDE_RELAY_LIST_PLATFORM];
     filter->state = words[NGX_HTTP_CLAUDE_RELAY_LIST_STATE];
     filter->group = words[NGX_HTTP_CLAUDE_RELAY_LIST_GROUP];
     filter->type = words[NGX_HTTP_CLAUDE_RELAY_LIST_TYPE];
-    filter->search = words[NGX_HTTP_CLAUDE_RELAY_LIST_SEARCH];
 
-    ngx_strlow(filter->search.data, filter->search.data, filter->search.len);
+    /* with a NUL */
+
+    search = &words[NGX_HTTP_CLAUDE_RELAY_LIST_SEARCH];
+
+    filter->search.len = search->len;
+    filter->search.data = ngx_pnalloc(call->pool, search->len + 1);
+
+    if (filter->search.data == NULL) {
+        ngx_http_claude_relay_call_memory(call);
+        return NGX_ERROR;
+    }
+
+    ngx_strlow(filter->search.data, search->data, search->len);
+    filter->search.data[search->len] = '\0';
 
     type = &filter->type;
 
@@ -386,8 +328,6 @@ ngx_http_claude_relay_filter_matches(ngx_http_claude_relay_filter_t *filter,
     {
         return 0;
     }
-
-    /* it ends with a NUL; texts of accounts need not */
 
     return filter->search.len == 0
            || ncr_str_contains(ncr(&a->name), (char *) filter->search.data)

@@ -501,7 +501,7 @@ ngx_http_claude_relay_test_words(ngx_http_claude_relay_call_t *call,
 
     if (fetch->kind != NCR_REPLY_HTTP) {
         (void) ngx_cpystrn((u_char *) words, (u_char *)
-                           ngx_http_claude_relay_fetch_failure(fetch->kind),
+                           ngx_http_claude_relay_fetch_words(fetch),
                            NGX_HTTP_CLAUDE_RELAY_WORDS);
         return;
     }

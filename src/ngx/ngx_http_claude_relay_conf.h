@@ -76,6 +76,7 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
+    ngx_flag_t                         allow_private;   /* see egress.c */
 
     ngx_array_t                        limits[NCR_SCOPE_MODEL + 1];
                                      /* of ncr_limit_t: everybody has them */
@@ -91,6 +92,9 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
     ngx_http_claude_relay_ring_t      *ring_file;   /* its file */
     ngx_http_claude_relay_usage_conf_t *usage;
+    ngx_http_claude_relay_alerts_conf_t *alerts;
+
+    ngx_http_claude_relay_update_t    *update;  /* NULL: nobody is asked */
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_array_t                        routes;  /* of ..._route_conf_t: they */
@@ -179,6 +183,7 @@ typedef struct {
     ngx_http_claude_relay_profile_t    profile;
     ngx_uint_t                         metrics_accounts;    /* at most */
     ngx_uint_t                         metrics_keys;
+    ngx_http_complex_value_t          *health_full; /* who may; NULL: none */
     ngx_http_claude_relay_audit_loc_t *audit;   /* NULL: off */
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;

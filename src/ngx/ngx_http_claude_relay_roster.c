@@ -875,6 +875,9 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
 
     a->token = (a->platform && a->platform->token);
 
+    /* where a platform is by itself is the module's word, not the store's */
+    a->target.guarded = (a->base_url.data != NULL);
+
     if (ngx_http_claude_relay_account_finish(pool, a, error) != NGX_OK) {
         goto failed;
     }
@@ -890,6 +893,10 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
                             "invalid proxy of account \"%V\": %s%Z", &a->name,
                             wrong);
         goto failed;
+    }
+
+    if (a->proxy_url.len && a->proxy) {
+        a->proxy->guarded = 1;
     }
 
     if (ngx_http_claude_relay_target_way(rmcf, pool, &a->target, &a->url,

@@ -23,6 +23,10 @@
     "created, updated, tokens, access, refresh, expires, granted, scopes, "   \
     "meta, pending, failed, reason"
 
+#define NCR_STORE_HOOK                                                        \
+    "name, version, kind, enabled, url, secret, settings, state, created, "   \
+    "updated"
+
 #define NCR_STORE_OBJECT                                                      \
     "id, seq, kind, name, removed, version, digest, data, created, updated, " \
     "activated, prefix"
@@ -167,7 +171,48 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " ON CONFLICT (id) DO UPDATE SET"
     " seq = ?2, kind = ?3, name = ?4, removed = ?5, version = ?6,"
     " digest = ?7, data = ?8, created = ?9, updated = ?10, activated = ?11,"
-    " prefix = ?12"
+    " prefix = ?12",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks ORDER BY name",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks WHERE name = ?1",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks WHERE name > ?1"
+    " ORDER BY name LIMIT 1",
+
+    "INSERT OR REPLACE INTO hooks (" NCR_STORE_HOOK ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+
+    "DELETE FROM hooks WHERE name = ?1",
+
+    "UPDATE hooks SET state = ?2 WHERE name = ?1",
+
+    "SELECT id, hook, event, created, attempts, next FROM deliveries"
+    " WHERE id IN (SELECT min(id) FROM deliveries WHERE next <= ?1"
+    " GROUP BY hook) ORDER BY id",
+
+    "SELECT min(next) FROM deliveries WHERE next > ?1",
+
+    "INSERT INTO deliveries (hook, event, created, attempts, next)"
+    " SELECT ?1, ?2, ?3, 0, ?3 FROM hooks WHERE name = ?1",
+
+    "UPDATE deliveries SET attempts = ?2, next = ?3 WHERE id = ?1",
+
+    "DELETE FROM deliveries WHERE id = ?1",
+
+    "DELETE FROM deliveries WHERE hook = ?1 AND id <= (SELECT id"
+    " FROM deliveries WHERE hook = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+
+    "DELETE FROM deliveries WHERE hook = ?1",
+
+    "SELECT key, since, told, ended, data FROM alerts"
+    " ORDER BY ended <> 0, ended DESC, since, key",
+
+    "INSERT OR REPLACE INTO alerts (key, since, told, ended, data) VALUES"
+    " (?1, ?2, ?3, ?4, ?5)",
+
+    "DELETE FROM alerts WHERE ended <> 0 AND key NOT IN (SELECT key"
+    " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)"
 };
 
 
