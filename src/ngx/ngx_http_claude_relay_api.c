@@ -465,7 +465,8 @@ ngx_http_claude_relay_call_begin(ngx_http_claude_relay_call_t *call)
 void
 ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call)
 {
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_http_claude_relay_call_destroy(call);
         return;
     }
@@ -684,6 +685,12 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
     r = call->request;
     answer = call->answer;
 
+    if (call->whole) {
+        call->ended(call->whole, call->number, answer.status, &answer.body);
+        ngx_http_claude_relay_call_destroy(call);
+        return;
+    }
+
     if (r == NULL) {
         ngx_http_claude_relay_call_destroy(call);
         return;
@@ -734,7 +741,8 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     text.data = message;
     text.len = p - message;
 
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "control: a call of %V ended with %ui: %*s",
                       &call->caller.who, status, text.len, text.data);

@@ -117,6 +117,10 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
 
 static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_base_ways,
+    ngx_http_claude_relay_account_ways,
+    ngx_http_claude_relay_batch_ways,
+    ngx_http_claude_relay_notes_ways,
+    ngx_http_claude_relay_quota_ways,
     ngx_http_claude_relay_session_ways,
     ngx_http_claude_relay_openapi_ways,
     ngx_http_claude_relay_live_ways,
