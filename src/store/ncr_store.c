@@ -99,7 +99,10 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " ON CONFLICT (id) DO UPDATE SET"
     " seq = ?2, kind = ?3, name = ?4, removed = ?5, version = ?6,"
     " digest = ?7, data = ?8, created = ?9, updated = ?10, activated = ?11,"
-    " prefix = ?12"
+    " prefix = ?12",
+
+    "SELECT count(*) FROM objects WHERE kind = ?1 AND removed = 0"
+    " AND instr(data, ?2) > 0 AND instr(data, ?3) = 0"
 };
 
 
