@@ -102,7 +102,10 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " prefix = ?12",
 
     "SELECT count(*) FROM objects WHERE kind = ?1 AND removed = 0"
-    " AND instr(data, ?2) > 0 AND instr(data, ?3) = 0"
+    " AND instr(data, ?2) > 0 AND instr(data, ?3) = 0",
+
+    "SELECT " NCR_STORE_OBJECT " FROM objects"
+    " WHERE digest = ?1 AND kind = ?2 AND removed = 0"
 };
 
 

@@ -265,6 +265,8 @@ ncr_int_t ncr_store_object_pick(ncr_store_t *store, const uint64_t *ids,
 /* one into row (release it with ..._object_free()), or NCR_DECLINED */
 ncr_int_t ncr_store_object_find(ncr_store_t *store, const char *kind,
     const char *name, ncr_store_object_t *row);
+ncr_int_t ncr_store_object_digest(ncr_store_t *store, const char *kind,
+    const ncr_char_t *digest, ncr_store_object_t *row);
 void ncr_store_object_free(ncr_store_object_t *row);
 
 /*

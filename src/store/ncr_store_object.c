@@ -387,6 +387,40 @@ ncr_store_object_find(ncr_store_t *store, const char *kind, const char *name,
 }
 
 
+ncr_int_t
+ncr_store_object_digest(ncr_store_t *store, const char *kind,
+    const ncr_char_t *digest, ncr_store_object_t *row)
+{
+    ncr_int_t      rc;
+    sqlite3_stmt  *stmt;
+
+    memset(row, 0, sizeof(ncr_store_object_t));
+
+    if (store->older) {
+        return NCR_DECLINED;
+    }
+
+    rc = ncr_store_read(store);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    stmt = ncr_store_stmt(store, NCR_STORE_SQL_OBJECT_BY_DIGEST);
+
+    if (stmt == NULL) {
+        return ncr_store_read_end(store, ncr_store_fail(store));
+    }
+
+    sqlite3_bind_blob(stmt, 1, digest, 32, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, kind, -1, SQLITE_STATIC);
+
+    rc = ncr_store_object_own(store, stmt, row);
+
+    return ncr_store_read_end(store, rc);
+}
+
+
 void
 ncr_store_object_free(ncr_store_object_t *row)
 {

@@ -345,6 +345,16 @@ ncr_test_batch(void)
              == NCR_OK && strcmp(seen.names, "c a ") == 0,
              "pick: in the order of the ids");
 
+    memset(rows[0].digest, 3, 32);
+    ncr_test(ncr_store_object_digest(store, "key", rows[0].digest, &found)
+             == NCR_OK && strcmp(found.name, "c") == 0, "found by its digest");
+    ncr_store_object_free(&found);
+    ncr_test(ncr_store_object_digest(store, "card", rows[0].digest, &found)
+             == NCR_DECLINED, "digest: of another kind");
+    memset(rows[0].digest, 2, 32);
+    ncr_test(ncr_store_object_digest(store, "key", rows[0].digest, &found)
+             == NCR_DECLINED, "digest: of one that was removed");
+
     ncr_store_close(store);
     ncr_test_clean();
 }
