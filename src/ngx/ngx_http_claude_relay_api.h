@@ -390,7 +390,16 @@ typedef struct {
     u_char                             secret[NCR_KEY_SECRET + 1];
     size_t                             owned;   /* by what shall go */
     ngx_uint_t                         force;
+    ngx_uint_t                         deleted; /* is shown, too */
+    char                               part[NCR_STORE_NAME + 16];
 } ngx_http_claude_relay_object_call_t;
+
+/* what the zone knows of a key of the store */
+
+typedef struct {
+    ncr_msec_t                         activated;
+    ncr_msec_t                         used;
+} ngx_http_claude_relay_times_t;
 
 void ngx_http_claude_relay_api_objects(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_object(ngx_http_claude_relay_call_t *call);
@@ -416,6 +425,16 @@ void ngx_http_claude_relay_object_gone(ngx_http_claude_relay_call_t *call);
 cJSON *ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_kind_t *kind, ncr_store_object_t *row,
     ngx_http_claude_relay_key_t *conf, ngx_uint_t usage);
+
+/* the same without usage, for the store's thread, too */
+cJSON *ngx_http_claude_relay_show_row(ngx_http_claude_relay_kind_t *kind,
+    ncr_store_object_t *row, ngx_http_claude_relay_key_t *conf,
+    ngx_http_claude_relay_times_t *times);
+
+/* what was found is deleted, or is not there for the caller: the call has
+ * ended with a 404 */
+ngx_uint_t ngx_http_claude_relay_object_hidden(
+    ngx_http_claude_relay_call_t *call);
 
 /* api_object_limits.c: what is used of its limits, into "usage"; key->id is
  * the counters' owner */
