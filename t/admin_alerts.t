@@ -602,7 +602,66 @@ my $teller;
 }
 
 
-# 8. N06: no secret in what was told, nor in a log
+# 8. the store fails: that is told all the same, and that it is well again
+
+{
+    my $main = "/json/$TOKEN";
+    my $db = $nginx->dir . "/store/relay.db";
+
+    $listener->forget;
+
+    rename $db, "$db-kept" or die;
+    spew($db, "nonsense\n" x 1000);
+
+    my $e = event($main, "store", "firing");
+
+    is($e->{json}{level}, "critical", "the store fails: told");
+    like($e->{json}{text}, qr/relay\.db/, "the store fails: which one");
+    is(call("GET", "/v1/alerts")->status, 503, "the store fails: no list");
+
+    unlink $db;
+    rename "$db-kept", $db or die;
+
+    event($main, "store", "resolved");
+    sleep 3;
+
+    is(scalar events($main, "store", $_), 1, "the store: $_ once")
+        for qw/ firing resolved /;
+    is(call("GET", "/v1/hooks/main")->status, 200, "the store: well again");
+}
+
+
+# 9. private addresses are for nginx.conf to allow
+
+{
+    my $http = http();
+
+    $http =~ s/claude_relay_allow_private_upstreams on;//;
+
+    my %old = map { $_ => 1 } $nginx->workers;
+
+    $nginx->reload($http);
+    ok(wait_for(sub { !grep { $old{$_} } $nginx->workers }, 20),
+       "other workers");
+
+    for ("http://127.0.0.1/", "http://127.1:81/", "https://localhost/x",
+         "http://169.254.169.254/latest", "http://[::1]/", "http://10.0.0.1/",
+         "http://0x7f000001/", "http://[::ffff:127.0.0.1]/")
+    {
+        my $r = call("POST", "/v1/hooks",
+                     { name => "x", kind => "json", url => $_ });
+
+        is($r->status, 400, "refused: $_") || diag $r->body;
+    }
+
+    my $r = call("POST", "/v1/hooks/main/test");
+
+    is($r->status, 409, "what was made before is not connected to");
+    like($r->message, qr/127\.0\.0\.1/, "and is told why");
+}
+
+
+# 10. N06: no secret in what was told, nor in a log
 
 {
     my $all = join "\n", @told, $nginx->error_log, $nginx->access_log;
