@@ -36,8 +36,6 @@ static ngx_int_t ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf);
 
 static char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-static char *ngx_http_claude_relay_set_health(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 
 
 /* a parked request is bounded by its own timers, not by this one */
@@ -303,6 +301,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       offsetof(ngx_http_claude_relay_main_conf_t, unpriced_refuse),
       &ngx_http_claude_relay_unpriced },
 
+    { ngx_string("claude_relay_update_check"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_update,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_queue"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_queue,
@@ -402,7 +407,7 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NULL },
 
     { ngx_string("claude_relay_health"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_health,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -713,6 +718,7 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->keepalive = NGX_CONF_UNSET_UINT;
     rmcf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
     rmcf->proxy = NGX_CONF_UNSET_PTR;
+    rmcf->update = NGX_CONF_UNSET_PTR;
     rmcf->address_family = NGX_CONF_UNSET_UINT;
     rmcf->allow_private = NGX_CONF_UNSET;
     rmcf->unpriced_refuse = NGX_CONF_UNSET_UINT;
@@ -744,6 +750,7 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(rmcf->keepalive, 64);
     ngx_conf_init_msec_value(rmcf->keepalive_timeout, 60000);
     ngx_conf_init_ptr_value(rmcf->proxy, NULL);
+    ngx_conf_init_ptr_value(rmcf->update, NULL);
     ngx_conf_init_uint_value(rmcf->address_family, AF_UNSPEC);
     ngx_conf_init_value(rmcf->allow_private, 0);
     ngx_conf_init_uint_value(rmcf->unpriced_refuse, 0);
@@ -1130,7 +1137,7 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
 
     /* a store has tokens to be refreshed, whoever uses them */
 
-    if ((rmcf->relays || rmcf->store)
+    if ((rmcf->relays || rmcf->store || rmcf->update)
         && ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK)
     {
         return NGX_ERROR;
@@ -1183,30 +1190,6 @@ ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
     rmcf->relays++;
 
     clcf->handler = ngx_http_claude_relay_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_core_loc_conf_t           *clcf;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
-
-    if (clcf->handler) {
-        return "is duplicate, or conflicts with another handler";
-    }
-
-    if (rmcf->shm_zone == NULL) {
-        return "needs \"claude_relay_zone\" before it";
-    }
-
-    clcf->handler = ngx_http_claude_relay_health_handler;
 
     return NGX_CONF_OK;
 }

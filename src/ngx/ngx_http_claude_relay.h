@@ -68,6 +68,10 @@ typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_feed_s     ngx_http_claude_relay_feed_t;
+typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
+typedef struct ngx_http_claude_relay_live_page_s
+                                            ngx_http_claude_relay_live_page_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_guards_s   ngx_http_claude_relay_guards_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
@@ -79,6 +83,7 @@ typedef struct ngx_http_claude_relay_subjects_s
 typedef struct ngx_http_claude_relay_ring_s     ngx_http_claude_relay_ring_t;
 typedef struct ngx_http_claude_relay_usage_conf_s
                                            ngx_http_claude_relay_usage_conf_t;
+typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -586,6 +591,7 @@ struct ngx_http_claude_relay_ctx_s {
 
     ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
     ncr_record_t                      *record;  /* to be kept; or NULL */
+    ngx_http_claude_relay_live_t      *live;    /* in the zone; or NULL */
 
     /* for the log */
 
@@ -615,6 +621,8 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           stale:1;     /* a kept one was dead */
     unsigned                           finished:1;
     unsigned                           stream:1;
+    unsigned                           stream_asked:1;
+    unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
     unsigned                           background:1;
     unsigned                           waited:1;
@@ -751,7 +759,16 @@ ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
 
 /* health.c */
 
-ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+char *ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* the whole report, as JSON in this pool */
+ngx_int_t ngx_http_claude_relay_health_full(ngx_pool_t *pool,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *body);
+
+/* api_version.c */
+
+char *ngx_http_claude_relay_set_update(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* metrics_text.c */
 
@@ -777,6 +794,11 @@ void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
+
+/* refusal.c: an answer of our own, by ctx->error and what is known of it */
+
+ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 
 /* reply.c: the upstream's header, judged before it is committed */
 
@@ -825,7 +847,8 @@ char *ngx_http_claude_relay_profile_merge(ngx_conf_t *cf,
 
 ngx_int_t ngx_http_claude_relay_filter_start(void *data);
 ngx_int_t ngx_http_claude_relay_filter(void *data, ssize_t bytes);
-void ngx_http_claude_relay_broken(ngx_http_request_t *r,
+/* NGX_OK: the client was told; NGX_DECLINED: its connection must be cut */
+ngx_int_t ngx_http_claude_relay_broken(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_int_t rc);
 void ngx_http_claude_relay_finish(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
@@ -1071,6 +1094,12 @@ char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
 ngx_int_t ngx_http_claude_relay_guards_zone(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
 
+/* a whole URL, where a base URL would lose a "/v1"; what is wrong, or NULL */
+const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,
+    ngx_str_t *path);
+
+/* the one of http { }, if there is one: nobody's location is at hand */
+ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 
 /* control.c: the control socket */
 

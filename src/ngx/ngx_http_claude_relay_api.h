@@ -192,6 +192,25 @@ ngx_int_t ngx_http_claude_relay_trail_note(
     ngx_http_claude_relay_call_t *call);
 
 
+/* api_refuse.c, for api.c */
+
+ngx_int_t ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r,
+    ngx_uint_t allow);
+ngx_int_t ngx_http_claude_relay_api_large(ngx_http_request_t *r, size_t max);
+void ngx_http_claude_relay_call_words(ncr_out_t *out, ngx_uint_t status,
+    const char *type, ncr_str_t *message);
+
+
+/* api_input.c, for api.c: a body of so many bytes is to be read; the version
+ * and the JSON that came */
+
+ngx_int_t ngx_http_claude_relay_api_room(ngx_http_request_t *r, size_t max);
+ngx_int_t ngx_http_claude_relay_call_match(
+    ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_call_parse(
+    ngx_http_claude_relay_call_t *call);
+
+
 /* api.c, for trail.c */
 
 ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
@@ -269,6 +288,23 @@ ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
 ngx_int_t ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call,
     u_char **p, ngx_str_t *arg);
 
+/*
+ * All of the query: the value of each name (the list ends with NULL), NULL if
+ * it is missing.  NGX_ERROR: the call has ended with an error; others are in
+ * it, or one twice.
+ */
+ngx_int_t ngx_http_claude_relay_call_query(ngx_http_claude_relay_call_t *call,
+    const char *const *names, ngx_str_t *values);
+
+/* 1 to most, or usual if value is NULL; NGX_ERROR: the call has ended */
+ngx_int_t ngx_http_claude_relay_call_limit(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *value, ngx_int_t usual, ngx_int_t most);
+
+/* the request itself, for an answer that goes on; the call is gone.  NULL: so
+ * is the client */
+ngx_http_request_t *ngx_http_claude_relay_call_stream(
+    ngx_http_claude_relay_call_t *call);
+
 /* a text in the call's pool */
 char *ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
     cJSON *json);
@@ -285,6 +321,7 @@ void ngx_http_claude_relay_call_account(ngx_http_claude_relay_call_t *call);
 
 
 /* members of an answer; what is no UTF-8 is made some, 0 is null */
+cJSON *ngx_http_claude_relay_json_str(ngx_str_t *value);
 void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value);
 void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
@@ -409,6 +446,12 @@ extern ngx_str_t  ngx_http_claude_relay_openapi[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
 
 
+/* api_live.c, api_sessions.c, api_events.c, api_version.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_live_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_sticky_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_event_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
 /* api_hooks.c */
 
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];

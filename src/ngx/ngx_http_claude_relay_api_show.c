@@ -680,6 +680,14 @@ void
 ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value)
 {
+    (void) cJSON_AddItemToObject(json, name,
+                                 ngx_http_claude_relay_json_str(value));
+}
+
+
+cJSON *
+ngx_http_claude_relay_json_str(ngx_str_t *value)
+{
     u_char      buf[8192];
     ncr_out_t   out;
 
@@ -689,8 +697,7 @@ ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ncr_out_json_string(&out, ncr(value));
     *out.last = '\0';
 
-    (void) cJSON_AddRawToObject(json, name,
-                                out.overflow ? "\"\"" : (char *) buf);
+    return cJSON_CreateRaw(out.overflow ? "\"\"" : (char *) buf);
 }
 
 

@@ -119,6 +119,10 @@ static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_base_ways,
     ngx_http_claude_relay_session_ways,
     ngx_http_claude_relay_openapi_ways,
+    ngx_http_claude_relay_live_ways,
+    ngx_http_claude_relay_sticky_ways,
+    ngx_http_claude_relay_event_ways,
+    ngx_http_claude_relay_version_ways,
     ngx_http_claude_relay_hook_ways,
     NULL
 };

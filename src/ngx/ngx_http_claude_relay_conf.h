@@ -94,6 +94,8 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_usage_conf_t *usage;
     ngx_http_claude_relay_alerts_conf_t *alerts;
 
+    ngx_http_claude_relay_update_t    *update;  /* NULL: nobody is asked */
+
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_uint_t                         warned;
 
@@ -179,6 +181,7 @@ typedef struct {
     ngx_http_claude_relay_profile_t    profile;
     ngx_uint_t                         metrics_accounts;    /* at most */
     ngx_uint_t                         metrics_keys;
+    ngx_http_complex_value_t          *health_full; /* who may; NULL: none */
     ngx_http_claude_relay_audit_loc_t *audit;   /* NULL: off */
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;

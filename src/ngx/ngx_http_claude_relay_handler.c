@@ -12,6 +12,7 @@
 
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_live.h"
 
 #include <time.h>
 
@@ -166,6 +167,8 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_claude_relay_live_start(ctx);
 
     rc = ngx_http_read_client_request_body(r,
                                            ngx_http_claude_relay_body_handler);
@@ -473,6 +476,8 @@ ngx_http_claude_relay_body_handler(ngx_http_request_t *r)
         ctx->has_id = 1;
     }
 
+    ngx_http_claude_relay_live_body(ctx);
+
     ngx_http_claude_relay_start(r, ctx);
 }
 
@@ -586,6 +591,7 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     }
 
     ctx->max_tokens = ctx->scan->max_tokens;
+    ctx->stream_asked = ctx->scan->stream;
     ctx->system = ctx->scan->system;
     ctx->user_turn = (ctx->route.op == NCR_OP_MESSAGES
                       && ctx->scan->user && !ctx->scan->result);
@@ -652,6 +658,8 @@ ngx_http_claude_relay_end(void *data)
     if (ctx->record) {
         ngx_http_claude_relay_audit_end(ctx);
     }
+
+    ngx_http_claude_relay_live_end(ctx);
 }
 
 
@@ -685,5 +693,6 @@ ngx_http_claude_relay_cleanup(void *data)
         ngx_close_connection(ctx->ready);
     }
 
+    ngx_http_claude_relay_live_end(ctx);
     ngx_http_claude_relay_ctx_give(ctx);
 }

@@ -23,8 +23,6 @@ typedef struct {
 } ngx_http_claude_relay_oauth_conf_t;
 
 
-static const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,
-    ngx_str_t *path);
 static ngx_http_claude_relay_target_t *ngx_http_claude_relay_token_target(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
@@ -158,9 +156,7 @@ ngx_http_claude_relay_oauth(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-/* a whole URL, where a base URL would lose a "/v1" */
-
-static const char *
+const char *
 ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url, ngx_str_t *path)
 {
     u_char     *p, *last;

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_feed.h"
 
 
 /* candidates looked at in one pick; more accounts than this in one pool are
@@ -849,6 +850,8 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                       ncr_class_name(ctx->verdict.class), status,
                       (until == NCR_HEALTH_FOREVER)
                           ? ", until an operator acts" : "");
+
+        ngx_http_claude_relay_feed_account(rmcf, ctx->account);
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);
@@ -866,7 +869,7 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status)
 {
     ncr_msec_t                          now, ttl;
-    ngx_uint_t                          turn;
+    ngx_uint_t                          turn, moved;
     ncr_health_t                       *h;
     ngx_http_claude_relay_bond_t       *bond;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -893,14 +896,22 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
             bond = ngx_http_claude_relay_bond_locked(rmcf->zone, ctx->session,
                                                      now);
 
-            if (bond == NULL
-                || bond->account != ctx->account->node->number
+            moved = (bond
+                     && bond->account != ctx->account->node->number);
+
+            if (bond == NULL || moved
                 || now - bond->renewed
                    >= (ncr_msec_t) rlcf->sticky_renew * 1000)
             {
-                ngx_http_claude_relay_bond_set_locked(rmcf,
+                bond = ngx_http_claude_relay_bond_set_locked(rmcf,
                                      &rmcf->zone->sessions, ctx->session,
                                      ctx->account->node->number, 0, now, ttl);
+
+                if (bond && moved) {
+                    bond->moved = now;
+                    bond->moves++;
+                    bond->why = (uint8_t) ctx->moved;
+                }
             }
         }
     }
@@ -944,7 +955,8 @@ ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
-    ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids, ctx->id_key,
+    (void) ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids,
+                                          ctx->id_key,
                                           ctx->account->node->number,
                                           ngx_http_claude_relay_owner(ctx),
                                           now, NGX_HTTP_CLAUDE_RELAY_ID_TTL);

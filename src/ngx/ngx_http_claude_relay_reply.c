@@ -15,7 +15,7 @@
  */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_live.h"
 
 
 /* the rest of an error's body is waited for this long, ms */
@@ -785,6 +785,9 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
     }
 
     ctx->committed = 1;
+
+    ngx_http_claude_relay_live_answer(ctx);
+
     ctx->ttft = ngx_current_msec - ctx->started;
     ctx->has_ttft = 1;
 

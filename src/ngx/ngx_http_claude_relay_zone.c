@@ -10,6 +10,8 @@
 #include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_passwords.h"
+#include "ngx_http_claude_relay_feed.h"
+#include "ngx_http_claude_relay_live.h"
 
 #include <sys/eventfd.h>
 
@@ -564,9 +566,10 @@ ngx_http_claude_relay_bond_free_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-/* makes or renews a bond; a full zone forgets the oldest, or this one */
+/* makes or renews a bond; a full zone forgets the oldest, or this one: then
+ * it is NULL */
 
-void
+ngx_http_claude_relay_bond_t *
 ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_t *list, u_char *key, ngx_uint_t account, uint64_t owner,
     ncr_msec_t now, ncr_msec_t ttl)
@@ -607,7 +610,7 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
         bond = ngx_http_claude_relay_alloc_locked(rmcf,
                                 sizeof(ngx_http_claude_relay_bond_t), 32);
         if (bond == NULL) {
-            return;
+            return NULL;
         }
 
         ngx_memcpy(bond->key, key, sizeof(bond->key));
@@ -616,12 +619,23 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
         (*n)++;
     }
 
+    /* what had expired is another session now */
+
+    if (bond->expires <= now) {
+        bond->created = now;
+        bond->moved = 0;
+        bond->moves = 0;
+    }
+
+    bond->session = (list == &zone->sessions);
     bond->account = account;
     bond->owner = owner;
     bond->expires = now + ttl;
     bond->renewed = now;
 
     ngx_queue_insert_head(list, &bond->queue);
+
+    return bond;
 }
 
 
@@ -713,6 +727,7 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
     ngx_queue_init(&row->leases);
 
+    ngx_http_claude_relay_live_drop_locked(rmcf, row);
     ngx_http_claude_relay_recount_locked(zone, gone);
 
     if (ngx_http_claude_relay_tickets_drop_locked(rmcf, row) == NGX_OK) {
@@ -807,6 +822,9 @@ ngx_http_claude_relay_reap(ngx_event_t *ev)
         ngx_http_claude_relay_ring(zone);
     }
 
+    /* should a ring have been missed */
+    ngx_http_claude_relay_live_rung(rmcf);
+
     if (!ngx_exiting && !ngx_terminate && !ngx_quit) {
         ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
     }
@@ -837,8 +855,9 @@ ngx_http_claude_relay_ring_all(void)
 static void
 ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev)
 {
-    ngx_queue_t                  *q;
-    ngx_http_claude_relay_ctx_t  *ctx;
+    ngx_queue_t                        *q;
+    ngx_http_claude_relay_ctx_t        *ctx;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
 
     for (q = ngx_queue_head(&ngx_http_claude_relay_waiters);
          q != ngx_queue_sentinel(&ngx_http_claude_relay_waiters);
@@ -852,6 +871,12 @@ ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev)
     }
 
     ngx_http_claude_relay_store_rung();
+
+    rmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_claude_relay_module);
+
+    ngx_http_claude_relay_live_rung(rmcf);
+    ngx_http_claude_relay_feed_rung(rmcf);
 }
 
 
@@ -941,7 +966,7 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
     if (row->pid || !ngx_queue_empty(&row->leases)
-        || !ngx_queue_empty(&row->tickets))
+        || !ngx_queue_empty(&row->tickets) || row->live)
     {
         ngx_http_claude_relay_row_drop_locked(rmcf, row);
     }
@@ -952,6 +977,8 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     row->subjects = rmcf->subjects;
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_live_init();
 
     if (ngx_http_claude_relay_doorbell_init(cycle) != NGX_OK) {
         return NGX_ERROR;

@@ -119,6 +119,11 @@ struct ngx_http_claude_relay_node_s {
     ngx_uint_t                         test_status;
     ngx_msec_t                         test_ms;
 
+    /* of events */
+
+    ngx_uint_t                         told;        /* state, 0: none */
+    uint64_t                           told_refreshes;
+
     ngx_http_claude_relay_tally_t      tally;
 };
 
@@ -143,6 +148,7 @@ typedef struct {
     ngx_queue_t                        leases;
     ngx_queue_t                        tickets;
     ngx_http_claude_relay_subjects_t  *subjects;    /* of its store */
+    ngx_http_claude_relay_live_page_t *live;        /* see live.h */
 } ngx_http_claude_relay_row_t;
 
 
@@ -166,6 +172,11 @@ typedef struct {
     uint64_t                           owner;       /* key of an id, or 0 */
     ncr_msec_t                         expires;
     ncr_msec_t                         renewed;
+    ncr_msec_t                         created;
+    ncr_msec_t                         moved;       /* last, or 0 */
+    uint32_t                           moves;
+    uint8_t                            why;         /* class of the last one */
+    uint8_t                            session;     /* 0: of an id */
 } ngx_http_claude_relay_bond_t;
 
 
@@ -204,6 +215,16 @@ struct ngx_http_claude_relay_zone_s {
     ngx_atomic_t                       audited;     /* entries written */
     ngx_atomic_t                       audit_dropped;
 
+    ngx_atomic_t                       kills;       /* of requests, rung */
+    ngx_atomic_t                       unlisted;    /* requests: no room */
+
+    /* events; ms of ngx_current_msec, see feed.h */
+
+    ngx_http_claude_relay_feed_t      *feed;        /* NULL: none yet */
+    ngx_atomic_t                       watched;     /* until then */
+    ngx_msec_t                         polled;
+    ngx_msec_t                         feed_rung;
+
     ngx_atomic_t                       changes;     /* of the store, rung */
     uint32_t                           store;       /* hash of its path */
     ngx_http_claude_relay_subjects_t  *subjects;        /* newest first */
@@ -238,7 +259,7 @@ struct ngx_http_claude_relay_zone_s {
 
 ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_locked(
     ngx_http_claude_relay_zone_t *zone, u_char *key, ncr_msec_t now);
-void ngx_http_claude_relay_bond_set_locked(
+ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_set_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *list, u_char *key,
     ngx_uint_t account, uint64_t owner, ncr_msec_t now, ncr_msec_t ttl);
 void ngx_http_claude_relay_bond_free_locked(

@@ -120,7 +120,7 @@ JSON with all variables of the module (log()).
 
 nginx() with what most tests need: zone, key "alice", account "one" with the
 credential sk-ant-one-000001 at the sandbox, "location / { claude_relay; }" and
-"location = /health { claude_relay_health; }".  More options:
+"location = /health { claude_relay_health full=on; }".  More options:
 
     http => "..."      more in http { }
     server => "..."    more in server { }
@@ -403,7 +403,7 @@ server {
         $location
     }
     location = /health {
-        claude_relay_health;
+        claude_relay_health full=on;
     }
 }
 END
@@ -1117,7 +1117,7 @@ sub post {
 sub health {
     my ($self) = @_;
 
-    return $self->request("GET", "/health", key => undef)->json;
+    return $self->request("GET", "/health?full", key => undef)->json;
 }
 
 
