@@ -636,7 +636,7 @@ my $teller;
 {
     my $http = http();
 
-    $http =~ s/claude_relay_allow_private_upstreams on;//;
+    $http =~ s/(allow_private_upstreams) on;/$1 off;/;
 
     my %old = map { $_ => 1 } $nginx->workers;
 
@@ -661,7 +661,31 @@ my $teller;
 }
 
 
-# 10. N06: no secret in what was told, nor in a log
+# 10. the directive
+
+{
+    for (["off", 1], ["quota=0.5", 1], ["quota=50%,90%,99% budget=off", 1],
+         ["errors=off resting=off remind=off", 1], ["service=a-b interval=1s", 1],
+         ["on", 0], ["x=1", 0], ["quota=", 0], ["quota=0.9,0.8", 0],
+         ["quota=0.1,0.2,0.3,0.4,0.5", 0], ["quota=x", 0], ["quota=0", 0],
+         ["quota=0.8,", 0], ["budget=11", 0], ["errors=101%", 0],
+         ["min=0", 0], ["storm=x", 0], ["remind=soon", 0],
+         ["interval=1ms", 0], ["interval=off", 0], ["service=", 0],
+         ["quota=0.8 quota=0.9", 0], ["off; claude_relay_alerts off", 0])
+    {
+        my ($args, $good) = @$_;
+
+        my ($ok, $said) = config(relay_http(
+            http => "claude_relay_alerts $args;"));
+
+        ok(!$ok == !$good, "claude_relay_alerts $args") || diag $said;
+        unlike($said, qr/signal|alert\]/, "claude_relay_alerts $args: said so")
+            if !$good;
+    }
+}
+
+
+# 11. N06: no secret in what was told, nor in a log
 
 {
     my $all = join "\n", @told, $nginx->error_log, $nginx->access_log;
