@@ -12,6 +12,7 @@
  */
 
 
+#include "ngx_http_claude_relay_feed.h"
 #include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_books.h"
 
@@ -531,6 +532,8 @@ ngx_http_claude_relay_alert_log(ncr_notify_event_t *event, ngx_uint_t folded)
     ngx_log_error(level, ngx_cycle->log, 0, "alert %V %V: %V: %V",
                   (ngx_str_t *) &event->type, (ngx_str_t *) &event->state,
                   (ngx_str_t *) &event->title, (ngx_str_t *) &event->text);
+
+    ngx_http_claude_relay_feed_alert(event);
 }
 
 

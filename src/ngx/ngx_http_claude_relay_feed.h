@@ -16,6 +16,8 @@
 
 
 #include "ngx_http_claude_relay_zone.h"
+#include "ncr_store_person.h"
+#include "ncr_notify.h"
 
 
 typedef enum {
@@ -60,16 +62,20 @@ struct ngx_http_claude_relay_feed_s {
      && (ngx_msec_int_t) ((zone)->watched - ngx_current_msec) > 0)
 
 
-/*
- * An event: json is one line, an object.  Type "action" or "alert"; those of
- * others are made below.  Never with the lock held.
- */
+/* an event of any type: json is an object; never with the lock held */
 void ngx_http_claude_relay_feed(ngx_http_claude_relay_main_conf_t *rmcf,
     const char *type, ngx_str_t *json);
 
 /* the end of a request */
 void ngx_http_claude_relay_feed_request(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_record_t *rec);
+
+/* somebody has changed something, or was refused */
+void ngx_http_claude_relay_feed_action(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_action_t *action);
+
+/* one that is told, or folded into another one */
+void ngx_http_claude_relay_feed_alert(ncr_notify_event_t *event);
 
 /* has its state changed? */
 void ngx_http_claude_relay_feed_account(
