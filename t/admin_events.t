@@ -255,7 +255,7 @@ unlike($l->{in}, qr/sk-ant|secret/, "events: no secrets");
 
     is($alert->{json}{state}, "firing", "alert: state");
     like($alert->{json}{$_}, qr/./, "alert: $_")
-        for qw/ id type level subject title time /;
+        for qw/ type level subject title /;
 
     $nginx->control("POST", "/v1/accounts/$_/reset") for qw/ one two /;
 

@@ -12,7 +12,7 @@
 #define NGX_HTTP_CLAUDE_RELAY_FEED_MOST   1024
 #define NGX_HTTP_CLAUDE_RELAY_FEED_LEAST  8
 
-/* of a path or a title */
+/* of a path */
 #define NGX_HTTP_CLAUDE_RELAY_FEED_PATH   128
 
 /* sessions that go for the ring */
@@ -204,46 +204,6 @@ ngx_http_claude_relay_feed_action(ngx_http_claude_relay_main_conf_t *rmcf,
         ncr_str_null(&none);
         ngx_http_claude_relay_feed_put(rmcf,
                                        NGX_HTTP_CLAUDE_RELAY_FEED_ACTION,
-                                       &none, text, out.last - out.start);
-    }
-}
-
-
-void
-ngx_http_claude_relay_feed_alert(ncr_notify_event_t *event)
-{
-    u_char                              text[NGX_HTTP_CLAUDE_RELAY_FEED_TEXT];
-    ncr_out_t                           out;
-    ncr_str_t                           title, none;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    rmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_claude_relay_module);
-
-    if (!ngx_http_claude_relay_feed_wanted(rmcf->zone)) {
-        return;
-    }
-
-    /* its text may be long: that is in the log, and where alerts go */
-
-    title = event->title;
-    title.len = ngx_min(title.len, NGX_HTTP_CLAUDE_RELAY_FEED_PATH);
-
-    ncr_out_init(&out, text, sizeof(text));
-
-    ncr_out_text(&out, "{\"id\":");
-    ncr_out_json_string(&out, &event->id);
-    ngx_http_claude_relay_feed_member(&out, "type", &event->type);
-    ngx_http_claude_relay_feed_member(&out, "level", &event->level);
-    ngx_http_claude_relay_feed_member(&out, "state", &event->state);
-    ngx_http_claude_relay_feed_member(&out, "subject", &event->subject);
-    ngx_http_claude_relay_feed_member(&out, "title", &title);
-    ngx_http_claude_relay_feed_time(&out, "time", event->time);
-    ncr_out_text(&out, "}");
-
-    if (!out.overflow) {
-        ncr_str_null(&none);
-        ngx_http_claude_relay_feed_put(rmcf, NGX_HTTP_CLAUDE_RELAY_FEED_ALERT,
                                        &none, text, out.last - out.start);
     }
 }

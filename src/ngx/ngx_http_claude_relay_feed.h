@@ -17,7 +17,6 @@
 
 #include "ngx_http_claude_relay_zone.h"
 #include "ncr_store_person.h"
-#include "ncr_notify.h"
 
 
 typedef enum {
@@ -73,9 +72,6 @@ void ngx_http_claude_relay_feed_request(
 /* somebody has changed something, or was refused */
 void ngx_http_claude_relay_feed_action(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_action_t *action);
-
-/* one that is told, or folded into another one */
-void ngx_http_claude_relay_feed_alert(ncr_notify_event_t *event);
 
 /* has its state changed? */
 void ngx_http_claude_relay_feed_account(
