@@ -106,6 +106,8 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
         return ngx_http_claude_relay_api_large(r, max);
     }
 
+    call->loc_conf = r->loc_conf;
+
     if (ngx_http_claude_relay_api_room(r, max) != NGX_OK) {
         ngx_http_claude_relay_call_destroy(call);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -363,6 +365,11 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
     }
 
     call = cln->data;
+
+    /* nginx asks the location for more after it has freed the request: that
+     * must not be the one of the request's pool */
+
+    r->loc_conf = call->loc_conf;
 
     /* from here on the client may leave */
 

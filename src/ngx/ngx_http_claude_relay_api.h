@@ -102,6 +102,7 @@ struct ngx_http_claude_relay_call_s {
     ngx_event_t                        timer;
     ngx_http_request_t                *request; /* NULL: nobody listens */
     ngx_http_cleanup_t                *cleanup;
+    void                             **loc_conf;    /* before the body */
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_roster_t    *roster;  /* held, from its start on */
     ngx_http_claude_relay_way_t       *way;
