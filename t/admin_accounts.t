@@ -333,6 +333,17 @@ sub results { join " ", map { "$_->{name}:$_->{status}" }
                "batch: nothing is meant");
     is_deeply($j->{results}, [], "batch: nothing is done");
 
+    # each of them is in the trail, with what it was before
+
+    my $db = $nginx->dir . "/db/relay.db";
+    my $trail = `sqlite3 -cmd '.timeout 5000' $db "SELECT before, after
+                     FROM actions WHERE method = 'PATCH' AND status = 200
+                     AND path = '/v1/accounts/m3'" 2>&1`;
+
+    like($trail, qr/"priority":100.*\|.*"priority":7/,
+         "batch: an account's part of the trail");
+    unlike($trail, qr/planted/, "batch: without its key");
+
     # the client leaves: what was begun is brought to its end
 
     my $body = encode({ do => "patch", filter => { pool => "made" },
