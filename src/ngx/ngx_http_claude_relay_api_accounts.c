@@ -473,6 +473,15 @@ ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call)
         return NGX_ERROR;
     }
 
+    if (ngx_http_claude_relay_guard_account(call->rmcf, call->trial,
+                                            call->account, error)
+        != NGX_OK)
+    {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "%s", error);
+        return NGX_ERROR;
+    }
+
     if (call->trial->token && call->row.secret[0]) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                           "platform \"%V\" takes tokens, no \"api_key\"",

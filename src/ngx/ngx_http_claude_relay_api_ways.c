@@ -108,6 +108,17 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
 
 static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_base_ways,
+    ngx_http_claude_relay_account_ways,
+    ngx_http_claude_relay_batch_ways,
+    ngx_http_claude_relay_notes_ways,
+    ngx_http_claude_relay_quota_ways,
+    ngx_http_claude_relay_session_ways,
+    ngx_http_claude_relay_openapi_ways,
+    ngx_http_claude_relay_live_ways,
+    ngx_http_claude_relay_sticky_ways,
+    ngx_http_claude_relay_event_ways,
+    ngx_http_claude_relay_version_ways,
+    ngx_http_claude_relay_hook_ways,
     ngx_http_claude_relay_key_ways,
     ngx_http_claude_relay_card_ways,
     NULL
@@ -116,12 +127,12 @@ static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
 
 ngx_http_claude_relay_way_t *
 ngx_http_claude_relay_way(ngx_http_request_t *r, ngx_str_t *path,
-    ngx_str_t *name, ngx_str_t *item, ngx_uint_t *other)
+    ngx_str_t *name, ngx_str_t *item, ngx_uint_t *allow)
 {
     ngx_uint_t                    i, method;
     ngx_http_claude_relay_way_t  *way;
 
-    *other = 0;
+    *allow = 0;
     method = (r->method == NGX_HTTP_HEAD) ? NGX_HTTP_GET : r->method;
 
     for (i = 0; ngx_http_claude_relay_ways[i]; i++) {
@@ -136,16 +147,57 @@ ngx_http_claude_relay_way(ngx_http_request_t *r, ngx_str_t *path,
                 return way;
             }
 
-            *other = 1;
+            *allow |= way->method;
         }
     }
 
-    if (*other == 0) {
-        ngx_str_null(name);
-        ngx_str_null(item);
-    }
+    ngx_str_null(name);
+    ngx_str_null(item);
 
     return NULL;
+}
+
+
+/* of "/v1/keys/x/regenerate" that is "/v1/keys/x"; a list shows nothing */
+
+ngx_http_claude_relay_way_t *
+ngx_http_claude_relay_way_shows(ngx_http_claude_relay_way_t *way)
+{
+    size_t                        len;
+    const char                   *star;
+    ngx_uint_t                    i;
+    ngx_http_claude_relay_way_t  *w, *found;
+
+    star = ngx_strchr(way->path, '*');
+
+    if (star == NULL && way->method == NGX_HTTP_POST) {
+        return NULL;
+    }
+
+    len = star ? (size_t) (star - way->path) + 1 : ngx_strlen(way->path);
+    found = NULL;
+
+    for (i = 0; ngx_http_claude_relay_ways[i]; i++) {
+
+        for (w = ngx_http_claude_relay_ways[i]; w->path; w++) {
+
+            if (w->method != NGX_HTTP_GET) {
+                continue;
+            }
+
+            if (ngx_strcmp(w->path, way->path) == 0) {
+                return w;
+            }
+
+            if (ngx_strncmp(w->path, way->path, len) == 0
+                && w->path[len] == '\0')
+            {
+                found = w;
+            }
+        }
+    }
+
+    return found;
 }
 
 

@@ -152,6 +152,12 @@ ncr_key_t *ngx_http_claude_relay_global_limits_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_subject_t **pos);
 
+/* all of a bucket of ids, one after the other: *pos is NULL at first, and after
+ * the last.  NULL, too, for one that cannot be read */
+ncr_key_t *ngx_http_claude_relay_subject_of_bucket_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t bucket,
+    ngx_http_claude_relay_subject_t **pos);
+
 /*
  * key (copied) takes the place of one with the same id, and of another one
  * with its name, if its seq is newer.  row has what the store needs to be

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_claude_relay_store.h"
+#include "ngx_http_claude_relay_admin.h"
 
 
 static char *ngx_http_claude_relay_store_param(ngx_conf_t *cf,
@@ -247,6 +247,13 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
 
     rc = ncr_store_load(db, &seq, ngx_http_claude_relay_store_row,
                         &rmcf->store->rows);
+
+    if (rc == NCR_OK
+        && ngx_http_claude_relay_admin_first(cf, rmcf, db) != NGX_CONF_OK)
+    {
+        ncr_store_close(db);
+        return NGX_CONF_ERROR;
+    }
 
     if (rc == NCR_OK) {
         rmcf->store->file = ncr_store_file(db);

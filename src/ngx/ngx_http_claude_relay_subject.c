@@ -200,6 +200,17 @@ ngx_http_claude_relay_global_limits_locked(
 }
 
 
+ncr_key_t *
+ngx_http_claude_relay_subject_of_bucket_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t bucket,
+    ngx_http_claude_relay_subject_t **pos)
+{
+    *pos = *pos ? (*pos)->by_id : rmcf->subjects->ids[bucket];
+
+    return *pos ? ngx_http_claude_relay_subject_key(*pos) : NULL;
+}
+
+
 ngx_int_t
 ngx_http_claude_relay_subject_used_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key, ncr_msec_t now)

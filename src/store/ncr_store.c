@@ -23,9 +23,25 @@
     "created, updated, tokens, access, refresh, expires, granted, scopes, "   \
     "meta, pending, failed, reason"
 
+#define NCR_STORE_HOOK                                                        \
+    "name, version, kind, enabled, url, secret, settings, state, created, "   \
+    "updated"
+
 #define NCR_STORE_OBJECT                                                      \
     "id, seq, kind, name, removed, version, digest, data, created, updated, " \
     "activated, prefix"
+
+#define NCR_STORE_PERSON                                                      \
+    "name, version, role, enabled, password, change, external, totp, step, "  \
+    "created, updated, login"
+
+#define NCR_STORE_SESSION                                                     \
+    "digest, person, name, csrf, role, created, used, expires, idle, "        \
+    "address, agent"
+
+#define NCR_STORE_ACTION                                                      \
+    "number, time, who, role, address, method, path, status, before, after, " \
+    "hash"
 
 
 static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
@@ -79,6 +95,62 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
 
     "DELETE FROM logins WHERE expires <= ?1",
 
+    "SELECT " NCR_STORE_PERSON " FROM people WHERE name = ?1",
+
+    "SELECT " NCR_STORE_PERSON " FROM people"
+    " WHERE external = ?1 AND external <> ''",
+
+    "SELECT " NCR_STORE_PERSON " FROM people"
+    " WHERE name > ?1 AND totp IS NOT NULL ORDER BY name LIMIT 1",
+
+    "SELECT 1 FROM people WHERE role = ?1 AND enabled = 1 AND name <> ?2"
+    " LIMIT 1",
+
+    "INSERT OR REPLACE INTO people (" NCR_STORE_PERSON ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+
+    "DELETE FROM people WHERE name = ?1",
+
+    "UPDATE people SET login = ?3, step = max(step, ?2)"
+    " WHERE name = ?1 AND (?2 = 0 OR step < ?2)",
+
+    "SELECT " NCR_STORE_PERSON " FROM people WHERE name > ?1 ORDER BY name",
+
+    "SELECT " NCR_STORE_SESSION " FROM sessions WHERE digest = ?1",
+
+    "SELECT " NCR_STORE_SESSION " FROM sessions ORDER BY created DESC",
+
+    "SELECT " NCR_STORE_SESSION " FROM sessions WHERE person = ?1"
+    " ORDER BY created DESC",
+
+    /* not OR REPLACE, which would also replace another token of that name */
+
+    "INSERT INTO sessions (" NCR_STORE_SESSION ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+
+    "UPDATE sessions SET used = ?2 WHERE digest = ?1",
+
+    "DELETE FROM sessions WHERE (expires <> 0 AND expires <= ?1)"
+    " OR (idle <> 0 AND used + idle <= ?1)",
+
+    "DELETE FROM sessions WHERE digest = ?1",
+
+    "DELETE FROM sessions WHERE person = ?1 AND digest IS NOT ?2"
+    " AND (?3 OR name = '')",
+
+    "DELETE FROM sessions WHERE person = ?1 AND name = ?2",
+
+    "SELECT number, hash FROM actions ORDER BY number DESC LIMIT 1",
+
+    "INSERT INTO actions (" NCR_STORE_ACTION ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+
+    "SELECT " NCR_STORE_ACTION " FROM actions WHERE number < ?1"
+    " ORDER BY number DESC",
+
+    "SELECT " NCR_STORE_ACTION " FROM actions WHERE number > ?1"
+    " ORDER BY number",
+
     "SELECT " NCR_STORE_OBJECT " FROM objects WHERE seq > ?1 ORDER BY seq",
 
     "SELECT " NCR_STORE_OBJECT " FROM objects"
@@ -101,6 +173,46 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " digest = ?7, data = ?8, created = ?9, updated = ?10, activated = ?11,"
     " prefix = ?12",
 
+    "SELECT " NCR_STORE_HOOK " FROM hooks ORDER BY name",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks WHERE name = ?1",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks WHERE name > ?1"
+    " ORDER BY name LIMIT 1",
+
+    "INSERT OR REPLACE INTO hooks (" NCR_STORE_HOOK ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+
+    "DELETE FROM hooks WHERE name = ?1",
+
+    "UPDATE hooks SET state = ?2 WHERE name = ?1",
+
+    "SELECT id, hook, event, created, attempts, next FROM deliveries"
+    " WHERE id IN (SELECT min(id) FROM deliveries WHERE next <= ?1"
+    " GROUP BY hook) ORDER BY id",
+
+    "SELECT min(next) FROM deliveries WHERE next > ?1",
+
+    "INSERT INTO deliveries (hook, event, created, attempts, next)"
+    " SELECT ?1, ?2, ?3, 0, ?3 FROM hooks WHERE name = ?1",
+
+    "UPDATE deliveries SET attempts = ?2, next = ?3 WHERE id = ?1",
+
+    "DELETE FROM deliveries WHERE id = ?1",
+
+    "DELETE FROM deliveries WHERE hook = ?1 AND id <= (SELECT id"
+    " FROM deliveries WHERE hook = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+
+    "DELETE FROM deliveries WHERE hook = ?1",
+
+    "SELECT key, since, told, ended, data FROM alerts"
+    " ORDER BY ended <> 0, ended DESC, since, key",
+
+    "INSERT OR REPLACE INTO alerts (key, since, told, ended, data) VALUES"
+    " (?1, ?2, ?3, ?4, ?5)",
+
+    "DELETE FROM alerts WHERE ended <> 0 AND key NOT IN (SELECT key"
+    " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)",
     "SELECT count(*) FROM objects WHERE kind = ?1 AND removed = 0"
     " AND instr(data, ?2) > 0 AND instr(data, ?3) = 0",
 
