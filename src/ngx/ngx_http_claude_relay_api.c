@@ -433,6 +433,15 @@ ngx_http_claude_relay_call_looked(ngx_http_claude_relay_call_t *call)
         }
     }
 
+    if (ngx_http_claude_relay_store_applying()) {
+
+        /* a great many of them: seen, but not in place yet */
+
+        ngx_http_claude_relay_call_timer(call, 1,
+                                         ngx_http_claude_relay_call_looked);
+        return;
+    }
+
     ngx_http_claude_relay_call_begin(call);
 }
 

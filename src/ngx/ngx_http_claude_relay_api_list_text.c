@@ -133,7 +133,20 @@ static void
 ngx_http_claude_relay_list_value_cell(ngx_http_claude_relay_list_text_t *text,
     cJSON *value)
 {
+    cJSON  *parsed;
+
     if (value == NULL || cJSON_IsNull(value)) {
+        return;
+    }
+
+    if (cJSON_IsRaw(value)) {
+        parsed = cJSON_Parse(value->valuestring);
+
+        if (!cJSON_IsRaw(parsed)) {
+            ngx_http_claude_relay_list_value_cell(text, parsed);
+        }
+
+        cJSON_Delete(parsed);
         return;
     }
 
