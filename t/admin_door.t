@@ -68,7 +68,7 @@ is($r->json->{role}, "admin", "who is one");
 is($r->json->{must_change}, JSON::PP::true(), "and must change it");
 like($r->json->{csrf}, qr/^[0-9a-f]{32}$/, "with a CSRF token");
 like($r->header("set-cookie"),
-     qr{^claude_relay_session=[\w-]{43}; Path=/admin/; Max-Age=43200;
+     qr{^claude_relay_session=[\w-]{43};\ Path=/admin/;\ Max-Age=43200;
         \ HttpOnly;\ SameSite=Strict$}x, "and a cookie for this path only");
 
 my %headers = ("content-security-policy" => qr/default-src 'none'/,
