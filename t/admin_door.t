@@ -316,7 +316,8 @@ refused($admin->call("POST", "/keys",
              . "Content-Type: application/json\r\n"
              . "Transfer-Encoding: chunked\r\n\r\n"
              . "8\r\n{\"name\":\r\n9\r\n\"chunky\"}\r\n0\r\n\r\n");
-    is($c->response->status, 201, "small chunks are good");
+    $r = $c->response;
+    is($r->status, 201, "small chunks are good") || diag $r->body;
 
     $c->send("GET /admin/api/v1/keys/chunky HTTP/1.1\r\nHost: x\r\n"
              . "Authorization: Bearer $bot->{token}\r\n\r\n");
