@@ -44,7 +44,8 @@ static void ngx_http_claude_relay_trail_lost(
 
 static const char *const  ngx_http_claude_relay_trail_names[] = {
     "access_token", "api_key", "authorize_url", "code", "csrf", "key",
-    "password", "refresh_token", "secret", "token", "totp", NULL
+    "otpauth_uri", "password", "refresh_token", "secret", "token", "totp",
+    NULL
 };
 
 
