@@ -68,7 +68,7 @@ is($r->json->{role}, "admin", "who is one");
 is($r->json->{must_change}, JSON::PP::true(), "and must change it");
 like($r->json->{csrf}, qr/^[0-9a-f]{32}$/, "with a CSRF token");
 like($r->header("set-cookie"),
-     qr{^claude_relay_session=[\w-]{43}; Path=/admin/; Max-Age=43200;
+     qr{^claude_relay_session=[\w-]{43};\ Path=/admin/;\ Max-Age=43200;
         \ HttpOnly;\ SameSite=Strict$}x, "and a cookie for this path only");
 
 my %headers = ("content-security-policy" => qr/default-src 'none'/,
@@ -316,7 +316,8 @@ refused($admin->call("POST", "/keys",
              . "Content-Type: application/json\r\n"
              . "Transfer-Encoding: chunked\r\n\r\n"
              . "8\r\n{\"name\":\r\n9\r\n\"chunky\"}\r\n0\r\n\r\n");
-    is($c->response->status, 201, "small chunks are good");
+    $r = $c->response;
+    is($r->status, 201, "small chunks are good") || diag $r->body;
 
     $c->send("GET /admin/api/v1/keys/chunky HTTP/1.1\r\nHost: x\r\n"
              . "Authorization: Bearer $bot->{token}\r\n\r\n");

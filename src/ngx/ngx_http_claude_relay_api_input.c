@@ -188,7 +188,9 @@ ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
 
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
 
-        if (!ngx_buf_in_memory(cl->buf)) {
+        /* the last chunk has nothing in it */
+
+        if (!ngx_buf_in_memory(cl->buf) && !ngx_buf_special(cl->buf)) {
             ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                              "the body is too large");
             return NGX_ERROR;
@@ -210,6 +212,11 @@ ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
         n = ngx_buf_size(b);
+
+        if (n == 0) {
+            continue;
+        }
+
         p = ngx_cpymem(p, b->pos, n);
         ngx_explicit_memzero(b->pos, n);
         b->pos = b->last;
