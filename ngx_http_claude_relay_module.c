@@ -647,6 +647,7 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->cycle = cf->cycle;
     rmcf->tz = ncr_tz_utc();
     rmcf->prices = ncr_prices_builtin();
+    rmcf->prices_conf = rmcf->prices;
 
     ncr_rests_default(&rmcf->rests);
 

@@ -86,6 +86,7 @@ typedef struct ngx_http_claude_relay_audit_conf_s
 typedef struct ngx_http_claude_relay_audit_loc_s
                                           ngx_http_claude_relay_audit_loc_t;
 typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
+typedef struct ngx_http_claude_relay_setting_s  ngx_http_claude_relay_setting_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 

@@ -224,6 +224,10 @@ ngx_http_claude_relay_call_destroy(ngx_http_claude_relay_call_t *call)
         ngx_explicit_memzero(call->tokens, sizeof(ncr_oauth_tokens_t));
     }
 
+    if (call->text.len) {
+        ngx_explicit_memzero(call->text.data, call->text.len);
+    }
+
     ngx_http_claude_relay_call_forget(call->body);
     cJSON_Delete(call->body);
 
@@ -366,9 +370,14 @@ ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
     ngx_str_t   text;
 
     if (call->way->method != NGX_HTTP_POST
-        && call->way->method != NGX_HTTP_PATCH)
+        && call->way->method != NGX_HTTP_PATCH
+        && call->way->method != NGX_HTTP_PUT)
     {
         return NGX_OK;
+    }
+
+    if (call->way->raw) {
+        return ngx_http_claude_relay_call_gather(call, &call->text);
     }
 
     if (ngx_http_claude_relay_call_gather(call, &text) != NGX_OK) {

@@ -52,6 +52,9 @@ typedef struct {
     unsigned                           large:1; /* a body of up to 16 MB */
     unsigned                           quiet:1; /* changes nothing: it is
                                                    not in the trail */
+    unsigned                           raw:1;   /* the body stays a text:
+                                                   who handles it has a
+                                                   thread to read it in */
 } ngx_http_claude_relay_way_t;
 
 
@@ -81,6 +84,8 @@ struct ngx_http_claude_relay_call_s {
     ngx_str_t                          args;
     uint64_t                           match;   /* UINT64_MAX: any */
     cJSON                             *body;
+    ngx_str_t                          text;    /* a raw body instead, as it
+                                                   came; zeroed at the end */
 
     ngx_http_claude_relay_job_t        job;
     ngx_http_claude_relay_call_pt      next;

@@ -16,8 +16,8 @@
 #include <sys/un.h>
 
 
-/* one body, and what nginx reads before it */
-#define NGX_HTTP_CLAUDE_RELAY_CONTROL_BODY    (1024 * 1024)
+/* the largest body, which stays in memory: it may have secrets */
+#define NGX_HTTP_CLAUDE_RELAY_CONTROL_BODY    (16 * 1024 * 1024)
 #define NGX_HTTP_CLAUDE_RELAY_CONTROL_GROUPS  1024
 
 

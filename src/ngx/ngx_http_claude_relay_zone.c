@@ -8,6 +8,7 @@
 #include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_work.h"
 
 #include <sys/eventfd.h>
 
@@ -992,6 +993,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_claude_relay_work_exit_process();
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_ledger_exit_process(rmcf);
     ngx_http_claude_relay_audit_exit_process();
