@@ -376,7 +376,7 @@ ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
         return NGX_OK;
     }
 
-    if (call->way->raw) {
+    if (call->way->large == 2) {
         return ngx_http_claude_relay_call_gather(call, &call->text);
     }
 

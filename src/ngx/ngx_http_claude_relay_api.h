@@ -49,12 +49,12 @@ typedef struct {
     ncr_role_e                         role;    /* at least */
     unsigned                           look:1;  /* at the store, first */
     unsigned                           store:1; /* there must be one */
-    unsigned                           large:1; /* a body of up to 16 MB */
+    unsigned                           large:2; /* a body of up to 16 MB; 2:
+                                                   it stays a text, call->text,
+                                                   for who has a thread to
+                                                   read it in */
     unsigned                           quiet:1; /* changes nothing: it is
                                                    not in the trail */
-    unsigned                           raw:1;   /* the body stays a text:
-                                                   who handles it has a
-                                                   thread to read it in */
 } ngx_http_claude_relay_way_t;
 
 
@@ -84,8 +84,8 @@ struct ngx_http_claude_relay_call_s {
     ngx_str_t                          args;
     uint64_t                           match;   /* UINT64_MAX: any */
     cJSON                             *body;
-    ngx_str_t                          text;    /* a raw body instead, as it
-                                                   came; zeroed at the end */
+    ngx_str_t                          text;    /* the body instead, if large
+                                                   is 2; zeroed at the end */
 
     ngx_http_claude_relay_job_t        job;
     ngx_http_claude_relay_call_pt      next;
