@@ -4,7 +4,7 @@
 #
 #   ROUNDS=15     interleaved rounds of each measurement
 #   ONLY=name     one of them: call burst events body tunnel latency flood
-#                 frames memory
+#                 frames admin memory
 #   README=1      put the table into bench/README.md
 
 set -euo pipefail
@@ -26,6 +26,7 @@ write_conf
 : > "$raw"
 
 start_sandbox
+fill_ledger
 start_nginx
 worker=$(worker)
 
@@ -159,6 +160,87 @@ flood() {
 }
 
 
+# the latency of a call while an operator asks 50 times a second about a
+# million requests, and how long a list of 10,000 keys takes
+
+admin() {
+    local name=admin round variant words token asker
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    token=$(admin_token)
+
+    printf '%s' "$name" >&2
+
+    for ((round = 1; round <= rounds; round++)); do
+        for variant in $(rotate "$round" quiet flooded); do
+            asker=
+
+            if [ "$variant" = flooded ]; then
+                "${pin_rest[@]}" bench/ask.pl "$port" "$token" 50 \
+                    2> "$dir/ask.log" &
+                asker=$!
+            fi
+
+            words=$("${pin_rest[@]}" "$client" pairs -p "$port" -k "$key" \
+                        -u /relay -u /proxy -i 2000 -n 500 "$@") \
+                || fail "$name failed"
+
+            if [ -n "$asker" ]; then
+                kill "$asker" 2> /dev/null \
+                    || fail "the questions have ended: $(cat "$dir/ask.log")"
+                wait "$asker" 2> /dev/null || :
+            fi
+
+            echo "$name $variant $round $words" >> "$raw"
+        done
+
+        echo "list list $round ms=$(list_keys "$token")" >> "$raw"
+
+        printf '.' >&2
+    done
+
+    echo >&2
+}
+
+
+control() {
+    curl -sS --unix-socket "$dir/control.sock" "http://x/v1/$1" "${@:2}"
+}
+
+
+# 10,000 keys, and a token to ask with; keys stay for the next time
+
+admin_token() {
+    local i
+
+    for ((i = 0; i < 20; i++)); do
+        control keys/batch -d "{\"create\":{\"base\":\"bench$i\",
+                                \"count\":500}}" > /dev/null
+    done
+
+    control people -d '{"name":"bench","role":"viewer"}' > /dev/null
+    control people/bench/tokens/bench -X DELETE > /dev/null
+    control people/bench/tokens -d '{"name":"bench"}' \
+        | sed 's/.*"secret":"\([^"]*\)".*/\1/'
+}
+
+
+# ms for all of them, in pages of a thousand
+
+list_keys() {
+    local page urls=()
+
+    for ((page = 1; page <= 10; page++)); do
+        urls+=(-o /dev/null "http://127.0.0.1:$port/admin/api/v1/keys?limit=1000&page=$page")
+    done
+
+    "${pin_rest[@]}" curl -sSf -H "Authorization: Bearer $1" \
+        -w '%{time_total}\n' "${urls[@]}" \
+        | awk '{ sum += $1 } END { print 1000 * sum }'
+}
+
+
 memory() {
     local name=memory round variant words
 
@@ -198,6 +280,7 @@ alternate latency /relay /proxy pairs -n 1000 -x json-size=1024
 flood -x json-size=1024
 alternate frames /frames/relay /frames/proxy frames -l "$frames_port" \
           -n 2 -e 100 -d 2
+admin -x json-size=1024
 memory
 
 if grep -E '\[(alert|crit|emerg|error)\]' "$dir/error.log" >&2; then

@@ -41,6 +41,8 @@ handshakes("its handshakes", "tunnel", 1.10);
 latency("added to the p50 of a call", "latency", 30);
 flood("a good key, 9 wrong ones for each", "flood", 1.2);
 latency("added to the p50 of an event", "frames", 10);
+flood("a call, 50 questions a second", "admin", 1.2);
+list("a list of 10,000 keys", "list", 100);
 memory("1,000 idle streams", "memory", 8);
 
 table();
@@ -155,6 +157,19 @@ sub flood {
 }
 
 
+sub list {
+    my ($title, $name, $target) = @_;
+
+    $runs{$name} or return;
+
+    my @ms = values_of($name, "list", "ms");
+
+    add(name => $name, title => $title, unit => "ms", base => "nothing",
+        target => $target, measured => spread(@ms), relay => median(@ms),
+        other => 0);
+}
+
+
 sub latency {
     my ($title, $name, $target) = @_;
 
@@ -190,7 +205,8 @@ sub memory {
 sub table {
     my %bases = (proxy => "proxy_pass", unbuffered => "buffering off",
                  spooled => "body in a file", connections => "connections",
-                 relay => "an API key", quiet => "none of them");
+                 relay => "an API key", quiet => "none of them",
+                 nothing => "");
 
     my $line = "%-33s %-14s %9s %9s %-9s %9s %-13s  %s\n";
 

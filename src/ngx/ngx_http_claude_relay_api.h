@@ -328,4 +328,10 @@ void ngx_http_claude_relay_api_audit_entry(
     ngx_http_claude_relay_call_t *call);
 
 
+/* api_openapi.c; the text, in parts, with an empty one at its end */
+
+extern ngx_str_t  ngx_http_claude_relay_openapi[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
+
+
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

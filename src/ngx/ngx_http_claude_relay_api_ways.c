@@ -117,6 +117,7 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
 
 static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_base_ways,
+    ngx_http_claude_relay_openapi_ways,
     NULL
 };
 
