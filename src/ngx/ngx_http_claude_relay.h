@@ -141,6 +141,14 @@ typedef struct {
     ngx_str_t                          to;
 } ngx_http_claude_relay_map_t;
 
+/* the map of a location that relays, for whoever looks at it */
+
+typedef struct {
+    u_char                            *file;    /* where it was written */
+    ngx_uint_t                         line;
+    ngx_array_t                       *map;
+} ngx_http_claude_relay_located_t;
+
 
 /* user messages, one at a time; see turn.c */
 

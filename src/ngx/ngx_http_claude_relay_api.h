@@ -333,5 +333,10 @@ void ngx_http_claude_relay_api_audit_entry(
 extern ngx_str_t  ngx_http_claude_relay_openapi[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
 
+/* api_settings.c, api_prices.c, api_port.c */
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_settings_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_prices_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_port_ways[];
+
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

@@ -118,6 +118,9 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
 static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_base_ways,
     ngx_http_claude_relay_openapi_ways,
+    ngx_http_claude_relay_settings_ways,
+    ngx_http_claude_relay_prices_ways,
+    ngx_http_claude_relay_port_ways,
     NULL
 };
 

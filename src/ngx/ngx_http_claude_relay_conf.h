@@ -82,6 +82,8 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_usage_conf_t *usage;
 
     ngx_uint_t                         relays;  /* locations that relay */
+    ngx_array_t                        located; /* of
+                                            ngx_http_claude_relay_located_t */
     ngx_uint_t                         warned;
 
     ncr_sha256_t                       sha;     /* scratch, never kept */
