@@ -27,6 +27,18 @@
     "id, seq, kind, name, removed, version, digest, data, created, updated, " \
     "activated, prefix"
 
+#define NCR_STORE_PERSON                                                      \
+    "name, version, role, enabled, password, change, external, totp, step, "  \
+    "created, updated, login"
+
+#define NCR_STORE_SESSION                                                     \
+    "digest, person, name, csrf, role, created, used, expires, idle, "        \
+    "address, agent"
+
+#define NCR_STORE_ACTION                                                      \
+    "number, time, who, role, address, method, path, status, before, after, " \
+    "hash"
+
 
 static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
 
@@ -78,6 +90,62 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     "DELETE FROM logins WHERE id = ?1",
 
     "DELETE FROM logins WHERE expires <= ?1",
+
+    "SELECT " NCR_STORE_PERSON " FROM people WHERE name = ?1",
+
+    "SELECT " NCR_STORE_PERSON " FROM people"
+    " WHERE external = ?1 AND external <> ''",
+
+    "SELECT " NCR_STORE_PERSON " FROM people"
+    " WHERE name > ?1 AND totp IS NOT NULL ORDER BY name LIMIT 1",
+
+    "SELECT 1 FROM people WHERE role = ?1 AND enabled = 1 AND name <> ?2"
+    " LIMIT 1",
+
+    "INSERT OR REPLACE INTO people (" NCR_STORE_PERSON ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+
+    "DELETE FROM people WHERE name = ?1",
+
+    "UPDATE people SET login = ?3, step = max(step, ?2)"
+    " WHERE name = ?1 AND (?2 = 0 OR step < ?2)",
+
+    "SELECT " NCR_STORE_PERSON " FROM people WHERE name > ?1 ORDER BY name",
+
+    "SELECT " NCR_STORE_SESSION " FROM sessions WHERE digest = ?1",
+
+    "SELECT " NCR_STORE_SESSION " FROM sessions ORDER BY created DESC",
+
+    "SELECT " NCR_STORE_SESSION " FROM sessions WHERE person = ?1"
+    " ORDER BY created DESC",
+
+    /* not OR REPLACE, which would also replace another token of that name */
+
+    "INSERT INTO sessions (" NCR_STORE_SESSION ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+
+    "UPDATE sessions SET used = ?2 WHERE digest = ?1",
+
+    "DELETE FROM sessions WHERE (expires <> 0 AND expires <= ?1)"
+    " OR (idle <> 0 AND used + idle <= ?1)",
+
+    "DELETE FROM sessions WHERE digest = ?1",
+
+    "DELETE FROM sessions WHERE person = ?1 AND digest IS NOT ?2"
+    " AND (?3 OR name = '')",
+
+    "DELETE FROM sessions WHERE person = ?1 AND name = ?2",
+
+    "SELECT number, hash FROM actions ORDER BY number DESC LIMIT 1",
+
+    "INSERT INTO actions (" NCR_STORE_ACTION ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+
+    "SELECT " NCR_STORE_ACTION " FROM actions WHERE number < ?1"
+    " ORDER BY number DESC",
+
+    "SELECT " NCR_STORE_ACTION " FROM actions WHERE number > ?1"
+    " ORDER BY number",
 
     "SELECT " NCR_STORE_OBJECT " FROM objects WHERE seq > ?1 ORDER BY seq",
 

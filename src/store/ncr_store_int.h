@@ -68,6 +68,27 @@ typedef enum {
     NCR_STORE_SQL_LOGIN_PUT,
     NCR_STORE_SQL_LOGIN_DELETE,
     NCR_STORE_SQL_LOGIN_EXPIRE,
+    NCR_STORE_SQL_PERSON,
+    NCR_STORE_SQL_PERSON_EXTERNAL,
+    NCR_STORE_SQL_PERSON_AFTER,
+    NCR_STORE_SQL_PERSON_ADMIN,
+    NCR_STORE_SQL_PERSON_WRITE,
+    NCR_STORE_SQL_PERSON_DELETE,
+    NCR_STORE_SQL_PERSON_LOGIN,
+    NCR_STORE_SQL_PEOPLE,
+    NCR_STORE_SQL_SESSION,
+    NCR_STORE_SQL_SESSIONS,
+    NCR_STORE_SQL_SESSIONS_OF,
+    NCR_STORE_SQL_SESSION_PUT,
+    NCR_STORE_SQL_SESSION_NOTE,
+    NCR_STORE_SQL_SESSION_EXPIRE,
+    NCR_STORE_SQL_SESSION_END,
+    NCR_STORE_SQL_SESSION_END_ALL,
+    NCR_STORE_SQL_TOKEN_END,
+    NCR_STORE_SQL_ACTION_LAST,
+    NCR_STORE_SQL_ACTION_PUT,
+    NCR_STORE_SQL_ACTIONS,
+    NCR_STORE_SQL_ACTIONS_UP,
     NCR_STORE_SQL_OBJECTS,
     NCR_STORE_SQL_OBJECT_LIST,
     NCR_STORE_SQL_OBJECT_NAME,
@@ -269,6 +290,20 @@ ncr_int_t ncr_store_name(ncr_store_t *store, const char *name);
 /* ncr_store_login.c */
 
 ncr_int_t ncr_store_login_reseal(ncr_store_t *store, const ncr_char_t *old);
+
+
+/* ncr_store_person.c */
+
+struct ncr_store_person_s;
+
+/* one, in a transaction of the caller's; or NCR_DECLINED */
+ncr_int_t ncr_store_person_name(ncr_store_t *store, const char *name,
+    struct ncr_store_person_s *person);
+
+ncr_int_t ncr_store_person_reseal(ncr_store_t *store, const ncr_char_t *old);
+
+/* a text of a row; "" if it does not fit, and so was not written by us */
+void ncr_store_text(sqlite3_stmt *stmt, int column, char *dst, size_t size);
 
 
 #endif /* _NCR_STORE_INT_H_INCLUDED_ */

@@ -28,7 +28,7 @@
 #define NCR_STORE_CSRF      33          /* hex */
 
 
-typedef struct {
+typedef struct ncr_store_person_s {
     uint64_t      version;              /* for ETags */
     char          name[NCR_STORE_NAME];
     ncr_role_e    role;
@@ -58,7 +58,8 @@ ncr_int_t ncr_store_people(ncr_store_t *store, const char *after,
     ncr_store_person_pt handler, void *data);
 
 /*
- * All of the row as it is in *person; *version as in ncr_store_put().  Of the
+ * All of the row as it is in *person but created; *version as in
+ * ncr_store_put(), and never that of another one who had this name.  Of the
  * last enabled admin neither role nor "enabled" can be taken: NCR_DECLINED,
  * ncr_store_error() tells.  Sessions and tokens of a person that is disabled,
  * or has another password or role, end in the same transaction unless they
@@ -97,8 +98,11 @@ typedef struct {
 typedef ncr_int_t (*ncr_store_session_pt)(void *data,
     ncr_store_session_t *session);
 
-/* NCR_DECLINED: the person has a token of this name; clears old ones away,
- * and the oldest session of a person that has max of them */
+/*
+ * Clears old ones away, and the oldest session of a person that has max of
+ * them (0: any number).  NCR_DECLINED, ncr_store_error() tells: the person has
+ * a token of this name or max of them, or is disabled or gone.
+ */
 ncr_int_t ncr_store_session_put(ncr_store_t *store,
     ncr_store_session_t *session, ncr_uint_t max, ncr_msec_t now);
 
@@ -113,8 +117,8 @@ ncr_int_t ncr_store_session_use(ncr_store_t *store, const ncr_char_t *digest,
 ncr_int_t ncr_store_sessions(ncr_store_t *store, const char *person,
     ncr_store_session_pt handler, void *data);
 
-/* one by its digest; all of a person but keep (NULL: none); a token by name;
- * NCR_DECLINED: there was none */
+/* one by its digest, a token, too; all of a person but keep (NULL: none) and
+ * its tokens; a token by name; NCR_DECLINED: there was none */
 ncr_int_t ncr_store_session_end(ncr_store_t *store, const ncr_char_t *digest);
 ncr_int_t ncr_store_session_end_all(ncr_store_t *store, const char *person,
     const ncr_char_t *keep);
@@ -149,14 +153,30 @@ typedef ncr_int_t (*ncr_store_action_pt)(void *data,
 ncr_int_t ncr_store_action_add(ncr_store_t *store,
     ncr_store_action_t *action);
 
-/* newest first, below this number (0: from the newest); who, path: NULL, or a
- * prefix */
-ncr_int_t ncr_store_actions(ncr_store_t *store, uint64_t below,
+/*
+ * Newest first, below this number (0: from the newest); times: 0 is any; who,
+ * path: NULL, or a prefix.  NCR_DONE of the handler is the end, too.
+ *
+ * Looks at so many rows at most (0: at all), and sets *below to the last one
+ * it has looked at if that was not all: NCR_AGAIN.
+ */
+ncr_int_t ncr_store_actions(ncr_store_t *store, uint64_t *below,
     ncr_msec_t from, ncr_msec_t until, const char *who, const char *path,
-    ncr_store_action_pt handler, void *data);
+    ncr_uint_t rows, ncr_store_action_pt handler, void *data);
 
 /* NCR_OK: all hashes fit; NCR_DECLINED: *number is the first that does not */
 ncr_int_t ncr_store_actions_check(ncr_store_t *store, uint64_t *number);
+
+/* the same in pieces of max rows, from a chain of zeros on; NCR_AGAIN: that
+ * was not all, chain->number is the last that was looked at */
+
+typedef struct {
+    uint64_t      number;
+    char          hash[65];
+} ncr_store_chain_t;
+
+ncr_int_t ncr_store_actions_check_some(ncr_store_t *store,
+    ncr_store_chain_t *chain, ncr_uint_t max);
 
 
 #endif /* _NCR_STORE_PERSON_H_INCLUDED_ */

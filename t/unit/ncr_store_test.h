@@ -13,12 +13,15 @@
 
 #include "../../src/store/ncr_store.c"
 #include "../../src/store/ncr_store_account.c"
+#include "../../src/store/ncr_store_action.c"
 #include "../../src/store/ncr_store_key.c"
 #include "../../src/store/ncr_store_lock.c"
 #include "../../src/store/ncr_store_login.c"
 #include "../../src/store/ncr_store_object.c"
+#include "../../src/store/ncr_store_person.c"
 #include "../../src/store/ncr_store_rows.c"
 #include "../../src/store/ncr_store_schema.c"
+#include "../../src/store/ncr_store_session.c"
 
 #include "ncr_test.h"
 
