@@ -23,6 +23,10 @@
     "created, updated, tokens, access, refresh, expires, granted, scopes, "   \
     "meta, pending, failed, reason"
 
+#define NCR_STORE_HOOK                                                        \
+    "name, version, kind, enabled, url, secret, settings, state, created, "   \
+    "updated"
+
 #define NCR_STORE_OBJECT                                                      \
     "id, seq, kind, name, removed, version, digest, data, created, updated, " \
     "activated, prefix"
@@ -167,7 +171,47 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " ON CONFLICT (id) DO UPDATE SET"
     " seq = ?2, kind = ?3, name = ?4, removed = ?5, version = ?6,"
     " digest = ?7, data = ?8, created = ?9, updated = ?10, activated = ?11,"
-    " prefix = ?12"
+    " prefix = ?12",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks ORDER BY name",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks WHERE name = ?1",
+
+    "SELECT " NCR_STORE_HOOK " FROM hooks WHERE name > ?1"
+    " ORDER BY name LIMIT 1",
+
+    "INSERT OR REPLACE INTO hooks (" NCR_STORE_HOOK ") VALUES"
+    " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+
+    "DELETE FROM hooks WHERE name = ?1",
+
+    "UPDATE hooks SET state = ?2 WHERE name = ?1",
+
+    "SELECT id, hook, event, created, attempts, next FROM deliveries"
+    " WHERE next <= ?1 ORDER BY id",
+
+    "SELECT min(next) FROM deliveries WHERE next > ?1",
+
+    "INSERT INTO deliveries (hook, event, created, attempts, next)"
+    " SELECT ?1, ?2, ?3, 0, ?3 FROM hooks WHERE name = ?1",
+
+    "UPDATE deliveries SET attempts = ?2, next = ?3 WHERE id = ?1",
+
+    "DELETE FROM deliveries WHERE id = ?1",
+
+    "DELETE FROM deliveries WHERE hook = ?1 AND id <= (SELECT id"
+    " FROM deliveries WHERE hook = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+
+    "DELETE FROM deliveries WHERE hook = ?1",
+
+    "SELECT key, since, told, ended, data FROM alerts"
+    " ORDER BY ended <> 0, ended DESC, since, key",
+
+    "INSERT OR REPLACE INTO alerts (key, since, told, ended, data) VALUES"
+    " (?1, ?2, ?3, ?4, ?5)",
+
+    "DELETE FROM alerts WHERE ended <> 0 AND key NOT IN (SELECT key"
+    " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)"
 };
 
 
@@ -182,6 +226,7 @@ static ncr_int_t ncr_store_says(ncr_store_t *store, const char *pragma,
     const char *word, const char *otherwise);
 static ncr_int_t ncr_store_check(ncr_store_t *store);
 static ncr_int_t ncr_store_gone(ncr_store_t *store);
+static ncr_int_t ncr_store_batch_one(ncr_store_t *store, ncr_int_t rc);
 static void ncr_store_rollback(ncr_store_t *store);
 static void ncr_store_checkpoint(ncr_store_t *store);
 static void ncr_store_reset(ncr_store_t *store);
@@ -610,6 +655,10 @@ ncr_store_write(ncr_store_t *store)
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
 
+    if (store->batch) {
+        return ncr_store_exec(store, "SAVEPOINT one");
+    }
+
     if (store->readonly) {
         return ncr_store_say(store, "was opened for reading only");
     }
@@ -660,6 +709,10 @@ ncr_store_write_end(ncr_store_t *store, ncr_int_t rc)
 {
     sqlite3_stmt  *stmt;
 
+    if (store->batch) {
+        return ncr_store_batch_one(store, rc);
+    }
+
     if (rc == NCR_OK && !ncr_store_same(store)) {
         rc = ncr_store_gone(store);
     }
@@ -688,6 +741,56 @@ ncr_store_write_end(ncr_store_t *store, ncr_int_t rc)
     ncr_store_funlock(store);
 
     return rc;
+}
+
+
+/* of a batch; what has failed is undone alone, unless the file is broken */
+
+static ncr_int_t
+ncr_store_batch_one(ncr_store_t *store, ncr_int_t rc)
+{
+    char       error[NCR_STORE_ERROR];
+    ncr_int_t  undone;
+
+    ncr_store_reset(store);
+
+    if (rc == NCR_OK) {
+        return ncr_store_exec(store, "RELEASE one");
+    }
+
+    memcpy(error, store->error, sizeof(error));
+
+    undone = ncr_store_exec(store, "ROLLBACK TO one; RELEASE one");
+
+    if (undone != NCR_OK) {
+        return undone;
+    }
+
+    memcpy(store->error, error, sizeof(error));
+
+    return rc;
+}
+
+
+ncr_int_t
+ncr_store_batch(ncr_store_t *store)
+{
+    ncr_int_t  rc;
+
+    rc = ncr_store_write(store);
+
+    store->batch = (rc == NCR_OK);
+
+    return rc;
+}
+
+
+ncr_int_t
+ncr_store_batch_end(ncr_store_t *store, ncr_int_t rc)
+{
+    store->batch = 0;
+
+    return ncr_store_write_end(store, rc);
 }
 
 

@@ -32,7 +32,11 @@ typedef struct {
 
 typedef ncr_int_t (*ncr_store_hook_pt)(void *data, ncr_store_hook_t *hook);
 
-/* as their likes in ncr_store.h; NULL texts in put: as they are */
+/*
+ * As their likes in ncr_store.h; NULL texts in put: as they are.  Without a
+ * tombstone: a hook that is made anew has a version that none of its name had.
+ * With a hook goes what was to be told to it.
+ */
 ncr_int_t ncr_store_hook_find(ncr_store_t *store, const char *name,
     ncr_store_hook_t *hook);
 void ncr_store_hook_free(ncr_store_hook_t *hook);
@@ -59,34 +63,52 @@ typedef struct {
     ncr_msec_t    next;                 /* not before */
 } ncr_store_delivery_t;
 
+/* of a hook; when there are more, the oldest go */
+#define NCR_STORE_DELIVERIES  1000
+
 typedef ncr_int_t (*ncr_store_delivery_pt)(void *data,
     ncr_store_delivery_t *delivery);
 
-ncr_int_t ncr_store_delivery_add(ncr_store_t *store, const char *hook,
-    const char *event, ncr_msec_t now);
+/* those that are due, the oldest first; NCR_DONE of the handler is the end,
+ * too.  *next: when the first of the others is, or 0 */
 ncr_int_t ncr_store_deliveries(ncr_store_t *store, ncr_msec_t due,
-    ncr_store_delivery_pt handler, void *data);
+    ncr_store_delivery_pt handler, void *data, ncr_msec_t *next);
 ncr_int_t ncr_store_delivery_again(ncr_store_t *store, uint64_t id,
     ncr_uint_t attempts, ncr_msec_t next);
-ncr_int_t ncr_store_delivery_end(ncr_store_t *store, uint64_t id);
+
+/* it was told, or is given up; state is the hook's, as below, or NULL */
+ncr_int_t ncr_store_delivery_end(ncr_store_t *store, uint64_t id,
+    const char *hook, const char *state);
 
 
-/* an alert that is on; key is its kind and subject */
+/* an alert; key is its kind and subject */
 
 typedef struct {
     char         *key;
     ncr_msec_t    since;
     ncr_msec_t    told;                 /* the last time, 0: not yet */
+    ncr_msec_t    ended;                /* 0: it is on */
     char         *data;                 /* JSON */
 } ncr_store_alert_t;
+
+/* that have ended and are kept: the last ones */
+#define NCR_STORE_ALERTS  100
 
 typedef ncr_int_t (*ncr_store_alert_pt)(void *data,
     ncr_store_alert_t *alert);
 
+/* those that are on, by "since"; then those that have ended, the last first */
 ncr_int_t ncr_store_alerts(ncr_store_t *store, ncr_store_alert_pt handler,
     void *data);
-ncr_int_t ncr_store_alert_put(ncr_store_t *store, ncr_store_alert_t *alert);
-ncr_int_t ncr_store_alert_end(ncr_store_t *store, const char *key);
+
+/*
+ * What is known of alerts now, and who is to be told (hook and event of each
+ * delivery), in one transaction: a process that is killed has done both or
+ * neither.
+ */
+ncr_int_t ncr_store_tell(ncr_store_t *store, ncr_store_alert_t *alerts,
+    size_t nalerts, ncr_store_delivery_t *deliveries, size_t ndeliveries,
+    ncr_msec_t now);
 
 
 #endif /* _NCR_STORE_HOOK_H_INCLUDED_ */

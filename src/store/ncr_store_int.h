@@ -96,6 +96,25 @@ typedef enum {
     NCR_STORE_SQL_OBJECT_DIGEST,
     NCR_STORE_SQL_OBJECT_TOMBSTONE,
     NCR_STORE_SQL_OBJECT_WRITE,
+
+    /* ncr_store_hook.c */
+
+    NCR_STORE_SQL_HOOKS,
+    NCR_STORE_SQL_HOOK,
+    NCR_STORE_SQL_HOOK_AFTER,
+    NCR_STORE_SQL_HOOK_WRITE,
+    NCR_STORE_SQL_HOOK_REMOVE,
+    NCR_STORE_SQL_HOOK_STATE,
+    NCR_STORE_SQL_DELIVERIES,
+    NCR_STORE_SQL_DELIVERY_NEXT,
+    NCR_STORE_SQL_DELIVERY_ADD,
+    NCR_STORE_SQL_DELIVERY_AGAIN,
+    NCR_STORE_SQL_DELIVERY_END,
+    NCR_STORE_SQL_DELIVERY_TRIM,
+    NCR_STORE_SQL_DELIVERY_REMOVE,
+    NCR_STORE_SQL_ALERTS,
+    NCR_STORE_SQL_ALERT_WRITE,
+    NCR_STORE_SQL_ALERT_TRIM,
     NCR_STORE_SQL_N
 } ncr_store_sql_e;
 
@@ -119,6 +138,7 @@ struct ncr_store_s {
     unsigned       create:1;
     unsigned       locked:1;
     unsigned       changed:1;           /* by this handle, or never asked */
+    unsigned       batch:1;             /* writes are parts of one */
     unsigned       older:1;             /* read, in a schema without objects */
 
     ncr_char_t     key[NCR_SEAL_KEY];   /* the data key */
@@ -304,6 +324,11 @@ ncr_int_t ncr_store_person_reseal(ncr_store_t *store, const ncr_char_t *old);
 
 /* a text of a row; "" if it does not fit, and so was not written by us */
 void ncr_store_text(sqlite3_stmt *stmt, int column, char *dst, size_t size);
+
+
+/* ncr_store_hook.c */
+
+ncr_int_t ncr_store_hook_reseal(ncr_store_t *store, const ncr_char_t *old);
 
 
 #endif /* _NCR_STORE_INT_H_INCLUDED_ */

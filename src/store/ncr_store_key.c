@@ -466,6 +466,10 @@ ncr_store_rekey(ncr_store_t *store, ncr_str_t *key, ncr_str_t *passphrase)
         rc = ncr_store_person_reseal(store, old);
     }
 
+    if (rc == NCR_OK) {
+        rc = ncr_store_hook_reseal(store, old);
+    }
+
     rc = ncr_store_write_end(store, rc);
 
     if (rc != NCR_OK) {

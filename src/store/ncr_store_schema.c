@@ -176,6 +176,7 @@ const ncr_store_step_t  ncr_store_steps[] = {
       "    key       TEXT PRIMARY KEY NOT NULL,"
       "    since     INTEGER NOT NULL,"
       "    told      INTEGER NOT NULL,"
+      "    ended     INTEGER NOT NULL,"
       "    data      TEXT NOT NULL"
       ") WITHOUT ROWID;" }
 };

@@ -14,6 +14,7 @@
 #include "../../src/store/ncr_store.c"
 #include "../../src/store/ncr_store_account.c"
 #include "../../src/store/ncr_store_action.c"
+#include "../../src/store/ncr_store_hook.c"
 #include "../../src/store/ncr_store_key.c"
 #include "../../src/store/ncr_store_lock.c"
 #include "../../src/store/ncr_store_login.c"
