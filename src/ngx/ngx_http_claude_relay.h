@@ -701,6 +701,9 @@ void ngx_http_claude_relay_id_key(ngx_http_claude_relay_ctx_t *ctx,
 
 ngx_int_t ngx_http_claude_relay_local(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+/* a file that is closed with the request; a name of its own is not told */
+ngx_int_t ngx_http_claude_relay_send_file(ngx_http_request_t *r,
+    ngx_str_t *type, ngx_fd_t fd, off_t size);
 ngx_int_t ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body);
 ngx_int_t ngx_http_claude_relay_output(ngx_http_request_t *r,

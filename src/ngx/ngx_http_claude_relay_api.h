@@ -105,7 +105,11 @@ struct ngx_http_claude_relay_call_s {
     void                              *data;
     ngx_uint_t                         objects; /* seq is one of those */
 
+    ngx_fd_t                           file;    /* instead of a text */
+    off_t                              file_size;
+
     unsigned                           other:1; /* another method is */
+    unsigned                           has_file:1;
     unsigned                           has_found:1;
     unsigned                           with_tokens:1;   /* in row */
     unsigned                           created:1;
@@ -156,6 +160,10 @@ void ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_call_text_answer(
     ngx_http_claude_relay_call_t *call, ngx_str_t *type, ngx_str_t *text,
     ngx_str_t *next);
+
+/* a file, to be saved by whoever asked for it; it is closed */
+void ngx_http_claude_relay_call_file(ngx_http_claude_relay_call_t *call,
+    ngx_fd_t fd, off_t size);
 
 /* type NULL: what is usual for the status */
 void ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
@@ -291,6 +299,11 @@ void ngx_http_claude_relay_api_rekey(ngx_http_claude_relay_call_t *call);
 
 /* call->trial of call->row; what is wrong with it is told */
 ngx_int_t ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call);
+
+/* the same, but the call goes on: error has NGX_HTTP_CLAUDE_RELAY_ERROR
+ * bytes */
+ngx_int_t ngx_http_claude_relay_call_check(ngx_http_claude_relay_call_t *call,
+    u_char *error);
 
 /* for a member "proxy", which may be null: "" for none */
 ngx_int_t ngx_http_claude_relay_call_proxy(ngx_http_claude_relay_call_t *call,

@@ -87,6 +87,18 @@ void ncr_port_forget(cJSON *json);
 void ncr_port_free(ncr_port_t *port);
 
 
+/*
+ * Secrets of an object, a JSON object, sealed under a key that is made of a
+ * passphrase, for this place only: as a text of base64url, to be released with
+ * cJSON_free(), and back.  NULL: no memory, or it is of another key or place,
+ * or changed.
+ */
+char *ncr_port_seal(const ncr_char_t *key, const char *kind,
+    const char *name, cJSON *secrets);
+cJSON *ncr_port_unseal(const ncr_char_t *key, const char *kind,
+    const char *name, const char *text);
+
+
 /* for the readers of formats */
 
 const char *ncr_port_crs(ncr_port_t *port, cJSON *document);
