@@ -23,7 +23,8 @@ typedef enum {
     NCR_CSV_ALIASES,
     NCR_CSV_TIER,
     NCR_CSV_FROM,
-    NCR_CSV_UNTIL,
+    NCR_CSV_UNTIL,                      /* the first day after, or */
+    NCR_CSV_LAST,                       /* the last one */
     NCR_CSV_RATES,                      /* five of them, by kind */
     NCR_CSV_OVER = NCR_CSV_RATES + NCR_PRICE_KINDS,
     NCR_CSV_LONGER,                     /* five */
@@ -39,6 +40,7 @@ typedef struct {
 } ncr_csv_name_t;
 
 
+static ncr_uint_t ncr_csv_spell(cJSON *models);
 static ncr_uint_t ncr_csv_line(ncr_str_t *text, ncr_uint_t n,
     char cells[][NCR_PRICE_CELL]);
 static void ncr_csv_head(char cells[][NCR_PRICE_CELL], ncr_uint_t n,
@@ -47,6 +49,8 @@ static const char *ncr_csv_row(cJSON *models, char cells[][NCR_PRICE_CELL],
     ncr_int_t *columns);
 static const char *ncr_csv_model(cJSON *models, const char *model,
     char cells[][NCR_PRICE_CELL], ncr_int_t *columns);
+static void ncr_csv_dates(cJSON *row, char cells[][NCR_PRICE_CELL],
+    ncr_int_t *columns);
 static const char *ncr_csv_number(cJSON *row, const char *name,
     const char *cell);
 static const char *ncr_csv_cell(char cells[][NCR_PRICE_CELL],
@@ -75,7 +79,7 @@ static ncr_csv_name_t  ncr_csv_names[] = {
     { "valid_from", NCR_CSV_FROM },
     { "effective_from", NCR_CSV_FROM },
     { "until", NCR_CSV_UNTIL },
-    { "valid_to", NCR_CSV_UNTIL },
+    { "valid_to", NCR_CSV_LAST },
     { "input", NCR_CSV_RATES },
     { "input_usd_per_mtok", NCR_CSV_RATES },
     { "output", NCR_CSV_RATES + 1 },
@@ -270,6 +274,11 @@ ncr_price_csv(ncr_str_t *text, const char **wrong)
         }
     }
 
+    if (!ncr_csv_spell(models)) {
+        *wrong = "no memory";
+        goto failed;
+    }
+
     cJSON_free(cells);
 
     return json;
@@ -280,6 +289,45 @@ failed:
     cJSON_Delete(json);
 
     return NULL;
+}
+
+
+/* of several spellings of a model the plain one is taken, or the first */
+
+static ncr_uint_t
+ncr_csv_spell(cJSON *models)
+{
+    char         name[NCR_MODEL_LEN];
+    cJSON       *item, *next;
+    ncr_str_t    s;
+
+    for (item = models->child; item; item = next) {
+        next = item->next;
+
+        s.data = (ncr_char_t *) item->string;
+        s.len = strlen(item->string);
+
+        if (s.len >= NCR_MODEL_LEN
+            || ncr_price_model(name, sizeof(name), &s) == 0
+            || strcmp(name, item->string) == 0)
+        {
+            continue;
+        }
+
+        (void) cJSON_DetachItemViaPointer(models, item);
+
+        if (cJSON_GetObjectItemCaseSensitive(models, name)) {
+            cJSON_Delete(item);
+            continue;
+        }
+
+        if (!cJSON_AddItemToObject(models, name, item)) {
+            cJSON_Delete(item);
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -420,16 +468,13 @@ ncr_csv_model(cJSON *models, const char *model,
     row = cJSON_CreateObject();
     wrong = NULL;
 
-    for (i = NCR_CSV_TIER; i <= NCR_CSV_UNTIL; i++) {
-        cell = ncr_csv_cell(cells, columns, i);
+    cell = ncr_csv_cell(cells, columns, NCR_CSV_TIER);
 
-        if (cell[0]) {
-            (void) cJSON_AddStringToObject(row,
-                                           (i == NCR_CSV_TIER) ? "tier"
-                                           : (i == NCR_CSV_FROM) ? "from"
-                                           : "until", cell);
-        }
+    if (cell[0]) {
+        (void) cJSON_AddStringToObject(row, "tier", cell);
     }
+
+    ncr_csv_dates(row, cells, columns);
 
     for (i = 0; wrong == NULL && i < NCR_PRICE_KINDS; i++) {
         wrong = ncr_csv_number(row, ncr_price_text_kinds[i],
@@ -470,6 +515,7 @@ ncr_csv_model(cJSON *models, const char *model,
         row = cJSON_CreateObject();
         (void) cJSON_AddStringToObject(row, "tier",
                                        ncr_price_text_tiers[tier + 2]);
+        ncr_csv_dates(row, cells, columns);
 
         for (i = 0; wrong == NULL && i < 3; i++) {
             wrong = ncr_csv_number(row, ncr_price_text_kinds[i],
@@ -484,6 +530,48 @@ ncr_csv_model(cJSON *models, const char *model,
     }
 
     return NULL;
+}
+
+
+/* "2026-08" is its first day, and a day that is the last one holds still */
+
+static void
+ncr_csv_dates(cJSON *row, char cells[][NCR_PRICE_CELL], ncr_int_t *columns)
+{
+    char         buf[NCR_STR_RFC3339];
+    size_t       len;
+    ncr_str_t    s;
+    ncr_uint_t   i;
+    ncr_msec_t   t;
+    const char  *cell;
+
+    for (i = NCR_CSV_FROM; i <= NCR_CSV_LAST; i++) {
+
+        cell = ncr_csv_cell(cells, columns, i);
+        len = strlen(cell);
+
+        if (len != 7 && len != 10) {
+            continue;
+        }
+
+        memcpy(buf, "0000-00-01T00:00:00Z", sizeof(buf));
+        memcpy(buf, cell, len);
+
+        s.data = (ncr_char_t *) buf;
+        s.len = sizeof(buf) - 1;
+
+        /* words for people stand in these columns, too */
+
+        if (ncr_str_time(&s, &t) != NCR_OK || t <= 0) {
+            continue;
+        }
+
+        ncr_str_rfc3339(buf, (i == NCR_CSV_LAST) ? t + 86400 * 1000 : t);
+
+        (void) cJSON_AddStringToObject(row,
+                                       (i == NCR_CSV_FROM) ? "from" : "until",
+                                       buf);
+    }
 }
 
 
