@@ -683,6 +683,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->controls, cf->pool, 1,
                           sizeof(ngx_http_claude_relay_control_t *))
            != NGX_OK
+        || ngx_array_init(&rmcf->located, cf->pool, 2,
+                          sizeof(ngx_http_claude_relay_located_t))
+           != NGX_OK
         || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK
         || ngx_http_claude_relay_alerts_init(cf, rmcf) != NGX_OK)
     {
@@ -709,6 +712,7 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->cycle = cf->cycle;
     rmcf->tz = ncr_tz_utc();
     rmcf->prices = ncr_prices_builtin();
+    rmcf->prices_conf = rmcf->prices;
 
     ncr_rests_default(&rmcf->rests);
 
@@ -1057,6 +1061,7 @@ ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
 {
     ngx_http_core_loc_conf_t           *clcf;
     ngx_http_core_srv_conf_t           *cscf;
+    ngx_http_claude_relay_located_t    *located;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
@@ -1087,6 +1092,17 @@ ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
                            "\"underscores_in_headers\" is off: session ids "
                            "that some clients send as \"session_id\" are "
                            "dropped by nginx");
+    }
+
+    if (conf->map) {
+        located = ngx_array_push(&rmcf->located);
+        if (located == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        located->file = conf->file;
+        located->line = conf->line;
+        located->map = conf->map;
     }
 
     return NGX_CONF_OK;
