@@ -106,6 +106,8 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
         return ngx_http_claude_relay_api_large(r, max);
     }
 
+    call->loc_conf = r->loc_conf;
+
     if (ngx_http_claude_relay_api_room(r, max) != NGX_OK) {
         ngx_http_claude_relay_call_destroy(call);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -364,6 +366,11 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
 
     call = cln->data;
 
+    /* nginx asks the location for more after it has freed the request: that
+     * must not be the one of the request's pool */
+
+    r->loc_conf = call->loc_conf;
+
     /* from here on the client may leave */
 
     r->read_event_handler = ngx_http_test_reading;
@@ -426,6 +433,15 @@ ngx_http_claude_relay_call_looked(ngx_http_claude_relay_call_t *call)
         }
     }
 
+    if (ngx_http_claude_relay_store_applying()) {
+
+        /* a great many of them: seen, but not in place yet */
+
+        ngx_http_claude_relay_call_timer(call, 1,
+                                         ngx_http_claude_relay_call_looked);
+        return;
+    }
+
     ngx_http_claude_relay_call_begin(call);
 }
 
@@ -465,7 +481,8 @@ ngx_http_claude_relay_call_begin(ngx_http_claude_relay_call_t *call)
 void
 ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call)
 {
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_http_claude_relay_call_destroy(call);
         return;
     }
@@ -684,6 +701,12 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
     r = call->request;
     answer = call->answer;
 
+    if (call->whole) {
+        call->ended(call->whole, call->number, answer.status, &answer.body);
+        ngx_http_claude_relay_call_destroy(call);
+        return;
+    }
+
     if (r == NULL) {
         ngx_http_claude_relay_call_destroy(call);
         return;
@@ -734,7 +757,8 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     text.data = message;
     text.len = p - message;
 
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "control: a call of %V ended with %ui: %*s",
                       &call->caller.who, status, text.len, text.data);
