@@ -271,6 +271,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_admin_user"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_admin_user,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_github"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_github,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_admin_password_file"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_admin_file,
@@ -809,6 +823,8 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
 
     conf->keys = NGX_CONF_UNSET_UINT;
     conf->admin_secure = NGX_CONF_UNSET_UINT;
+    conf->admin_user = NGX_CONF_UNSET_PTR;
+    conf->admin_role = NGX_CONF_UNSET_PTR;
     conf->clients = NGX_CONF_UNSET_PTR;
     conf->platforms = NGX_CONF_UNSET_PTR;
     conf->policy = NGX_CONF_UNSET_PTR;

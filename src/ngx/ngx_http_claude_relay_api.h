@@ -577,11 +577,12 @@ extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];
 
 
-/* api_people.c, api_tokens.c, api_trail.c */
+/* api_people.c, api_tokens.c, api_trail.c, github.c */
 
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_people_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_tokens_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_trail_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_github_ways[];
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

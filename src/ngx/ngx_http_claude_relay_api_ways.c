@@ -116,6 +116,7 @@ static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_people_ways,
     ngx_http_claude_relay_tokens_ways,
     ngx_http_claude_relay_trail_ways,
+    ngx_http_claude_relay_github_ways,
     ngx_http_claude_relay_openapi_ways,
     ngx_http_claude_relay_live_ways,
     ngx_http_claude_relay_sticky_ways,

@@ -97,6 +97,8 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_usage_conf_t *usage;
     ngx_http_claude_relay_alerts_conf_t *alerts;
 
+    ngx_http_claude_relay_github_t    *github;  /* NULL: no logins by it */
+
     ngx_http_claude_relay_update_t    *update;  /* NULL: nobody is asked */
 
     ngx_uint_t                         relays;  /* locations that relay */
@@ -152,6 +154,8 @@ typedef struct {
     ngx_http_claude_relay_control_t   *control; /* NULL: not one of these */
     ngx_http_claude_relay_admin_t     *admin;   /* the same */
     ngx_uint_t                         admin_secure;
+    ngx_http_complex_value_t          *admin_user;  /* nginx vouches for it */
+    ngx_http_complex_value_t          *admin_role;
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
     ngx_uint_t                         keys;
