@@ -102,6 +102,7 @@ struct ngx_http_claude_relay_call_s {
     ngx_event_t                        timer;
     ngx_http_request_t                *request; /* NULL: nobody listens */
     ngx_http_cleanup_t                *cleanup;
+    void                             **loc_conf;    /* before the body */
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_roster_t    *roster;  /* held, from its start on */
     ngx_http_claude_relay_way_t       *way;
@@ -190,6 +191,12 @@ ngx_uint_t ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
     ncr_str_t *owner);
 
 
+/* a filter by user, which is the caller if that is one of the role "user";
+ * NGX_ERROR: another one was asked for, and the call has ended */
+ngx_int_t ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user);
+
+
 /*
  * trail.c.  before: how the object of the call is, asked for by a call of its
  * own, whose answer comes to seen(); NGX_DECLINED: there is nothing to ask.
@@ -199,6 +206,25 @@ ngx_int_t ngx_http_claude_relay_trail_before(
     ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_trail_seen(ngx_http_claude_relay_call_t *call);
 ngx_int_t ngx_http_claude_relay_trail_note(
+    ngx_http_claude_relay_call_t *call);
+
+
+/* api_refuse.c, for api.c */
+
+ngx_int_t ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r,
+    ngx_uint_t allow);
+ngx_int_t ngx_http_claude_relay_api_large(ngx_http_request_t *r, size_t max);
+void ngx_http_claude_relay_call_words(ncr_out_t *out, ngx_uint_t status,
+    const char *type, ncr_str_t *message);
+
+
+/* api_input.c, for api.c: a body of so many bytes is to be read; the version
+ * and the JSON that came */
+
+ngx_int_t ngx_http_claude_relay_api_room(ngx_http_request_t *r, size_t max);
+ngx_int_t ngx_http_claude_relay_call_match(
+    ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_call_parse(
     ngx_http_claude_relay_call_t *call);
 
 
@@ -365,7 +391,16 @@ typedef struct {
     u_char                             secret[NCR_KEY_SECRET + 1];
     size_t                             owned;   /* by what shall go */
     ngx_uint_t                         force;
+    ngx_uint_t                         deleted; /* is shown, too */
+    char                               part[NCR_STORE_NAME + 16];
 } ngx_http_claude_relay_object_call_t;
+
+/* what the zone knows of a key of the store */
+
+typedef struct {
+    ncr_msec_t                         activated;
+    ncr_msec_t                         used;
+} ngx_http_claude_relay_times_t;
 
 void ngx_http_claude_relay_api_objects(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_object(ngx_http_claude_relay_call_t *call);
@@ -391,6 +426,16 @@ void ngx_http_claude_relay_object_gone(ngx_http_claude_relay_call_t *call);
 cJSON *ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_kind_t *kind, ncr_store_object_t *row,
     ngx_http_claude_relay_key_t *conf, ngx_uint_t usage);
+
+/* the same without usage, for the store's thread, too */
+cJSON *ngx_http_claude_relay_show_row(ngx_http_claude_relay_kind_t *kind,
+    ncr_store_object_t *row, ngx_http_claude_relay_key_t *conf,
+    ngx_http_claude_relay_times_t *times);
+
+/* what was found is deleted, or is not there for the caller: the call has
+ * ended with a 404 */
+ngx_uint_t ngx_http_claude_relay_object_hidden(
+    ngx_http_claude_relay_call_t *call);
 
 /* api_object_limits.c: what is used of its limits, into "usage"; key->id is
  * the counters' owner */
@@ -508,6 +553,13 @@ extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
 /* api_hooks.c */
 
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];
+
+
+/* api_people.c, api_tokens.c, api_trail.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_people_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_tokens_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_trail_ways[];
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */
