@@ -63,7 +63,7 @@ static void ngx_http_claude_relay_entry_done(
     ngx_http_claude_relay_job_t *job);
 static ngx_int_t ngx_http_claude_relay_entry_go(
     ngx_http_claude_relay_entry_t *entry);
-static ngx_int_t ngx_http_claude_relay_entry_csrf(
+static ngx_uint_t ngx_http_claude_relay_entry_csrf(
     ngx_http_claude_relay_entry_t *entry,
     ngx_http_claude_relay_caller_t *caller);
 
@@ -502,7 +502,6 @@ ngx_http_claude_relay_entry_done(ngx_http_claude_relay_job_t *job)
 static ngx_int_t
 ngx_http_claude_relay_entry_go(ngx_http_claude_relay_entry_t *entry)
 {
-    ngx_int_t                        rc;
     ngx_str_t                        none;
     ngx_http_request_t              *r;
     ngx_http_claude_relay_caller_t   caller;
@@ -554,25 +553,29 @@ ngx_http_claude_relay_entry_go(ngx_http_claude_relay_entry_t *entry)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_claude_relay_entry_csrf(entry, &caller);
+    if (!ngx_http_claude_relay_entry_csrf(entry, &caller)) {
 
-    if (rc != NGX_OK) {
-        return rc;
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "admin: a request of \"%s\" without its "
+                      "\"X-CSRF-Token\" was refused", entry->person.name);
+
+        return ngx_http_claude_relay_refuse(r, NGX_HTTP_FORBIDDEN, "csrf",
+                                            "\"X-CSRF-Token\" must be the "
+                                            "\"csrf\" of the session", -1);
     }
 
     return ngx_http_claude_relay_api(r, &entry->path, &caller);
 }
 
 
-/* NGX_OK, or what a content handler returns: it was refused */
+/* is it shown, if it must be? */
 
-static ngx_int_t
+static ngx_uint_t
 ngx_http_claude_relay_entry_csrf(ngx_http_claude_relay_entry_t *entry,
     ngx_http_claude_relay_caller_t *caller)
 {
-    ncr_str_t                       secret, part;
+    ncr_str_t                       secret, parts[2];
     ncr_char_t                      mac[NCR_SHA256_LEN];
-    ngx_http_request_t             *r;
     ngx_http_claude_relay_shown_t   shown;
 
     if (entry->user.data) {
@@ -581,10 +584,13 @@ ngx_http_claude_relay_entry_csrf(ngx_http_claude_relay_entry_t *entry,
 
         secret.data = entry->rmcf->zone->secret;
         secret.len = sizeof(entry->rmcf->zone->secret);
-        part.data = (u_char *) entry->person.name;
-        part.len = ngx_strlen(part.data);
 
-        ncr_hmac_sha256(&entry->rmcf->sha, &secret, &part, 1, mac);
+        parts[0].data = (u_char *) "csrf\n";
+        parts[0].len = 5;
+        parts[1].data = (u_char *) entry->person.name;
+        parts[1].len = ngx_strlen(entry->person.name);
+
+        ncr_hmac_sha256(&entry->rmcf->sha, &secret, parts, 2, mac);
         ncr_hash_hex(caller->csrf, mac, (NCR_STORE_CSRF - 1) / 2);
 
     } else if (entry->cookie) {
@@ -593,28 +599,16 @@ ngx_http_claude_relay_entry_csrf(ngx_http_claude_relay_entry_t *entry,
                            NCR_STORE_CSRF);
 
     } else {
-        return NGX_OK;
+        return 1;
     }
 
-    r = entry->request;
-
-    if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
-        return NGX_OK;
+    if (entry->request->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+        return 1;
     }
 
-    ngx_http_claude_relay_admin_shown(r, &shown);
+    ngx_http_claude_relay_admin_shown(entry->request, &shown);
 
-    if (shown.csrf.len == NCR_STORE_CSRF - 1
-        && ncr_hash_equal(shown.csrf.data, caller->csrf, NCR_STORE_CSRF - 1))
-    {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                  "admin: a request of \"%s\" without its \"X-CSRF-Token\" "
-                  "was refused", entry->person.name);
-
-    return ngx_http_claude_relay_refuse(r, NGX_HTTP_FORBIDDEN, "csrf",
-                                        "\"X-CSRF-Token\" must be the \"csrf\" "
-                                        "of the session", -1);
+    return shown.csrf.len == NCR_STORE_CSRF - 1
+           && ncr_hash_equal(shown.csrf.data, caller->csrf,
+                             NCR_STORE_CSRF - 1);
 }

@@ -36,7 +36,7 @@ typedef struct {
     ncr_store_session_t                session;
     u_char                             ticket[NGX_HTTP_CLAUDE_RELAY_TICKET];
     unsigned                           found:1;
-} ngx_http_claude_relay_knock_t;
+} ngx_http_claude_relay_guest_t;
 
 
 static void ngx_http_claude_relay_session_login(
@@ -48,21 +48,21 @@ static void ngx_http_claude_relay_session_logout(
 static void ngx_http_claude_relay_session_password(
     ngx_http_claude_relay_call_t *call);
 
-static ngx_http_claude_relay_knock_t *ngx_http_claude_relay_visit_create(
+static ngx_http_claude_relay_guest_t *ngx_http_claude_relay_guest_create(
     ngx_http_claude_relay_call_t *call);
-static void ngx_http_claude_relay_visit_free(void *data);
-static ngx_int_t ngx_http_claude_relay_knock_text(
+static void ngx_http_claude_relay_guest_free(void *data);
+static ngx_int_t ngx_http_claude_relay_guest_text(
     ngx_http_claude_relay_call_t *call, cJSON *value, const char *name,
     ngx_str_t *text);
-static ngx_int_t ngx_http_claude_relay_knock_try(
+static ngx_int_t ngx_http_claude_relay_guest_try(
     ngx_http_claude_relay_call_t *call);
-static void ngx_http_claude_relay_visit_crowded(
+static void ngx_http_claude_relay_guest_crowded(
     ngx_http_claude_relay_call_t *call, ngx_msec_t ms);
-static void ngx_http_claude_relay_visit_find(ncr_store_t *store,
+static void ngx_http_claude_relay_guest_find(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
-static void ngx_http_claude_relay_visit_found(
+static void ngx_http_claude_relay_guest_found(
     ngx_http_claude_relay_call_t *call);
-static void ngx_http_claude_relay_visit_posted(
+static void ngx_http_claude_relay_guest_posted(
     ngx_http_claude_relay_call_t *call, ngx_int_t rc);
 static void ngx_http_claude_relay_login_checked(
     ngx_http_claude_relay_password_t *job);
@@ -114,7 +114,7 @@ static void
 ngx_http_claude_relay_session_login(ngx_http_claude_relay_call_t *call)
 {
     cJSON                          *values[3];
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
     static const char *const  names[] = { "name", "password", "code", NULL };
 
@@ -128,84 +128,84 @@ ngx_http_claude_relay_session_login(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    visit = ngx_http_claude_relay_visit_create(call);
+    guest = ngx_http_claude_relay_guest_create(call);
 
-    if (visit == NULL
+    if (guest == NULL
         || ngx_http_claude_relay_call_members(call, names, values, NULL)
            != NGX_OK
-        || ngx_http_claude_relay_knock_text(call, values[0], "name",
-                                            &visit->name)
+        || ngx_http_claude_relay_guest_text(call, values[0], "name",
+                                            &guest->name)
            != NGX_OK
-        || ngx_http_claude_relay_knock_text(call, values[1], "password",
-                                            &visit->password)
+        || ngx_http_claude_relay_guest_text(call, values[1], "password",
+                                            &guest->password)
            != NGX_OK
         || (values[2] && !cJSON_IsNull(values[2])
-            && ngx_http_claude_relay_knock_text(call, values[2], "code",
-                                                &visit->code)
+            && ngx_http_claude_relay_guest_text(call, values[2], "code",
+                                                &guest->code)
                != NGX_OK)
-        || ngx_http_claude_relay_knock_try(call) != NGX_OK)
+        || ngx_http_claude_relay_guest_try(call) != NGX_OK)
     {
         return;
     }
 
-    visit->job.handler = ngx_http_claude_relay_login_checked;
+    guest->job.handler = ngx_http_claude_relay_login_checked;
 
-    ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_visit_find,
-                                    ngx_http_claude_relay_visit_found);
+    ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_guest_find,
+                                    ngx_http_claude_relay_guest_found);
 }
 
 
 /* NULL: the call has ended */
 
-static ngx_http_claude_relay_knock_t *
-ngx_http_claude_relay_visit_create(ngx_http_claude_relay_call_t *call)
+static ngx_http_claude_relay_guest_t *
+ngx_http_claude_relay_guest_create(ngx_http_claude_relay_call_t *call)
 {
     ngx_str_t                      *agent;
     ngx_pool_cleanup_t             *cln;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = ngx_pcalloc(call->pool, sizeof(ngx_http_claude_relay_knock_t));
+    guest = ngx_pcalloc(call->pool, sizeof(ngx_http_claude_relay_guest_t));
     cln = ngx_pool_cleanup_add(call->pool, 0);
 
-    if (visit == NULL || cln == NULL) {
+    if (guest == NULL || cln == NULL) {
         ngx_http_claude_relay_call_memory(call);
         return NULL;
     }
 
-    cln->handler = ngx_http_claude_relay_visit_free;
-    cln->data = visit;
+    cln->handler = ngx_http_claude_relay_guest_free;
+    cln->data = guest;
 
-    visit->call = call;
-    visit->job.data = visit;
-    call->data = visit;
+    guest->call = call;
+    guest->job.data = guest;
+    call->data = guest;
 
     if (call->request && call->request->headers_in.user_agent) {
         agent = &call->request->headers_in.user_agent->value;
 
-        ncr_str_copy(visit->session.agent, sizeof(visit->session.agent),
+        ncr_str_copy(guest->session.agent, sizeof(guest->session.agent),
                      ncr(agent));
     }
 
-    ncr_str_copy(visit->session.address, sizeof(visit->session.address),
+    ncr_str_copy(guest->session.address, sizeof(guest->session.address),
                  ncr(&call->caller.address));
 
-    return visit;
+    return guest;
 }
 
 
 static void
-ngx_http_claude_relay_visit_free(void *data)
+ngx_http_claude_relay_guest_free(void *data)
 {
-    ngx_http_claude_relay_knock_t *visit = data;
+    ngx_http_claude_relay_guest_t *guest = data;
 
-    ngx_http_claude_relay_try_ended(&visit->try);
+    ngx_http_claude_relay_try_ended(&guest->try);
 
-    ngx_explicit_memzero(visit, sizeof(ngx_http_claude_relay_knock_t));
+    ngx_explicit_memzero(guest, sizeof(ngx_http_claude_relay_guest_t));
 }
 
 
 static ngx_int_t
-ngx_http_claude_relay_knock_text(ngx_http_claude_relay_call_t *call,
+ngx_http_claude_relay_guest_text(ngx_http_claude_relay_call_t *call,
     cJSON *value, const char *name, ngx_str_t *text)
 {
     if (cJSON_IsString(value)) {
@@ -226,28 +226,28 @@ ngx_http_claude_relay_knock_text(ngx_http_claude_relay_call_t *call,
 
 
 static ngx_int_t
-ngx_http_claude_relay_knock_try(ngx_http_claude_relay_call_t *call)
+ngx_http_claude_relay_guest_try(ngx_http_claude_relay_call_t *call)
 {
     ngx_msec_t                      wait;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
+    guest = call->data;
 
-    wait = ngx_http_claude_relay_try(call->rmcf, &visit->try,
-                                     &call->caller.address, &visit->name);
+    wait = ngx_http_claude_relay_try(call->rmcf, &guest->try,
+                                     &call->caller.address, &guest->name);
 
     if (wait == 0) {
         return NGX_OK;
     }
 
-    ngx_http_claude_relay_visit_crowded(call, wait);
+    ngx_http_claude_relay_guest_crowded(call, wait);
 
     return NGX_ERROR;
 }
 
 
 static void
-ngx_http_claude_relay_visit_crowded(ngx_http_claude_relay_call_t *call,
+ngx_http_claude_relay_guest_crowded(ngx_http_claude_relay_call_t *call,
     ngx_msec_t ms)
 {
     if (call->request
@@ -266,25 +266,25 @@ ngx_http_claude_relay_visit_crowded(ngx_http_claude_relay_call_t *call,
 
 
 static void
-ngx_http_claude_relay_visit_find(ncr_store_t *store,
+ngx_http_claude_relay_guest_find(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job)
 {
     ngx_http_claude_relay_call_t *call = job->data;
 
     char                            name[NCR_STORE_NAME];
     ncr_int_t                       rc;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
+    guest = call->data;
 
     rc = NCR_DECLINED;
 
-    if (ngx_http_claude_relay_valid_name(&visit->name)) {
-        ncr_str_copy(name, sizeof(name), ncr(&visit->name));
-        rc = ncr_store_person_find(store, name, &visit->person);
+    if (ngx_http_claude_relay_valid_name(&guest->name)) {
+        ncr_str_copy(name, sizeof(name), ncr(&guest->name));
+        rc = ncr_store_person_find(store, name, &guest->person);
     }
 
-    visit->found = (rc == NCR_OK && visit->person.enabled);
+    guest->found = (rc == NCR_OK && guest->person.enabled);
 
     ngx_http_claude_relay_job_rc(store, job,
                                  rc == NCR_DECLINED ? NCR_OK : rc);
@@ -292,11 +292,11 @@ ngx_http_claude_relay_visit_find(ncr_store_t *store,
 
 
 static void
-ngx_http_claude_relay_visit_found(ngx_http_claude_relay_call_t *call)
+ngx_http_claude_relay_guest_found(ngx_http_claude_relay_call_t *call)
 {
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
+    guest = call->data;
 
     if (call->job.rc != NCR_OK) {
         ngx_http_claude_relay_call_store_error(call);
@@ -305,19 +305,19 @@ ngx_http_claude_relay_visit_found(ngx_http_claude_relay_call_t *call)
 
     /* nobody's password takes as long as a wrong one */
 
-    if (visit->found) {
-        ngx_memcpy(visit->job.text, visit->person.password,
+    if (guest->found) {
+        ngx_memcpy(guest->job.text, guest->person.password,
                    NCR_PASSWORD_TEXT);
     }
 
-    ngx_http_claude_relay_visit_posted(call,
-                     ngx_http_claude_relay_password_check(&visit->job,
-                                                          &visit->password));
+    ngx_http_claude_relay_guest_posted(call,
+                     ngx_http_claude_relay_password_check(&guest->job,
+                                                          &guest->password));
 }
 
 
 static void
-ngx_http_claude_relay_visit_posted(ngx_http_claude_relay_call_t *call,
+ngx_http_claude_relay_guest_posted(ngx_http_claude_relay_call_t *call,
     ngx_int_t rc)
 {
     if (rc == NGX_OK) {
@@ -325,7 +325,7 @@ ngx_http_claude_relay_visit_posted(ngx_http_claude_relay_call_t *call,
     }
 
     if (rc == NGX_BUSY) {
-        ngx_http_claude_relay_visit_crowded(call, 1000);
+        ngx_http_claude_relay_guest_crowded(call, 1000);
         return;
     }
 
@@ -338,17 +338,17 @@ static void
 ngx_http_claude_relay_login_checked(ngx_http_claude_relay_password_t *job)
 {
     ngx_http_claude_relay_call_t   *call;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = job->data;
-    call = visit->call;
+    guest = job->data;
+    call = guest->call;
 
     if (job->rc == NCR_ERROR) {
         ngx_http_claude_relay_call_memory(call);
         return;
     }
 
-    if (job->rc != NCR_OK || !visit->found) {
+    if (job->rc != NCR_OK || !guest->found) {
         ngx_http_claude_relay_login_failed(call);
         return;
     }
@@ -369,15 +369,15 @@ ngx_http_claude_relay_login_checked(ngx_http_claude_relay_password_t *job)
 static ngx_int_t
 ngx_http_claude_relay_login_code(ngx_http_claude_relay_call_t *call)
 {
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
+    guest = call->data;
 
-    if (!visit->person.has_totp) {
+    if (!guest->person.has_totp) {
         return NGX_OK;
     }
 
-    if (visit->code.data == NULL) {
+    if (guest->code.data == NULL) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_UNAUTHORIZED,
                                          "code_required",
                                          "\"code\" is missing: six digits of "
@@ -385,9 +385,9 @@ ngx_http_claude_relay_login_code(ngx_http_claude_relay_call_t *call)
         return NGX_ERROR;
     }
 
-    if (ncr_totp_check(visit->person.totp, ncr(&visit->code),
-                       ngx_http_claude_relay_now(), visit->person.totp_step,
-                       &visit->step)
+    if (ncr_totp_check(guest->person.totp, ncr(&guest->code),
+                       ngx_http_claude_relay_now(), guest->person.totp_step,
+                       &guest->step)
         != NCR_OK)
     {
         ngx_http_claude_relay_login_failed(call);
@@ -401,17 +401,17 @@ ngx_http_claude_relay_login_code(ngx_http_claude_relay_call_t *call)
 static void
 ngx_http_claude_relay_login_failed(ngx_http_claude_relay_call_t *call)
 {
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
+    guest = call->data;
 
-    ngx_http_claude_relay_try_failed(call->rmcf, &visit->try);
+    ngx_http_claude_relay_try_failed(call->rmcf, &guest->try);
 
     /* names that nobody can have may be anything, passwords among them */
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "admin: a login as \"%s\" from %V has failed",
-                  visit->found ? visit->person.name : "(nobody)",
+                  guest->found ? guest->person.name : "(nobody)",
                   &call->caller.address);
 
     ngx_http_claude_relay_call_error(call, NGX_HTTP_UNAUTHORIZED,
@@ -427,10 +427,10 @@ ngx_http_claude_relay_login_ticket(ngx_http_claude_relay_call_t *call)
     ngx_str_t                       s;
     ncr_msec_t                      now;
     ncr_store_session_t            *session;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
-    session = &visit->session;
+    guest = call->data;
+    session = &guest->session;
 
     if (ncr_seal_random(bytes, sizeof(bytes)) != NCR_OK
         || ncr_seal_random(csrf, sizeof(csrf)) != NCR_OK)
@@ -440,11 +440,11 @@ ngx_http_claude_relay_login_ticket(ngx_http_claude_relay_call_t *call)
         return NGX_ERROR;
     }
 
-    s.data = visit->ticket;
-    s.len = (u_char *) ncr_base64url((char *) visit->ticket, bytes,
+    s.data = guest->ticket;
+    s.len = (u_char *) ncr_base64url((char *) guest->ticket, bytes,
                                      sizeof(bytes))
-            - visit->ticket;
-    visit->ticket[s.len] = '\0';
+            - guest->ticket;
+    guest->ticket[s.len] = '\0';
 
     ngx_http_claude_relay_admin_digest(call->rmcf, &s, session->digest);
 
@@ -455,7 +455,7 @@ ngx_http_claude_relay_login_ticket(ngx_http_claude_relay_call_t *call)
 
     now = ngx_http_claude_relay_now();
 
-    ngx_memcpy(session->person, visit->person.name, NCR_STORE_NAME);
+    ngx_memcpy(session->person, guest->person.name, NCR_STORE_NAME);
 
     session->role = NCR_ROLE_ADMIN;
     session->created = now;
@@ -474,15 +474,15 @@ ngx_http_claude_relay_login_run(ncr_store_t *store,
     ngx_http_claude_relay_call_t *call = job->data;
 
     ncr_int_t                       rc;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
+    guest = call->data;
 
-    rc = ncr_store_person_login(store, visit->person.name, visit->step,
+    rc = ncr_store_person_login(store, guest->person.name, guest->step,
                                 call->now);
 
     if (rc == NCR_OK) {
-        rc = ncr_store_session_put(store, &visit->session,
+        rc = ncr_store_session_put(store, &guest->session,
                                    NGX_HTTP_CLAUDE_RELAY_SESSIONS, call->now);
     }
 
@@ -494,10 +494,10 @@ static void
 ngx_http_claude_relay_login_done(ngx_http_claude_relay_call_t *call)
 {
     ngx_str_t                        ticket;
-    ngx_http_claude_relay_knock_t   *visit;
+    ngx_http_claude_relay_guest_t   *guest;
     ngx_http_claude_relay_caller_t  *caller;
 
-    visit = call->data;
+    guest = call->data;
 
     if (call->job.rc == NCR_DECLINED) {
 
@@ -512,26 +512,26 @@ ngx_http_claude_relay_login_done(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    ngx_http_claude_relay_try_passed(call->rmcf, &visit->try);
+    ngx_http_claude_relay_try_passed(call->rmcf, &guest->try);
 
     caller = &call->caller;
 
-    caller->person.data = (u_char *) visit->person.name;
-    caller->person.len = ngx_strlen(visit->person.name);
+    caller->person.data = (u_char *) guest->person.name;
+    caller->person.len = ngx_strlen(guest->person.name);
     caller->who = caller->person;
-    caller->role = visit->person.role;
-    caller->must_change = visit->person.must_change;
-    caller->expires = visit->session.expires;
+    caller->role = guest->person.role;
+    caller->must_change = guest->person.must_change;
+    caller->expires = guest->session.expires;
     caller->session = 1;
 
-    ngx_memcpy(caller->csrf, visit->session.csrf, NCR_STORE_CSRF);
+    ngx_memcpy(caller->csrf, guest->session.csrf, NCR_STORE_CSRF);
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "admin: \"%V\" has logged in from %V", &caller->person,
                   &caller->address);
 
-    ticket.data = visit->ticket;
-    ticket.len = ngx_strlen(visit->ticket);
+    ticket.data = guest->ticket;
+    ticket.len = ngx_strlen(guest->ticket);
 
     if (call->request
         && ngx_http_claude_relay_admin_cookie(call->request, caller->door,
@@ -552,6 +552,13 @@ ngx_http_claude_relay_login_done(ngx_http_claude_relay_call_t *call)
 static void
 ngx_http_claude_relay_session_show(ngx_http_claude_relay_call_t *call)
 {
+    if (call->args.len) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "nothing is asked for by a query "
+                                         "here");
+        return;
+    }
+
     ngx_http_claude_relay_session_answer(call);
 }
 
@@ -652,7 +659,7 @@ ngx_http_claude_relay_session_password(ngx_http_claude_relay_call_t *call)
 {
     cJSON                          *values[2];
     const char                     *weak;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
     static const char *const  names[] = { "old", "new", NULL };
 
@@ -662,29 +669,29 @@ ngx_http_claude_relay_session_password(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    visit = ngx_http_claude_relay_visit_create(call);
+    guest = ngx_http_claude_relay_guest_create(call);
 
-    if (visit == NULL
+    if (guest == NULL
         || ngx_http_claude_relay_call_members(call, names, values, NULL)
            != NGX_OK
-        || ngx_http_claude_relay_knock_text(call, values[0], "old",
-                                            &visit->password)
+        || ngx_http_claude_relay_guest_text(call, values[0], "old",
+                                            &guest->password)
            != NGX_OK
-        || ngx_http_claude_relay_knock_text(call, values[1], "new",
-                                            &visit->fresh)
+        || ngx_http_claude_relay_guest_text(call, values[1], "new",
+                                            &guest->fresh)
            != NGX_OK)
     {
         return;
     }
 
-    visit->name = call->caller.person;
+    guest->name = call->caller.person;
 
-    weak = ncr_password_weak(ncr(&visit->fresh), ncr(&visit->name));
+    weak = ncr_password_weak(ncr(&guest->fresh), ncr(&guest->name));
 
     if (weak == NULL
-        && visit->fresh.len == visit->password.len
-        && ngx_memcmp(visit->fresh.data, visit->password.data,
-                      visit->fresh.len) == 0)
+        && guest->fresh.len == guest->password.len
+        && ngx_memcmp(guest->fresh.data, guest->password.data,
+                      guest->fresh.len) == 0)
     {
         weak = "it is the old one";
     }
@@ -697,14 +704,14 @@ ngx_http_claude_relay_session_password(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    if (ngx_http_claude_relay_knock_try(call) != NGX_OK) {
+    if (ngx_http_claude_relay_guest_try(call) != NGX_OK) {
         return;
     }
 
-    visit->job.handler = ngx_http_claude_relay_password_checked;
+    guest->job.handler = ngx_http_claude_relay_password_checked;
 
-    ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_visit_find,
-                                    ngx_http_claude_relay_visit_found);
+    ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_guest_find,
+                                    ngx_http_claude_relay_guest_found);
 }
 
 
@@ -712,49 +719,49 @@ static void
 ngx_http_claude_relay_password_checked(ngx_http_claude_relay_password_t *job)
 {
     ngx_http_claude_relay_call_t   *call;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = job->data;
-    call = visit->call;
+    guest = job->data;
+    call = guest->call;
 
     if (job->rc == NCR_ERROR) {
         ngx_http_claude_relay_call_memory(call);
         return;
     }
 
-    if (job->rc != NCR_OK || !visit->found) {
-        ngx_http_claude_relay_try_failed(call->rmcf, &visit->try);
+    if (job->rc != NCR_OK || !guest->found) {
+        ngx_http_claude_relay_try_failed(call->rmcf, &guest->try);
         ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN,
                                          "wrong_password",
                                          "the old password is wrong");
         return;
     }
 
-    ngx_http_claude_relay_try_passed(call->rmcf, &visit->try);
+    ngx_http_claude_relay_try_passed(call->rmcf, &guest->try);
 
     job->handler = ngx_http_claude_relay_password_hashed;
 
-    ngx_http_claude_relay_visit_posted(call,
-                     ngx_http_claude_relay_password_hash(job, &visit->fresh));
+    ngx_http_claude_relay_guest_posted(call,
+                     ngx_http_claude_relay_password_hash(job, &guest->fresh));
 }
 
 
 static void
 ngx_http_claude_relay_password_hashed(ngx_http_claude_relay_password_t *job)
 {
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = job->data;
+    guest = job->data;
 
     if (job->rc != NCR_OK) {
-        ngx_http_claude_relay_call_memory(visit->call);
+        ngx_http_claude_relay_call_memory(guest->call);
         return;
     }
 
-    ngx_memcpy(visit->person.password, job->text, NCR_PASSWORD_TEXT);
-    visit->person.must_change = 0;
+    ngx_memcpy(guest->person.password, job->text, NCR_PASSWORD_TEXT);
+    guest->person.must_change = 0;
 
-    ngx_http_claude_relay_call_post(visit->call,
+    ngx_http_claude_relay_call_post(guest->call,
                                     ngx_http_claude_relay_password_run,
                                     ngx_http_claude_relay_password_done);
 }
@@ -768,15 +775,15 @@ ngx_http_claude_relay_password_run(ncr_store_t *store,
 
     uint64_t                        version;
     const ncr_char_t               *keep;
-    ngx_http_claude_relay_knock_t  *visit;
+    ngx_http_claude_relay_guest_t  *guest;
 
-    visit = call->data;
+    guest = call->data;
 
-    version = visit->person.version;
+    version = guest->person.version;
     keep = call->caller.session ? call->caller.digest : NULL;
 
     ngx_http_claude_relay_job_rc(store, job,
-                        ncr_store_person_put(store, &visit->person, &version,
+                        ncr_store_person_put(store, &guest->person, &version,
                                              keep, call->now));
 }
 

@@ -4,11 +4,10 @@
  */
 
 
-/* The life of a call: its way, its body, its steps, its answer. */
+/* The life of a call: its way, its steps, its answer. */
 
 
 #include "ngx_http_claude_relay_api.h"
-#include "ncr_oauth_text.h"
 
 
 /* how long a change may take to arrive in this worker's roster, ms */
@@ -17,27 +16,12 @@
 
 #define NGX_HTTP_CLAUDE_RELAY_MESSAGE       1024
 
-/* more members are not looked through for one that is repeated */
-#define NGX_HTTP_CLAUDE_RELAY_MEMBERS_MAX   1024
 
-
-static ngx_int_t ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r,
-    ngx_uint_t allow);
 static ngx_int_t ngx_http_claude_relay_api_forbid(
     ngx_http_claude_relay_call_t *call);
-static ngx_int_t ngx_http_claude_relay_api_large(ngx_http_request_t *r,
-    size_t max);
-static ngx_int_t ngx_http_claude_relay_api_room(ngx_http_request_t *r,
-    size_t max);
 static void ngx_http_claude_relay_call_forget(cJSON *json);
 static void ngx_http_claude_relay_call_left(void *data);
-static ngx_int_t ngx_http_claude_relay_call_match(
-    ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_call_body(ngx_http_request_t *r);
-static ngx_int_t ngx_http_claude_relay_call_parse(
-    ngx_http_claude_relay_call_t *call);
-static ngx_int_t ngx_http_claude_relay_call_gather(
-    ngx_http_claude_relay_call_t *call, ngx_str_t *text);
 static void ngx_http_claude_relay_call_start(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_call_looked(
@@ -54,9 +38,6 @@ static void ngx_http_claude_relay_call_settling(
 static void ngx_http_claude_relay_call_send(
     ngx_http_claude_relay_call_t *call, ngx_uint_t status, ngx_str_t *type,
     ngx_str_t *body, uint64_t version);
-static void ngx_http_claude_relay_call_words(ncr_out_t *out,
-    ngx_uint_t status, const char *type, ncr_str_t *message);
-static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
 
 
 static ngx_str_t  ngx_http_claude_relay_call_json =
@@ -125,6 +106,8 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
         return ngx_http_claude_relay_api_large(r, max);
     }
 
+    call->loc_conf = r->loc_conf;
+
     if (ngx_http_claude_relay_api_room(r, max) != NGX_OK) {
         ngx_http_claude_relay_call_destroy(call);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -147,56 +130,6 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     }
 
     return NGX_DONE;
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r, ngx_uint_t allow)
-{
-    u_char      *p;
-    ngx_str_t    value;
-    ngx_uint_t   i;
-
-    static const struct {
-        ngx_uint_t   method;
-        const char  *name;
-    } methods[] = {
-        { NGX_HTTP_GET, "GET, HEAD" },
-        { NGX_HTTP_POST, "POST" },
-        { NGX_HTTP_PUT, "PUT" },
-        { NGX_HTTP_PATCH, "PATCH" },
-        { NGX_HTTP_DELETE, "DELETE" },
-        { 0, NULL }
-    };
-
-    if (allow == 0) {
-        return ngx_http_claude_relay_refuse(r, NGX_HTTP_NOT_FOUND, NULL,
-                                            "there is no such path", -1);
-    }
-
-    p = ngx_pnalloc(r->pool, 64);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    value.data = p;
-
-    for (i = 0; methods[i].name; i++) {
-        if (allow & methods[i].method) {
-            p = ngx_sprintf(p, "%s%s", p == value.data ? "" : ", ",
-                            methods[i].name);
-        }
-    }
-
-    value.len = p - value.data;
-
-    if (ngx_http_claude_relay_add_header(r, "Allow", &value) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return ngx_http_claude_relay_refuse(r, NGX_HTTP_NOT_ALLOWED, NULL,
-                                        "this method is not allowed here",
-                                        -1);
 }
 
 
@@ -233,131 +166,6 @@ ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
                                      ncr_role_name(call->way->role));
 
     return NGX_DONE;
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_api_large(ngx_http_request_t *r, size_t max)
-{
-    u_char  message[128];
-
-    (void) ngx_sprintf(message, "the body is too large: %uz KB are taken%Z",
-                       max / 1024);
-
-    return ngx_http_claude_relay_refuse(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                        NULL, (const char *) message, -1);
-}
-
-
-/*
- * Bodies have secrets in them: they stay in memory, in one buffer, which is as
- * large as this way takes.  All of that nginx asks the location for, so this
- * request has one of its own.
- */
-
-static ngx_int_t
-ngx_http_claude_relay_api_room(ngx_http_request_t *r, size_t max)
-{
-    void                     **conf;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    conf = ngx_palloc(r->pool, ngx_http_max_module * sizeof(void *));
-    clcf = ngx_palloc(r->pool, sizeof(ngx_http_core_loc_conf_t));
-
-    if (conf == NULL || clcf == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(conf, r->loc_conf, ngx_http_max_module * sizeof(void *));
-
-    *clcf = *(ngx_http_core_loc_conf_t *)
-                ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    clcf->client_max_body_size = max;
-    clcf->client_body_buffer_size = max + ngx_pagesize;
-    clcf->client_body_in_single_buffer = 1;
-    clcf->client_body_in_file_only = 0;
-
-    conf[ngx_http_core_module.ctx_index] = clcf;
-    r->loc_conf = conf;
-
-    r->request_body_in_single_buf = 1;
-    r->request_body_in_file_only = 0;
-    r->request_body_in_persistent_file = 0;
-    r->request_body_in_clean_file = 0;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_refuse(ngx_http_request_t *r, ngx_uint_t status,
-    const char *type, const char *message, time_t retry_after)
-{
-    u_char     *p;
-    size_t      size;
-    ngx_int_t   rc;
-    ncr_out_t   out;
-    ncr_str_t   text;
-    ngx_str_t   value, body;
-
-    r->expect_tested = 1;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (status == NGX_HTTP_UNAUTHORIZED) {
-        ngx_str_set(&value, "Bearer");
-
-        if (ngx_http_claude_relay_add_header(r, "WWW-Authenticate", &value)
-            != NGX_OK)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-
-    if (retry_after >= 0
-        && ngx_http_claude_relay_retry_after(r, retry_after) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    text.data = (u_char *) message;
-    text.len = ngx_strlen(message);
-
-    size = 128 + 6 * text.len;
-
-    p = ngx_pnalloc(r->pool, size);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ncr_out_init(&out, p, size);
-    ngx_http_claude_relay_call_words(&out, status, type, &text);
-
-    body.data = p;
-    body.len = out.last - p;
-
-    return ngx_http_claude_relay_send(r, status,
-                                      &ngx_http_claude_relay_call_json, &body);
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_retry_after(ngx_http_request_t *r, time_t seconds)
-{
-    ngx_str_t  value;
-
-    value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_sprintf(value.data, "%T", seconds) - value.data;
-
-    return ngx_http_claude_relay_add_header(r, "Retry-After", &value);
 }
 
 
@@ -558,6 +366,11 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
 
     call = cln->data;
 
+    /* nginx asks the location for more after it has freed the request: that
+     * must not be the one of the request's pool */
+
+    r->loc_conf = call->loc_conf;
+
     /* from here on the client may leave */
 
     r->read_event_handler = ngx_http_test_reading;
@@ -570,165 +383,6 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
     }
 
     ngx_http_claude_relay_call_start(call);
-}
-
-
-/* "If-Match": a version as it was told by an ETag, or "*" */
-
-static ngx_int_t
-ngx_http_claude_relay_call_match(ngx_http_claude_relay_call_t *call)
-{
-    int64_t           n;
-    ngx_str_t         value;
-    ngx_table_elt_t  *h;
-
-    h = call->request->headers_in.if_match;
-
-    if (h == NULL || ncr_str_eq(ncr(&h->value), "*")) {
-        return NGX_OK;
-    }
-
-    value = h->value;
-
-    if (value.len > 2 && value.data[0] == '"'
-        && value.data[value.len - 1] == '"')
-    {
-        value.data++;
-        value.len -= 2;
-    }
-
-    if (ncr_str_int(ncr(&value), &n) != NCR_OK || n <= 0) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "\"If-Match\" must be an \"ETag\" "
-                                         "as it was told");
-        return NGX_ERROR;
-    }
-
-    call->match = (uint64_t) n;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
-{
-    cJSON       *item, *other;
-    ngx_str_t    text;
-    ngx_uint_t   n;
-
-    if (call->way->method != NGX_HTTP_POST
-        && call->way->method != NGX_HTTP_PATCH
-        && call->way->method != NGX_HTTP_PUT)
-    {
-        return NGX_OK;
-    }
-
-    if (ngx_http_claude_relay_call_gather(call, &text) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (text.len == 0) {
-        call->body = cJSON_CreateObject();
-
-    } else {
-        call->body = ncr_oauth_json_large(ncr(&text),
-                                          call->way->large
-                                          ? NGX_HTTP_CLAUDE_RELAY_BODY_LARGE
-                                          : NGX_HTTP_CLAUDE_RELAY_BODY);
-        ngx_explicit_memzero(text.data, text.len);
-    }
-
-    if (call->body == NULL) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "the body must be a JSON object of "
-                                         "at most %s, without NUL",
-                                         call->way->large ? "16 MB"
-                                                          : "256 KB");
-        return NGX_ERROR;
-    }
-
-    n = 0;
-
-    cJSON_ArrayForEach(item, call->body) {
-        n++;
-    }
-
-    if (n > NGX_HTTP_CLAUDE_RELAY_MEMBERS_MAX) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "the body has more than %d members",
-                                         NGX_HTTP_CLAUDE_RELAY_MEMBERS_MAX);
-        return NGX_ERROR;
-    }
-
-    cJSON_ArrayForEach(item, call->body) {
-        for (other = item->next; other; other = other->next) {
-            if (ngx_strcmp(item->string, other->string) == 0) {
-                ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST,
-                                        NULL, "the member \"%*s\" is repeated",
-                                        ngx_min(ngx_strlen(item->string), 64),
-                                        item->string);
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* it is in memory: the buffer is as large as a body may be */
-
-static ngx_int_t
-ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
-    ngx_str_t *text)
-{
-    u_char              *p;
-    size_t               len, n;
-    ngx_buf_t           *b;
-    ngx_chain_t         *cl;
-    ngx_http_request_t  *r;
-
-    ngx_str_null(text);
-
-    r = call->request;
-
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
-        return NGX_OK;
-    }
-
-    len = 0;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-
-        if (!ngx_buf_in_memory(cl->buf)) {
-            ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                             "the body is too large");
-            return NGX_ERROR;
-        }
-
-        len += ngx_buf_size(cl->buf);
-    }
-
-    p = ngx_pnalloc(call->pool, len + 1);
-
-    if (p == NULL) {
-        ngx_http_claude_relay_call_memory(call);
-        return NGX_ERROR;
-    }
-
-    text->data = p;
-    text->len = len;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-        n = ngx_buf_size(b);
-        p = ngx_cpymem(p, b->pos, n);
-        ngx_explicit_memzero(b->pos, n);
-        b->pos = b->last;
-    }
-
-    return NGX_OK;
 }
 
 
@@ -779,6 +433,15 @@ ngx_http_claude_relay_call_looked(ngx_http_claude_relay_call_t *call)
         }
     }
 
+    if (ngx_http_claude_relay_store_applying()) {
+
+        /* a great many of them: seen, but not in place yet */
+
+        ngx_http_claude_relay_call_timer(call, 1,
+                                         ngx_http_claude_relay_call_looked);
+        return;
+    }
+
     ngx_http_claude_relay_call_begin(call);
 }
 
@@ -818,7 +481,8 @@ ngx_http_claude_relay_call_begin(ngx_http_claude_relay_call_t *call)
 void
 ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call)
 {
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_http_claude_relay_call_destroy(call);
         return;
     }
@@ -1037,6 +701,12 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
     r = call->request;
     answer = call->answer;
 
+    if (call->whole) {
+        call->ended(call->whole, call->number, answer.status, &answer.body);
+        ngx_http_claude_relay_call_destroy(call);
+        return;
+    }
+
     if (r == NULL) {
         ngx_http_claude_relay_call_destroy(call);
         return;
@@ -1087,7 +757,8 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     text.data = message;
     text.len = p - message;
 
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "control: a call of %V ended with %ui: %*s",
                       &call->caller.who, status, text.len, text.data);
@@ -1114,56 +785,6 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
 }
 
 
-static void
-ngx_http_claude_relay_call_words(ncr_out_t *out, ngx_uint_t status,
-    const char *type, ncr_str_t *message)
-{
-    ncr_out_text(out, "{\"error\":{\"type\":\"");
-    ncr_out_text(out, type ? type : ngx_http_claude_relay_call_type(status));
-    ncr_out_text(out, "\",\"message\":");
-    ncr_out_json_string(out, message);
-    ncr_out_text(out, "}}");
-}
-
-
-static const char *
-ngx_http_claude_relay_call_type(ngx_uint_t status)
-{
-    switch (status) {
-
-    case NGX_HTTP_UNAUTHORIZED:
-        return "unauthorized";
-
-    case NGX_HTTP_FORBIDDEN:
-        return "forbidden";
-
-    case NGX_HTTP_NOT_FOUND:
-        return "not_found";
-
-    case NGX_HTTP_CONFLICT:
-        return "conflict";
-
-    case NGX_HTTP_PRECONDITION_FAILED:
-        return "precondition_failed";
-
-    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
-        return "too_large";
-
-    case NGX_HTTP_TOO_MANY_REQUESTS:
-        return "too_many_requests";
-
-    case NGX_HTTP_BAD_GATEWAY:
-        return "upstream";
-
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-        return "unavailable";
-
-    default:
-        return "invalid_request";
-    }
-}
-
-
 void
 ngx_http_claude_relay_call_store_error(ngx_http_claude_relay_call_t *call)
 {
@@ -1177,132 +798,6 @@ ngx_http_claude_relay_call_memory(ngx_http_claude_relay_call_t *call)
 {
     ngx_http_claude_relay_call_error(call, NGX_HTTP_SERVICE_UNAVAILABLE, NULL,
                                      "no memory");
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_call_members(ngx_http_claude_relay_call_t *call,
-    const char *const *names, cJSON **values, cJSON *settings)
-{
-    cJSON       *item, *copy;
-    ngx_uint_t   i;
-
-    for (i = 0; names[i]; i++) {
-        values[i] = NULL;
-    }
-
-    cJSON_ArrayForEach(item, call->body) {
-
-        for (i = 0; names[i]; i++) {
-            if (ngx_strcmp(names[i], item->string) == 0) {
-                values[i] = item;
-                break;
-            }
-        }
-
-        if (names[i]) {
-            continue;
-        }
-
-        if (settings && ngx_http_claude_relay_is_setting(item->string)) {
-
-            copy = cJSON_Duplicate(item, 1);
-
-            if (copy == NULL) {
-                ngx_http_claude_relay_call_memory(call);
-                return NGX_ERROR;
-            }
-
-            (void) cJSON_AddItemToObject(settings, item->string, copy);
-            continue;
-        }
-
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "there is no member \"%*s\" here",
-                                         ngx_min(ngx_strlen(item->string), 64),
-                                         item->string);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
-    cJSON *value, const char *name, size_t max, char **text)
-{
-    ncr_str_t  s;
-
-    *text = NULL;
-
-    if (value == NULL) {
-        return NGX_OK;
-    }
-
-    if (cJSON_IsString(value)) {
-        s.data = (u_char *) value->valuestring;
-        s.len = ngx_strlen(value->valuestring);
-
-        if (ncr_oauth_visible(&s) && s.len <= max) {
-            *text = value->valuestring;
-            return NGX_OK;
-        }
-    }
-
-    ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                     "\"%s\" must be a string of 1 to %uz "
-                                     "visible ASCII characters", name, max);
-
-    return NGX_ERROR;
-}
-
-
-/* what fits into a path, a log and a zone */
-
-ngx_uint_t
-ngx_http_claude_relay_valid_name(ngx_str_t *name)
-{
-    u_char      c;
-    ngx_uint_t  i;
-
-    if (name->len == 0 || name->len >= NGX_HTTP_CLAUDE_RELAY_NAME_LEN
-        || ncr_str_eq(ncr(name), ".") || ncr_str_eq(ncr(name), ".."))
-    {
-        return 0;
-    }
-
-    for (i = 0; i < name->len; i++) {
-        c = name->data[i];
-
-        if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
-            && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
-    ngx_str_t *name)
-{
-    call->name.len = name->len;
-    call->name.data = ngx_pnalloc(call->pool, name->len + 1);
-
-    if (call->name.data == NULL) {
-        ngx_http_claude_relay_call_memory(call);
-        return NGX_ERROR;
-    }
-
-    (void) ngx_cpystrn(call->name.data, name->data, name->len + 1);
-    (void) ngx_cpystrn((u_char *) call->row.name, call->name.data,
-                       sizeof(call->row.name));
-
-    return NGX_OK;
 }
 
 
@@ -1330,30 +825,6 @@ ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
 }
 
 
-ngx_int_t
-ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call, u_char **p,
-    ngx_str_t *arg)
-{
-    u_char  *last, *end;
-
-    last = call->args.data + call->args.len;
-
-    if (*p >= last) {
-        return NGX_DONE;
-    }
-
-    end = ngx_strlchr(*p, last, '&');
-    end = end ? end : last;
-
-    arg->data = *p;
-    arg->len = end - *p;
-
-    *p = end + 1;
-
-    return NGX_OK;
-}
-
-
 ngx_uint_t
 ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
     ncr_str_t *owner)
@@ -1374,4 +845,24 @@ ngx_http_claude_relay_call_stream(ngx_http_claude_relay_call_t *call)
     ngx_http_claude_relay_call_destroy(call);
 
     return r;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user)
+{
+    if (call->own.len == 0) {
+        return NGX_OK;
+    }
+
+    if (user->data && !ngx_http_claude_relay_call_owns(call, ncr(user))) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                         "you can ask for what is yours only");
+        return NGX_ERROR;
+    }
+
+    *user = call->own;
+
+    return NGX_OK;
 }

@@ -97,6 +97,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_update_t    *update;  /* NULL: nobody is asked */
 
     ngx_uint_t                         relays;  /* locations that relay */
+    ngx_array_t                        routes;  /* of ..._route_conf_t: they */
     ngx_uint_t                         warned;
 
     ncr_sha256_t                       sha;     /* scratch, never kept */
@@ -175,6 +176,7 @@ typedef struct {
     ngx_flag_t                         queue_overload;
     ngx_flag_t                         limit_headers;
     off_t                              max_body;
+    ngx_flag_t                         warmup;      /* answered here */
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *map;         /* of ..._map_t, or NULL */
     ngx_array_t                       *cors;        /* of ngx_str_t */
@@ -191,6 +193,15 @@ typedef struct {
     ngx_http_upstream_conf_t           upstream;
     ngx_http_upstream_conf_t           streaming;
 } ngx_http_claude_relay_loc_conf_t;
+
+
+/* a location that relays */
+
+typedef struct {
+    ngx_str_t                          name;
+    ngx_http_core_srv_conf_t          *server;
+    ngx_http_claude_relay_loc_conf_t  *conf;
+} ngx_http_claude_relay_route_conf_t;
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_CONF_H_INCLUDED_ */

@@ -540,11 +540,12 @@ static ngx_int_t
 ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    char         buf[256];
-    ngx_int_t    rc;
-    ngx_str_t    id;
-    ncr_str_t    text;
-    const char  *why;
+    char                               buf[256];
+    ngx_int_t                          rc;
+    ngx_str_t                          id;
+    ncr_str_t                          text;
+    const char                        *why;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     if (ctx->scan == NULL) {
         ngx_http_claude_relay_session(r, ctx);
@@ -588,6 +589,17 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN, why, -1);
 
         return (rc == NGX_OK) ? NGX_DONE : rc;
+    }
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (rlcf->warmup && ctx->route.op == NCR_OP_MESSAGES) {
+
+        rc = ngx_http_claude_relay_warmup(r, ctx, ctx->scan->stream);
+
+        if (rc != NGX_DECLINED) {
+            return (rc == NGX_OK) ? NGX_DONE : rc;
+        }
     }
 
     ctx->max_tokens = ctx->scan->max_tokens;

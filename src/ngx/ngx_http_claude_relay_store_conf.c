@@ -770,11 +770,12 @@ ngx_http_claude_relay_store_objects(ngx_http_claude_relay_main_conf_t *rmcf,
 
     since.file = rmcf->store->file;
     since.from = 0;
+    since.older = 0;
 
-    if (ngx_http_claude_relay_objects_apply(rmcf, &rmcf->store->objects,
-                                            &since, log)
-        == NGX_DECLINED)
-    {
+    (void) ngx_http_claude_relay_objects_apply(rmcf, &rmcf->store->objects,
+                                               &since, 0, log);
+
+    if (since.older) {
         rmcf->store->older = 1;
     }
 
