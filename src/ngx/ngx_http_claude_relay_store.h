@@ -103,8 +103,8 @@ void ngx_http_claude_relay_stored_free(
  * objects.c.  apply: into the zone, in the order of their seq; they are freed.
  * NGX_AGAIN: that were "most" (0: no matter how many), there are more.
  * since->older tells if the zone has newer ones.  read: makes the record;
- * apply does so, too, but a thread has the time.  remember: all rows of the zone; the texts and the
- * array are to be freed.
+ * apply does so, too, but a thread has the time.  remember: all rows of the
+ * zone; the texts and the array are to be freed.
  */
 
 ngx_http_claude_relay_object_t *ngx_http_claude_relay_object(
