@@ -97,6 +97,7 @@ typedef struct ngx_http_claude_relay_audit_loc_s
 typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
 typedef struct ngx_http_claude_relay_alerts_conf_s
                                          ngx_http_claude_relay_alerts_conf_t;
+typedef struct ngx_http_claude_relay_setting_s  ngx_http_claude_relay_setting_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -155,6 +156,14 @@ typedef struct {
     ngx_str_t                          from;    /* a glob */
     ngx_str_t                          to;
 } ngx_http_claude_relay_map_t;
+
+/* the map of a location that relays, for whoever looks at it */
+
+typedef struct {
+    u_char                            *file;    /* where it was written */
+    ngx_uint_t                         line;
+    ngx_array_t                       *map;
+} ngx_http_claude_relay_located_t;
 
 
 /* user messages, one at a time; see turn.c */
@@ -724,6 +733,9 @@ void ngx_http_claude_relay_id_key(ngx_http_claude_relay_ctx_t *ctx,
 
 ngx_int_t ngx_http_claude_relay_local(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+/* a file that is closed with the request; a name of its own is not told */
+ngx_int_t ngx_http_claude_relay_send_file(ngx_http_request_t *r,
+    ngx_str_t *type, ngx_fd_t fd, off_t size);
 ngx_int_t ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body);
 ngx_int_t ngx_http_claude_relay_output(ngx_http_request_t *r,
@@ -1059,34 +1071,7 @@ ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
 ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_group(
     ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
-/* directives.c: values that are more than a slot */
-
-char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_policy(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_sticky(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_tries(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_rest(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
+#include "ngx_http_claude_relay_directives.h"
 
 /* spare.c: large parts that are used again */
 

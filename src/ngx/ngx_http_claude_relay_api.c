@@ -299,6 +299,14 @@ ngx_http_claude_relay_call_destroy(ngx_http_claude_relay_call_t *call)
         ngx_explicit_memzero(call->tokens, sizeof(ncr_oauth_tokens_t));
     }
 
+    if (call->has_file) {
+        (void) ngx_close_file(call->file);
+    }
+
+    if (call->text.len) {
+        ngx_explicit_memzero(call->text.data, call->text.len);
+    }
+
     ngx_http_claude_relay_call_forget(call->body);
     cJSON_Delete(call->body);
 
@@ -667,6 +675,24 @@ ngx_http_claude_relay_call_text_answer(ngx_http_claude_relay_call_t *call,
 }
 
 
+void
+ngx_http_claude_relay_call_file(ngx_http_claude_relay_call_t *call,
+    ngx_fd_t fd, off_t size)
+{
+    ngx_str_t  none;
+
+    static ngx_str_t  type = ngx_string("application/octet-stream");
+
+    ngx_str_null(&none);
+
+    call->file = fd;
+    call->file_size = size;
+    call->has_file = 1;
+
+    ngx_http_claude_relay_call_send(call, NGX_HTTP_OK, &type, &none, 0);
+}
+
+
 static void
 ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body, uint64_t version)
@@ -692,8 +718,11 @@ ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
 void
 ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
 {
+    off_t                            size;
+    ngx_fd_t                         fd;
     ngx_int_t                        rc;
     ngx_str_t                        etag;
+    ngx_uint_t                       file;
     ngx_connection_t                *c;
     ngx_http_request_t              *r;
     ngx_http_claude_relay_answer_t   answer;
@@ -727,12 +756,19 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
         (void) ngx_http_claude_relay_add_header(r, "WWW-Authenticate", &etag);
     }
 
+    fd = call->file;
+    size = call->file_size;
+    file = call->has_file;
+
+    call->has_file = 0;
+
     ngx_http_claude_relay_call_destroy(call);
 
     c = r->connection;
 
-    rc = ngx_http_claude_relay_send(r, answer.status, &answer.type,
-                                    &answer.body);
+    rc = file ? ngx_http_claude_relay_send_file(r, &answer.type, fd, size)
+              : ngx_http_claude_relay_send(r, answer.status, &answer.type,
+                                           &answer.body);
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);

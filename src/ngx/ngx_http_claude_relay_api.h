@@ -61,8 +61,10 @@ typedef struct {
     ncr_role_e                         role;    /* at least */
     unsigned                           look:1;  /* at the store, first */
     unsigned                           store:1; /* there must be one */
-    unsigned                           large:1; /* a body of up to 16 MB,
-                                                   else 256 KB */
+    unsigned                           large:2; /* a body of up to 16 MB; 2:
+                                                   it stays a text, call->text,
+                                                   for who has a thread to
+                                                   read it in */
     unsigned                           quiet:1; /* changes nothing: it is
                                                    not in the trail */
 } ngx_http_claude_relay_way_t;
@@ -115,6 +117,8 @@ struct ngx_http_claude_relay_call_s {
     ngx_str_t                          args;
     uint64_t                           match;   /* UINT64_MAX: any */
     cJSON                             *body;
+    ngx_str_t                          text;    /* the body instead, if large
+                                                   is 2; zeroed at the end */
 
     ngx_http_claude_relay_job_t        job;
     ngx_http_claude_relay_call_pt      next;
@@ -147,6 +151,10 @@ struct ngx_http_claude_relay_call_s {
     ncr_store_action_t                *action;
 
     unsigned                           noted:1; /* in the trail, or not to be */
+    ngx_fd_t                           file;    /* instead of a text */
+    off_t                              file_size;
+
+    unsigned                           has_file:1;
     unsigned                           has_found:1;
     unsigned                           with_tokens:1;   /* in row */
     unsigned                           created:1;
@@ -277,6 +285,10 @@ void ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_call_text_answer(
     ngx_http_claude_relay_call_t *call, ngx_str_t *type, ngx_str_t *text,
     ngx_str_t *next);
+
+/* a file, to be saved by whoever asked for it; it is closed */
+void ngx_http_claude_relay_call_file(ngx_http_claude_relay_call_t *call,
+    ngx_fd_t fd, off_t size);
 
 /* type NULL: what is usual for the status */
 void ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
@@ -468,6 +480,11 @@ void ngx_http_claude_relay_api_rekey(ngx_http_claude_relay_call_t *call);
 /* call->trial of call->row; what is wrong with it is told */
 ngx_int_t ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call);
 
+/* the same, but the call goes on: error has NGX_HTTP_CLAUDE_RELAY_ERROR
+ * bytes */
+ngx_int_t ngx_http_claude_relay_call_check(ngx_http_claude_relay_call_t *call,
+    u_char *error);
+
 /* for a member "proxy", which may be null: "" for none */
 ngx_int_t ngx_http_claude_relay_call_proxy(ngx_http_claude_relay_call_t *call,
     cJSON *value, char **proxy);
@@ -542,6 +559,11 @@ void ngx_http_claude_relay_api_audit_entry(
 
 extern ngx_str_t  ngx_http_claude_relay_openapi[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
+
+/* api_settings.c, api_prices.c, api_port.c */
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_settings_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_prices_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_port_ways[];
 
 
 /* api_live.c, api_sessions.c, api_events.c, api_version.c */

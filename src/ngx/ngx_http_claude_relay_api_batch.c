@@ -624,7 +624,7 @@ ngx_http_claude_relay_batch_show(ngx_http_claude_relay_bulk_t *bulk,
 /* {"keys":[{"name":"a","sha256":"..."}, ...],"skip_existing":true} */
 
 void
-ngx_http_claude_relay_api_import(ngx_http_claude_relay_call_t *call)
+ngx_http_claude_relay_api_keys_import(ngx_http_claude_relay_call_t *call)
 {
     int                             n;
     cJSON                          *item, *values[2];

@@ -111,6 +111,10 @@ ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
         return NGX_OK;
     }
 
+    if (call->way->large == 2) {
+        return ngx_http_claude_relay_call_gather(call, &call->text);
+    }
+
     if (ngx_http_claude_relay_call_gather(call, &text) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -302,6 +306,7 @@ ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
 
     return NGX_ERROR;
 }
+
 
 ngx_int_t
 ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,

@@ -102,7 +102,7 @@ ngx_http_claude_relay_way_t  ngx_http_claude_relay_key_ways[] = {
     { NGX_HTTP_POST, "/v1/keys/batch", ngx_http_claude_relay_api_batch,
       NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
 
-    { NGX_HTTP_POST, "/v1/keys/import", ngx_http_claude_relay_api_import,
+    { NGX_HTTP_POST, "/v1/keys/import", ngx_http_claude_relay_api_keys_import,
       NCR_ROLE_OPERATOR, 1, 1, 1, 0 },
 
     { NGX_HTTP_GET, "/v1/tags", ngx_http_claude_relay_api_tags,

@@ -149,7 +149,7 @@ ngx_int_t ngx_http_claude_relay_key_extend(ncr_store_object_t *row,
 /* api_batch.c, api_tags.c, api_cards.c */
 
 void ngx_http_claude_relay_api_batch(ngx_http_claude_relay_call_t *call);
-void ngx_http_claude_relay_api_import(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_api_keys_import(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_tags(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_tag_rename(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_tag_remove(ngx_http_claude_relay_call_t *call);

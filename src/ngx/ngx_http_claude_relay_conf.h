@@ -89,7 +89,10 @@ struct ngx_http_claude_relay_main_conf_s {
 
     const ncr_tz_t                    *tz;      /* of days and weeks */
     ngx_str_t                          timezone;    /* its name; "": UTC */
-    const ncr_prices_t                *prices;
+    const ncr_prices_t                *prices;  /* in force */
+    const ncr_prices_t                *prices_conf; /* without the store's */
+    ngx_http_claude_relay_setting_t   *settings[2]; /* see settings.h */
+    ngx_http_claude_relay_setting_t   *settings_old;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
     ngx_uint_t                         metrics_keys;    /* 0: not wanted */
     ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
@@ -103,6 +106,8 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_uint_t                         relays;  /* locations that relay */
     ngx_array_t                        routes;  /* of ..._route_conf_t: they */
+    ngx_array_t                        located; /* of
+                                            ngx_http_claude_relay_located_t */
     ngx_uint_t                         warned;
 
     ncr_sha256_t                       sha;     /* scratch, never kept */

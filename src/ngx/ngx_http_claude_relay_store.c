@@ -555,7 +555,7 @@ ngx_http_claude_relay_keeper_objects(ngx_http_claude_relay_keeper_t *t,
          q != ngx_queue_sentinel(&rows->objects);
          q = ngx_queue_next(q))
     {
-        ngx_http_claude_relay_object_read(
+        ngx_http_claude_relay_object_read(t->rmcf,
                      ngx_queue_data(q, ngx_http_claude_relay_object_t, queue));
     }
 

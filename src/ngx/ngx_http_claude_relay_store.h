@@ -33,6 +33,7 @@ typedef struct {
     ngx_int_t                          scope;   /* -1: of a later version */
     ncr_key_t                         *key;     /* NULL: not made yet, or */
     char                              *error;   /* this is why */
+    ngx_http_claude_relay_setting_t   *setting; /* of that kind */
     ngx_int_t                          rc;      /* of putting it in place */
 } ngx_http_claude_relay_object_t;
 
@@ -102,13 +103,14 @@ void ngx_http_claude_relay_stored_free(
  * objects.c.  apply: into the zone, in the order of their seq; they are freed.
  * NGX_AGAIN: that were "most" (0: no matter how many), there are more.
  * since->older tells if the zone has newer ones.  read: makes the record;
- * apply does so, too, but a thread has the time.  remember: all rows of the zone; the texts and the
- * array are to be freed.
+ * apply does so, too, but a thread has the time.  remember: all rows of the
+ * zone; the texts and the array are to be freed.
  */
 
 ngx_http_claude_relay_object_t *ngx_http_claude_relay_object(
     ncr_store_object_t *row);
 void ngx_http_claude_relay_object_read(
+    ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_object_t *object);
 void ngx_http_claude_relay_object_free(
     ngx_http_claude_relay_object_t *object);

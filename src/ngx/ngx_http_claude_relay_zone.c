@@ -12,6 +12,7 @@
 #include "ngx_http_claude_relay_passwords.h"
 #include "ngx_http_claude_relay_feed.h"
 #include "ngx_http_claude_relay_live.h"
+#include "ngx_http_claude_relay_work.h"
 
 #include <sys/eventfd.h>
 
@@ -1085,6 +1086,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     /* what it hands back may go on in the store */
     ngx_http_claude_relay_passwords_exit_process();
 
+    ngx_http_claude_relay_work_exit_process();
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_ledger_exit_process(rmcf);
     ngx_http_claude_relay_audit_exit_process();

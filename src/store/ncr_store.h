@@ -309,6 +309,22 @@ ncr_int_t ncr_store_object_activate(ncr_store_t *store, uint64_t id,
 ncr_int_t ncr_store_object_restore(ncr_store_t *store,
     ncr_store_object_t *rows, size_t n);
 
+/*
+ * What is written between these two is one transaction, and synced once.  A
+ * function that fails has changed nothing, and those before it stay; rc of
+ * the end other than NCR_OK: none of them.  Nothing is read but by functions
+ * that write.
+ */
+ncr_int_t ncr_store_batch(ncr_store_t *store);
+ncr_int_t ncr_store_batch_end(ncr_store_t *store, ncr_int_t rc);
+
+/*
+ * A copy of the file as it is at one moment, into another one that is empty.
+ * Needs no handle: it has a connection of its own, and keeps no writer
+ * waiting.  NCR_OK, or NCR_ERROR and error (NCR_STORE_ERROR bytes).
+ */
+ncr_int_t ncr_store_copy(const char *path, const char *copy, char *error);
+
 /* tells files apart, as long as the last one is open somewhere */
 uint64_t ncr_store_file(ncr_store_t *store);
 
