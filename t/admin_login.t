@@ -246,7 +246,7 @@ ok(wait_for(sub {
 
 # ---- who steals a session does not guess the password
 
-my $thief = ClaudeRelayAdmin->new($nginx, from => "127.0.10.1",
+my $thief = ClaudeRelayAdmin->new($nginx, from => "127.0.6.1",
                                   cookie => $admin->{cookie},
                                   csrf => $admin->{csrf});
 

@@ -83,6 +83,18 @@ for my $way (@ways) {
 sub ways {
     my @all;
 
+    # those that a macro makes
+
+    for my $kind (qw/ keys users groups limits /) {
+        push @all, ["POST", "/$kind", "operator"],
+                   ["PATCH", "/$kind/nobody-0", "operator"],
+                   ["DELETE", "/$kind/nobody-0", "operator"],
+                   ["POST", "/$kind/nobody-0/limits/reset", "operator"];
+
+        push @all, ["GET", "/$kind", "viewer"],
+                   ["GET", "/$kind/nobody-0", "viewer"] if $kind ne "keys";
+    }
+
     for my $file (glob(root() . "/src/ngx/ngx_http_claude_relay_*.c")) {
         my $c = slurp($file);
 
