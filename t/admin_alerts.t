@@ -602,7 +602,90 @@ my $teller;
 }
 
 
-# 8. N06: no secret in what was told, nor in a log
+# 8. the store fails: that is told all the same, and that it is well again
+
+{
+    my $main = "/json/$TOKEN";
+    my $db = $nginx->dir . "/store/relay.db";
+
+    $listener->forget;
+
+    rename $db, "$db-kept" or die;
+    spew($db, "nonsense\n" x 1000);
+
+    my $e = event($main, "store", "firing");
+
+    is($e->{json}{level}, "critical", "the store fails: told");
+    like($e->{json}{text}, qr/relay\.db/, "the store fails: which one");
+    is(call("GET", "/v1/alerts")->status, 503, "the store fails: no list");
+
+    unlink $db;
+    rename "$db-kept", $db or die;
+
+    event($main, "store", "resolved");
+    sleep 3;
+
+    is(scalar events($main, "store", $_), 1, "the store: $_ once")
+        for qw/ firing resolved /;
+    is(call("GET", "/v1/hooks/main")->status, 200, "the store: well again");
+}
+
+
+# 9. private addresses are for nginx.conf to allow
+
+{
+    my $http = http();
+
+    $http =~ s/(allow_private_upstreams) on;/$1 off;/;
+
+    my %old = map { $_ => 1 } $nginx->workers;
+
+    $nginx->reload($http);
+    ok(wait_for(sub { !grep { $old{$_} } $nginx->workers }, 20),
+       "other workers");
+
+    for ("http://127.0.0.1/", "http://127.1:81/", "https://localhost/x",
+         "http://169.254.169.254/latest", "http://[::1]/", "http://10.0.0.1/",
+         "http://0x7f000001/", "http://[::ffff:127.0.0.1]/")
+    {
+        my $r = call("POST", "/v1/hooks",
+                     { name => "x", kind => "json", url => $_ });
+
+        is($r->status, 400, "refused: $_") || diag $r->body;
+    }
+
+    my $r = call("POST", "/v1/hooks/main/test");
+
+    is($r->status, 409, "what was made before is not connected to");
+    like($r->message, qr/127\.0\.0\.1/, "and is told why");
+}
+
+
+# 10. the directive
+
+{
+    for (["off", 1], ["quota=0.5", 1], ["quota=50%,90%,99% budget=off", 1],
+         ["errors=off resting=off remind=off", 1], ["service=a-b interval=1s", 1],
+         ["on", 0], ["x=1", 0], ["quota=", 0], ["quota=0.9,0.8", 0],
+         ["quota=0.1,0.2,0.3,0.4,0.5", 0], ["quota=x", 0], ["quota=0", 0],
+         ["quota=0.8,", 0], ["budget=11", 0], ["errors=101%", 0],
+         ["min=0", 0], ["storm=x", 0], ["remind=soon", 0],
+         ["interval=1ms", 0], ["interval=off", 0], ["service=", 0],
+         ["quota=0.8 quota=0.9", 0], ["off; claude_relay_alerts off", 0])
+    {
+        my ($args, $good) = @$_;
+
+        my ($ok, $said) = config(relay_http(
+            http => "claude_relay_alerts $args;"));
+
+        ok(!$ok == !$good, "claude_relay_alerts $args") || diag $said;
+        unlike($said, qr/signal|alert\]/, "claude_relay_alerts $args: said so")
+            if !$good;
+    }
+}
+
+
+# 11. N06: no secret in what was told, nor in a log
 
 {
     my $all = join "\n", @told, $nginx->error_log, $nginx->access_log;

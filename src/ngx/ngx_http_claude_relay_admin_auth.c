@@ -32,6 +32,7 @@ typedef struct {
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_str_t                          path;    /* of the request */
     ngx_str_t                          user;    /* nginx vouches for it */
+    ncr_role_e                         role;    /* as what */
     u_char                             digest[NCR_SHA256_LEN];
     ncr_msec_t                         now;
     ncr_store_session_t                session;
@@ -260,6 +261,7 @@ ngx_http_claude_relay_admin_enter(ngx_http_request_t *r,
 {
     ngx_int_t                          rc;
     ngx_str_t                          name, item, user;
+    ncr_role_e                         role;
     ngx_uint_t                         allow;
     ngx_http_claude_relay_way_t       *way;
     ngx_http_claude_relay_entry_t     *entry;
@@ -273,16 +275,20 @@ ngx_http_claude_relay_admin_enter(ngx_http_request_t *r,
     way = ngx_http_claude_relay_way(r, path, &name, &item, &allow);
 
     if (way && way->role == NCR_ROLE_NONE) {
-        return shown.foreign ? ngx_http_claude_relay_enter_foreign(r)
-                             : ngx_http_claude_relay_enter_open(r, admin,
-                                                                path);
+
+        /* a browser comes back from GitHub, and knows what it began */
+
+        return (shown.foreign && way->method != NGX_HTTP_GET)
+               ? ngx_http_claude_relay_enter_foreign(r)
+               : ngx_http_claude_relay_enter_open(r, admin, path);
     }
 
     ngx_str_null(&user);
+    role = NCR_ROLE_NONE;
     rc = NGX_DECLINED;
 
     if (shown.bearer.data == NULL && admin->user) {
-        rc = admin->user(r, &user);
+        rc = admin->user(r, &user, &role);
 
         if (rc != NGX_OK && rc != NGX_DECLINED) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -313,6 +319,8 @@ ngx_http_claude_relay_admin_enter(ngx_http_request_t *r,
             ngx_http_claude_relay_entry_destroy(entry);
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
+
+        entry->role = role;
 
     } else {
         ngx_http_claude_relay_admin_digest(rmcf, &shown.cookie, entry->digest);
@@ -455,11 +463,10 @@ ngx_http_claude_relay_entry_run(ncr_store_t *store,
 
     } else if (entry->admin->find) {
         rc = entry->admin->find(store, (char *) entry->user.data,
-                                &entry->person, entry->now);
+                                entry->role, &entry->person, entry->now);
 
     } else {
-        rc = ncr_store_person_find(store, (char *) entry->user.data,
-                                   &entry->person);
+        rc = NCR_DECLINED;
     }
 
     if (rc == NCR_OK && !entry->person.enabled) {
@@ -517,6 +524,15 @@ ngx_http_claude_relay_entry_go(ngx_http_claude_relay_entry_t *entry)
                != NGX_OK)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (entry->user.data) {
+
+            /* another login would be the same one */
+
+            return ngx_http_claude_relay_refuse(r, NGX_HTTP_FORBIDDEN, NULL,
+                                                "who has logged in is nobody "
+                                                "here", -1);
         }
 
         return ngx_http_claude_relay_enter_nobody(r);

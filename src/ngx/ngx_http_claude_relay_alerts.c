@@ -14,6 +14,7 @@
 
 #include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_feed.h"
 
 
 /* a lease lasts this long, unless its worker dies, ms */
@@ -50,8 +51,11 @@ static void ngx_http_claude_relay_event_id(ngx_http_claude_relay_teller_t *t,
 static void ngx_http_claude_relay_event_set(ncr_str_t *s, const char *text);
 static void ngx_http_claude_relay_event_fields(ncr_notify_event_t *event,
     cJSON *json);
-static void ngx_http_claude_relay_alert_log(ncr_notify_event_t *event,
+static void ngx_http_claude_relay_alert_log(
+    ngx_http_claude_relay_teller_t *t, ncr_notify_event_t *event,
     ngx_uint_t folded);
+static void ngx_http_claude_relay_alert_feed(
+    ngx_http_claude_relay_teller_t *t, ncr_notify_event_t *event);
 static void ngx_http_claude_relay_alert_note(
     ngx_http_claude_relay_teller_t *t, ncr_alert_t *a);
 static char *ngx_http_claude_relay_alert_data(ncr_alert_t *a);
@@ -421,7 +425,7 @@ ngx_http_claude_relay_tell_one(ngx_http_claude_relay_teller_t *t,
     fields = cJSON_Parse(a->fields);
     ngx_http_claude_relay_event_fields(&event, fields);
 
-    ngx_http_claude_relay_alert_log(&event, tell->folded);
+    ngx_http_claude_relay_alert_log(t, &event, tell->folded);
 
     if (!tell->folded) {
         ngx_http_claude_relay_deliver(t, &event, a->kind, a->level);
@@ -469,7 +473,7 @@ ngx_http_claude_relay_tell_sum(ngx_http_claude_relay_teller_t *t,
                         "alerts.%Z");
     ngx_http_claude_relay_event_set(&event.text, (char *) text);
 
-    ngx_http_claude_relay_alert_log(&event, 0);
+    ngx_http_claude_relay_alert_log(t, &event, 0);
     ngx_http_claude_relay_deliver(t, &event, NGX_HTTP_CLAUDE_RELAY_HOOK_STORM,
                                   NCR_ALERT_WARNING);
 }
@@ -521,7 +525,8 @@ ngx_http_claude_relay_event_fields(ncr_notify_event_t *event, cJSON *json)
 /* the one place that all of them pass */
 
 static void
-ngx_http_claude_relay_alert_log(ncr_notify_event_t *event, ngx_uint_t folded)
+ngx_http_claude_relay_alert_log(ngx_http_claude_relay_teller_t *t,
+    ncr_notify_event_t *event, ngx_uint_t folded)
 {
     ngx_uint_t  level;
 
@@ -531,6 +536,50 @@ ngx_http_claude_relay_alert_log(ncr_notify_event_t *event, ngx_uint_t folded)
     ngx_log_error(level, ngx_cycle->log, 0, "alert %V %V: %V: %V",
                   (ngx_str_t *) &event->type, (ngx_str_t *) &event->state,
                   (ngx_str_t *) &event->title, (ngx_str_t *) &event->text);
+
+    if (ngx_http_claude_relay_feed_wanted(t->rmcf->zone)) {
+        ngx_http_claude_relay_alert_feed(t, event);
+    }
+}
+
+
+/* what of it fits into an event of the feed */
+
+static void
+ngx_http_claude_relay_alert_feed(ngx_http_claude_relay_teller_t *t,
+    ncr_notify_event_t *event)
+{
+    u_char      buf[NGX_HTTP_CLAUDE_RELAY_FEED_TEXT];
+    ncr_out_t   out;
+    ngx_str_t   text;
+    ngx_uint_t  i;
+
+    struct {
+        const char  *name;
+        ncr_str_t   *value;
+    } members[] = {
+        { "{\"type\":", &event->type },
+        { ",\"level\":", &event->level },
+        { ",\"state\":", &event->state },
+        { ",\"subject\":", &event->subject },
+        { ",\"title\":", &event->title }
+    };
+
+    ncr_out_init(&out, buf, sizeof(buf));
+
+    for (i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        ncr_out_text(&out, members[i].name);
+        ncr_out_json_string(&out, members[i].value);
+    }
+
+    ncr_out_text(&out, "}");
+
+    if (!out.overflow) {
+        text.data = buf;
+        text.len = out.last - out.start;
+
+        ngx_http_claude_relay_feed(t->rmcf, "alert", &text);
+    }
 }
 
 

@@ -35,6 +35,9 @@
 #define NGX_HTTP_CLAUDE_RELAY_HOOK_ALL                                        \
     ((1u << (NCR_ALERT_KINDS + 1)) - 1)
 
+/* a measure must be so much below a threshold to be so, 1/10000 */
+#define NGX_HTTP_CLAUDE_RELAY_BELOW      200
+
 /* errors of the last five minutes, by samples */
 #define NGX_HTTP_CLAUDE_RELAY_SURGE      60
 #define NGX_HTTP_CLAUDE_RELAY_SURGE_MS   300000
@@ -215,6 +218,22 @@ void ngx_http_claude_relay_noted_free(ngx_queue_t *noted);
 void ngx_http_claude_relay_pass_begin(ngx_http_claude_relay_teller_t *t);
 ngx_int_t ngx_http_claude_relay_pass_step(ngx_http_claude_relay_teller_t *t);
 void ngx_http_claude_relay_pass_end(ngx_http_claude_relay_teller_t *t);
+
+
+/* an alert in words; fields are names and values, names end with NULL */
+void ngx_http_claude_relay_say(ncr_alert_t *a, ncr_alert_level_e level,
+    const char *title, const char *fmt, ...);
+void ngx_http_claude_relay_say_fields(ncr_alert_t *a,
+    const char *const *names, const char *const *values);
+
+
+/* budgets.c: limits of an account; some of all others, 1: there are more */
+
+void ngx_http_claude_relay_pass_account_limits(
+    ngx_http_claude_relay_teller_t *t, ngx_http_claude_relay_account_t *a,
+    ncr_msec_t now);
+ngx_uint_t ngx_http_claude_relay_pass_limits(
+    ngx_http_claude_relay_teller_t *t, ncr_msec_t now);
 
 
 /*

@@ -111,6 +111,10 @@ ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
         return NGX_OK;
     }
 
+    if (call->way->large == 2) {
+        return ngx_http_claude_relay_call_gather(call, &call->text);
+    }
+
     if (ngx_http_claude_relay_call_gather(call, &text) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -302,35 +306,6 @@ ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
 
     return NGX_ERROR;
 }
-
-
-/* what fits into a path, a log and a zone */
-
-ngx_uint_t
-ngx_http_claude_relay_valid_name(ngx_str_t *name)
-{
-    u_char      c;
-    ngx_uint_t  i;
-
-    if (name->len == 0 || name->len >= NGX_HTTP_CLAUDE_RELAY_NAME_LEN
-        || ncr_str_eq(ncr(name), ".") || ncr_str_eq(ncr(name), ".."))
-    {
-        return 0;
-    }
-
-    for (i = 0; i < name->len; i++) {
-        c = name->data[i];
-
-        if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
-            && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
 
 ngx_int_t
 ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,

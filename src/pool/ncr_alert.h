@@ -102,7 +102,7 @@ typedef struct {
 
 typedef struct {
     ncr_msec_t    remind;               /* tell again; 0: never */
-    ncr_msec_t    clear;                /* over for so long before that is told */
+    ncr_msec_t    clear;                /* over for so long, then it is told */
     ncr_msec_t    calm;                 /* and on again only so long after */
     ncr_uint_t    storm;                /* a minute; more are told as one */
 } ncr_alert_rules_t;
