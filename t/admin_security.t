@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Secrets that come by the admin API (F198, F205) are in one answer at most:
+# Secrets that come by the admin API (F185) are in one answer at most:
 # all kinds are planted by all ways, things go wrong, and then everything is
 # searched: answers, logs, the store's file, the trail, exports.  And hostile
 # input of all kinds to every way.
@@ -302,7 +302,7 @@ for my $way (@ways) {
     }
 }
 
-is($strange, 0, "F198: $asked hostile calls have clear answers");
+is($strange, 0, "$asked hostile calls have clear answers");
 is($bot->call("GET", "/keys/own")->status, 200, "and nothing else happens");
 
 
@@ -351,7 +351,7 @@ for my $place (sort keys %places) {
 
     # who sends a key as an unknown path has told it to everybody
 
-    is("@found", "", "F185, F205: no secret in " . substr $place, 0, 50);
+    is("@found", "", "F185: no secret in " . substr $place, 0, 50);
 }
 
 my $digest = Digest::SHA::sha256($planted{cookie});
