@@ -23,9 +23,6 @@ static char *ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf,
 static char *ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev);
-static ngx_int_t ngx_http_claude_relay_merge_hide(ngx_conf_t *cf,
-    ngx_http_claude_relay_loc_conf_t *conf,
-    ngx_http_claude_relay_loc_conf_t *prev);
 static char *ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf);
 static char *ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
@@ -34,8 +31,6 @@ static ngx_int_t ngx_http_claude_relay_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_claude_relay_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf);
 
-static char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 
 
 /* a parked request is bounded by its own timers, not by this one */
@@ -76,54 +71,6 @@ static ngx_conf_bitmask_t  ngx_http_claude_relay_ssl_protocols[] = {
     { ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2 },
     { ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3 },
     { ngx_null_string, 0 }
-};
-
-
-/* what an upstream says for its own hop, or would say for the operator */
-
-static ngx_str_t  ngx_http_claude_relay_hide_headers[] = {
-    ngx_string("Server"),
-    ngx_string("X-Powered-By"),
-    ngx_string("Set-Cookie"),
-    ngx_string("Alt-Svc"),
-    ngx_string("Strict-Transport-Security"),
-    ngx_string("Public-Key-Pins"),
-    ngx_string("Access-Control-Allow-Origin"),
-    ngx_string("Upgrade"),
-    ngx_string("Trailer"),
-    ngx_string("Proxy-Authenticate"),
-    ngx_string("Proxy-Connection"),
-    ngx_string("X-Accel-Expires"),
-    ngx_string("X-Accel-Redirect"),
-    ngx_string("X-Accel-Limit-Rate"),
-    ngx_string("X-Accel-Buffering"),
-    ngx_string("X-Accel-Charset"),
-    ngx_null_string
-};
-
-
-/* the same, where the relay tells of limits of its own in their place */
-
-static ngx_str_t  ngx_http_claude_relay_hide_limits[] = {
-    ngx_string("anthropic-ratelimit-requests-limit"),
-    ngx_string("anthropic-ratelimit-requests-remaining"),
-    ngx_string("anthropic-ratelimit-requests-reset"),
-    ngx_string("anthropic-ratelimit-tokens-limit"),
-    ngx_string("anthropic-ratelimit-tokens-remaining"),
-    ngx_string("anthropic-ratelimit-tokens-reset"),
-    ngx_string("anthropic-ratelimit-input-tokens-limit"),
-    ngx_string("anthropic-ratelimit-input-tokens-remaining"),
-    ngx_string("anthropic-ratelimit-input-tokens-reset"),
-    ngx_string("anthropic-ratelimit-output-tokens-limit"),
-    ngx_string("anthropic-ratelimit-output-tokens-remaining"),
-    ngx_string("anthropic-ratelimit-output-tokens-reset"),
-    ngx_string("x-ratelimit-limit-requests"),
-    ngx_string("x-ratelimit-remaining-requests"),
-    ngx_string("x-ratelimit-reset-requests"),
-    ngx_string("x-ratelimit-limit-tokens"),
-    ngx_string("x-ratelimit-remaining-tokens"),
-    ngx_string("x-ratelimit-reset-tokens"),
-    ngx_null_string
 };
 
 
@@ -273,6 +220,20 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_admin_user"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_admin_user,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_github"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_github,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_admin_password_file"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_admin_file,
@@ -320,6 +281,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_claude_relay_loc_conf_t, limit_headers),
+      NULL },
+
+    { ngx_string("claude_relay_warmup"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, warmup),
       NULL },
 
     { ngx_string("claude_relay_rest"),
@@ -667,6 +635,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->groups, cf->pool, 4,
                           sizeof(ngx_http_claude_relay_key_t))
            != NGX_OK
+        || ngx_array_init(&rmcf->routes, cf->pool, 4,
+                          sizeof(ngx_http_claude_relay_route_conf_t))
+           != NGX_OK
         || ngx_array_init(&rmcf->free_index, cf->pool, 8, sizeof(ngx_uint_t))
            != NGX_OK
         || ngx_array_init(&rmcf->hosts, cf->pool, 4,
@@ -674,6 +645,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&rmcf->controls, cf->pool, 1,
                           sizeof(ngx_http_claude_relay_control_t *))
+           != NGX_OK
+        || ngx_array_init(&rmcf->located, cf->pool, 2,
+                          sizeof(ngx_http_claude_relay_located_t))
            != NGX_OK
         || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK
         || ngx_http_claude_relay_alerts_init(cf, rmcf) != NGX_OK)
@@ -701,6 +675,7 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->cycle = cf->cycle;
     rmcf->tz = ncr_tz_utc();
     rmcf->prices = ncr_prices_builtin();
+    rmcf->prices_conf = rmcf->prices;
 
     ncr_rests_default(&rmcf->rests);
 
@@ -797,6 +772,8 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
 
     conf->keys = NGX_CONF_UNSET_UINT;
     conf->admin_secure = NGX_CONF_UNSET_UINT;
+    conf->admin_user = NGX_CONF_UNSET_PTR;
+    conf->admin_role = NGX_CONF_UNSET_PTR;
     conf->clients = NGX_CONF_UNSET_PTR;
     conf->platforms = NGX_CONF_UNSET_PTR;
     conf->policy = NGX_CONF_UNSET_PTR;
@@ -814,6 +791,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->idle_timeout = NGX_CONF_UNSET_MSEC;
     conf->queue = NGX_CONF_UNSET_UINT;
     conf->limit_headers = NGX_CONF_UNSET;
+    conf->warmup = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
     conf->map = NGX_CONF_UNSET_PTR;
@@ -855,6 +833,7 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_conf_merge_sec_value(conf->sticky_ttl, prev->sticky_ttl, 3600);
     ngx_conf_merge_sec_value(conf->sticky_renew, prev->sticky_renew, 300);
     ngx_conf_merge_msec_value(conf->sticky_wait, prev->sticky_wait, 5000);
+    ngx_conf_merge_value(conf->warmup, prev->warmup, 0);
     ngx_conf_merge_value(conf->sticky_strict, prev->sticky_strict, 0);
 
     ngx_conf_merge_uint_value(conf->tries, prev->tries, 5);
@@ -984,61 +963,6 @@ ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
 }
 
 
-/* a hash is inherited where the list is the same */
-
-static ngx_int_t
-ngx_http_claude_relay_merge_hide(ngx_conf_t *cf,
-    ngx_http_claude_relay_loc_conf_t *conf,
-    ngx_http_claude_relay_loc_conf_t *prev)
-{
-    ngx_str_t                 *name, *hide;
-    ngx_uint_t                 n;
-    ngx_hash_init_t            hash;
-    ngx_http_upstream_conf_t   other, *outer;
-
-    static ngx_str_t  all[(sizeof(ngx_http_claude_relay_hide_headers)
-                           + sizeof(ngx_http_claude_relay_hide_limits))
-                          / sizeof(ngx_str_t)];
-
-    hash.max_size = 512;
-    hash.bucket_size = ngx_align(64, ngx_cacheline_size);
-    hash.name = "claude_relay_headers_hash";
-
-    outer = &prev->upstream;
-    hide = ngx_http_claude_relay_hide_headers;
-
-    if (conf->limit_headers == NGX_CONF_UNSET) {
-        conf->limit_headers = (prev->limit_headers == 1);
-    }
-
-    if (conf->limit_headers != (prev->limit_headers == 1)) {
-        ngx_memzero(&other, sizeof(ngx_http_upstream_conf_t));
-
-        other.hide_headers = NGX_CONF_UNSET_PTR;
-        other.pass_headers = NGX_CONF_UNSET_PTR;
-        outer = &other;
-    }
-
-    if (conf->limit_headers) {
-
-        n = 0;
-
-        for (name = hide; name->len; name++) {
-            all[n++] = *name;
-        }
-
-        for (name = ngx_http_claude_relay_hide_limits; name->len; name++) {
-            all[n++] = *name;
-        }
-
-        hide = all;
-    }
-
-    return ngx_http_upstream_hide_headers_hash(cf, &conf->upstream, outer,
-                                               hide, &hash);
-}
-
-
 /* what nginx's own defaults get wrong for this job */
 
 static char *
@@ -1047,6 +971,7 @@ ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
 {
     ngx_http_core_loc_conf_t           *clcf;
     ngx_http_core_srv_conf_t           *cscf;
+    ngx_http_claude_relay_located_t    *located;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
@@ -1077,6 +1002,17 @@ ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
                            "\"underscores_in_headers\" is off: session ids "
                            "that some clients send as \"session_id\" are "
                            "dropped by nginx");
+    }
+
+    if (conf->map) {
+        located = ngx_array_push(&rmcf->located);
+        if (located == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        located->file = conf->file;
+        located->line = conf->line;
+        located->map = conf->map;
     }
 
     return NGX_CONF_OK;
@@ -1156,42 +1092,6 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
     }
 
     return ngx_http_claude_relay_filter_init(cf);
-}
-
-
-static char *
-ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
-
-    ngx_http_core_loc_conf_t           *clcf;
-    ngx_http_claude_relay_srv_conf_t   *rscf;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    if (rlcf->enable) {
-        return "is duplicate";
-    }
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->handler) {
-        return "conflicts with another handler of this location";
-    }
-
-    rscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_claude_relay_module);
-    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
-
-    rlcf->enable = 1;
-    rlcf->file = cf->conf_file->file.name.data;
-    rlcf->line = cf->conf_file->line;
-
-    rscf->relays++;
-    rmcf->relays++;
-
-    clcf->handler = ngx_http_claude_relay_handler;
-
-    return NGX_CONF_OK;
 }
 
 

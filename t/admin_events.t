@@ -23,6 +23,7 @@ claude_relay_zone relay:$zone;
 claude_relay_store store/relay.db secret=relay.key;
 claude_relay_oauth claude-oauth token_url=%%UP%%/v1/oauth/token;
 claude_relay_usage_poll off;
+claude_relay_alerts interval=500ms hold=1s calm=1s;
 claude_relay_control unix:control.sock;
 claude_relay_user anna { }
 claude_relay_key alice { secret $ClaudeRelay::KEY; user anna; }
@@ -221,6 +222,45 @@ is((of_type($l, "account"))[4]{json}{state}, "disabled", "account: so it says");
 hear($l, undef, 1.5);
 is(scalar(of_type($l, "account")), 5, "account: each change once");
 unlike($l->{in}, qr/sk-ant|secret/, "events: no secrets");
+
+
+# ---- changes, and alerts
+
+{
+    my @acts = of_type($l, "action");
+    my ($patch) = grep { $_->{json}{method} eq "PATCH" } @acts;
+
+    is($patch->{json}{path}, "/v1/accounts/made", "action: what");
+    is($patch->{json}{status}, 200, "action: how it ended");
+    is($patch->{json}{role}, "admin", "action: role");
+    like($patch->{json}{who}, qr/^user \d+$/, "action: who");
+    like($patch->{json}{time}, qr/^\d{4}-/, "action: when");
+
+    $nginx->control("POST", "/v1/accounts", { name => "../x" });
+    ok(hear($l, sub { grep { $_->{json}{status} == 400 }
+                           of_type($l, "action") }),
+       "action: what was refused, too");
+
+    # everybody of the pool "other" is gone
+
+    $nginx->control("PATCH", "/v1/accounts/logged",
+                    { enabled => JSON::PP::false() });
+    $up->behave("sk-ant-$_-000001", "status=401") for qw/ one two /;
+    say_something();
+    $up->behave("sk-ant-$_-000001", "") for qw/ one two /;
+
+    ok(hear($l, sub { of_type($l, "alert") >= 1 }, 15), "alert: an event");
+
+    my ($alert) = of_type($l, "alert");
+
+    is($alert->{json}{state}, "firing", "alert: state");
+    like($alert->{json}{$_}, qr/./, "alert: $_")
+        for qw/ type level subject title /;
+
+    $nginx->control("POST", "/v1/accounts/$_/reset") for qw/ one two /;
+
+    hear($l, sub { of_type($l, "alert") >= 2 }, 15);
+}
 
 
 # ---- only what is asked for; two workers tell the same

@@ -33,11 +33,21 @@ server {
     claude_relay_queue 10 wait=20s;
     location = /health { claude_relay_health full=on; }
     location / { claude_relay; }
+    %%ADMIN%%
     location /small/ { claude_relay; claude_relay_pool small; }
 }
 END
 
-sub http { my ($zone) = @_; return $http =~ s/%%ZONE%%/$zone/r }
+my ($door) = config($http =~ s/%%ZONE%%/1m/r
+                          =~ s/%%ADMIN%%/location \/admin\/ { claude_relay_admin; }/r);
+
+sub http {
+    my ($zone) = @_;
+
+    my $admin = $door ? "location /admin/ { claude_relay_admin; }" : "";
+
+    return $http =~ s/%%ZONE%%/$zone/r =~ s/%%ADMIN%%/$admin/r;
+}
 
 my %opt = (workers => 2, events => "worker_connections 4096;",
            main => "worker_rlimit_nofile 16384;",
@@ -424,6 +434,70 @@ is(call("DELETE", "/v1/requests/$one->{id}?x=1")->status, 400,
            "kill $round: another worker");
         empty();
     }
+}
+
+
+# ---- a user sees its own, and ends its own
+
+SKIP: {
+    my %token;
+
+    for (["anna", "user"], ["ben", "user"], ["vera", "viewer"]) {
+        my ($name, $role) = @$_;
+
+        $r = call("POST", "/v1/people", { name => $name, role => $role });
+        skip("no people", 1) if $r->status == 404;
+        is($r->status, 201, "own: $name") || diag($r->body);
+
+        $token{$name} = call("POST", "/v1/people/$name/tokens",
+                             { name => "t" })->json->{secret};
+    }
+
+    my $as = sub {
+        my ($name, $method, $path) = @_;
+
+        my $c = $nginx->connect;
+
+        return $c->request($method, "/admin/api$path", key => undef,
+                           headers => ["Authorization: Bearer $token{$name}",
+                                       "Connection: close"])->response;
+    };
+
+    my @w = map { begin({ key => "$_-secret-0001", stream => 1,
+                          do => "events=400,delay=25" }) } qw/ alice other /;
+
+    until_true(sub { pause(0.02); 2 == grep { $_->{state} eq "answering" }
+                                            requests() }, 10);
+
+    my ($mine) = requests("?key=alice");
+    my ($theirs) = requests("?key=other");
+
+    is_deeply([map { $_->{id} } @{ $as->("anna", "GET", "/v1/requests")
+                                       ->json->{requests} }],
+              [$mine->{id}], "own: a user sees its own");
+    is($as->("ben", "GET", "/v1/requests")->json->{total}, 0,
+       "own: and nobody else's");
+    is($as->("vera", "GET", "/v1/requests")->json->{total}, 2,
+       "own: a viewer sees all");
+    is($as->("ben", "GET", "/v1/requests?user=anna")->status, 403,
+       "own: not by asking for them");
+    is($as->("ben", "GET", "/v1/requests/$mine->{id}")->status, 404,
+       "own: not by its id");
+    is($as->("ben", "DELETE", "/v1/requests/$mine->{id}")->status, 404,
+       "own: and does not end it");
+    is($as->("anna", "DELETE", "/v1/requests/$theirs->{id}")->status, 404,
+       "own: nor what has no user");
+    is($as->("vera", "DELETE", "/v1/requests/$mine->{id}")->status, 403,
+       "own: a viewer ends none");
+    is($as->("anna", "GET", "/v1/concurrency")->status, 403,
+       "own: of all, nothing");
+    is($as->("anna", "GET", "/v1/events?types=account")->status, 403,
+       "own: no events of accounts");
+    is($as->("anna", "DELETE", "/v1/requests/$mine->{id}")->status, 200,
+       "own: a user ends its own");
+
+    $_->abort for @w;
+    empty();
 }
 
 

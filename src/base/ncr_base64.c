@@ -40,3 +40,70 @@ ncr_base64url(char *dst, const ncr_char_t *src, size_t len)
 
     return dst;
 }
+
+
+ncr_int_t
+ncr_base64url_decode(ncr_char_t *dst, size_t *n, const char *src, size_t len)
+{
+    char         c;
+    size_t       i;
+    uint32_t     bits, value;
+    ncr_char_t  *p;
+
+    if (len % 4 == 1) {
+        return NCR_BAD;
+    }
+
+    p = dst;
+    bits = 0;
+
+    for (i = 0; i < len; i++) {
+        c = src[i];
+
+        if (c >= 'A' && c <= 'Z') {
+            value = (uint32_t) (c - 'A');
+
+        } else if (c >= 'a' && c <= 'z') {
+            value = (uint32_t) (c - 'a') + 26;
+
+        } else if (c >= '0' && c <= '9') {
+            value = (uint32_t) (c - '0') + 52;
+
+        } else if (c == '-' || c == '_') {
+            value = (c == '-') ? 62 : 63;
+
+        } else {
+            return NCR_BAD;
+        }
+
+        bits = (bits << 6 | value) & 0xffffff;
+
+        switch (i % 4) {
+
+        case 1:
+            *p++ = (ncr_char_t) (bits >> 4);
+            break;
+
+        case 2:
+            *p++ = (ncr_char_t) (bits >> 2);
+            break;
+
+        case 3:
+            *p++ = (ncr_char_t) bits;
+            break;
+
+        default:
+            break;
+        }
+    }
+
+    /* bits that are left over say nothing */
+
+    if ((len % 4 == 2 && (bits & 0xf)) || (len % 4 == 3 && (bits & 0x3))) {
+        return NCR_BAD;
+    }
+
+    *n = (size_t) (p - dst);
+
+    return NCR_OK;
+}

@@ -43,6 +43,7 @@ ncr_toml_read(ncr_toml_t *toml, ncr_str_t *text)
     toml->last = text->data;
     toml->depth = 0;
     toml->element = 0;
+    toml->tables = 0;
 
     if (text->len) {
 
@@ -141,6 +142,7 @@ ncr_toml_table(ncr_toml_t *toml)
     }
 
     toml->p++;
+    toml->tables++;
 
     /* one of several tables is not the table of this name */
 

@@ -51,6 +51,7 @@ struct ncr_toml_s {
     /* valid inside value() */
 
     ncr_uint_t          element;        /* of an array */
+    ncr_uint_t          tables;         /* "[[name]]" so far, of any name */
 
     /* valid after NCR_BAD: never holds a part of the text */
 

@@ -25,6 +25,7 @@
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
 #include "ncr_platform.h"
+#include "ncr_plan.h"
 #include "ncr_health.h"
 #include "ncr_policy.h"
 #include "ncr_key.h"
@@ -63,6 +64,7 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 
 
 typedef struct ngx_http_claude_relay_admin_s    ngx_http_claude_relay_admin_t;
+typedef struct ngx_http_claude_relay_github_s   ngx_http_claude_relay_github_t;
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
@@ -96,6 +98,7 @@ typedef struct ngx_http_claude_relay_audit_loc_s
 typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
 typedef struct ngx_http_claude_relay_alerts_conf_s
                                          ngx_http_claude_relay_alerts_conf_t;
+typedef struct ngx_http_claude_relay_setting_s  ngx_http_claude_relay_setting_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
 
@@ -155,10 +158,23 @@ typedef struct {
     ngx_str_t                          to;
 } ngx_http_claude_relay_map_t;
 
+/* the map of a location that relays, for whoever looks at it */
+
+typedef struct {
+    u_char                            *file;    /* where it was written */
+    ngx_uint_t                         line;
+    ngx_array_t                       *map;
+} ngx_http_claude_relay_located_t;
+
 
 /* user messages, one at a time; see turn.c */
 
 #define NGX_HTTP_CLAUDE_RELAY_TURN_MAX  3600000
+
+/* groups of accounts: how many an account may be in, and what a key that is
+ * bound to one writes in front of its name */
+#define NGX_HTTP_CLAUDE_RELAY_GROUPS    16
+#define NGX_HTTP_CLAUDE_RELAY_GROUP     "group:"
 
 typedef struct {
     ngx_msec_t                         gap;
@@ -195,6 +211,9 @@ struct ngx_http_claude_relay_account_s {
     ngx_flag_t                         enabled;
     ngx_flag_t                         schedulable; /* off: no new sessions */
     ngx_flag_t                         sanitize;
+    ngx_uint_t                         dedicated;   /* for keys bound to it */
+    ngx_array_t                       *groups;  /* of ngx_str_t, or NULL */
+    ngx_flag_t                         protect; /* failures make it rest */
     ncr_msec_t                         expires; /* of secret, if a token */
     ncr_msec_t                         valid_until; /* 0 = for ever */
     ngx_http_claude_relay_proxy_t     *proxy;   /* NULL: off */
@@ -224,6 +243,7 @@ struct ngx_http_claude_relay_account_s {
     ngx_atomic_uint_t                  proof_version;
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
+    ncr_plan_e                         plan;    /* as info has it */
     ngx_http_claude_relay_target_t    *token_target;
 
     unsigned                           token:1; /* lives by tokens that the
@@ -272,6 +292,7 @@ struct ngx_http_claude_relay_roster_s {
     ngx_array_t                        accounts;
                                      /* of ngx_http_claude_relay_account_t * */
     ngx_array_t                        pools;   /* those of nginx.conf first */
+    ngx_array_t                        groups;  /* of ..._pool_t, too */
 };
 
 
@@ -514,6 +535,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_roster_t    *roster;
     ngx_http_claude_relay_pool_t      *pool;    /* location's, or key's */
     ngx_http_claude_relay_account_t   *preferred;   /* by the key, or NULL */
+    ngx_str_t                          grouped; /* the key's accounts, or "" */
+    ngx_uint_t                         nfirst;  /* of pool, by the key */
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_account_t   *attempt_account; /* of this attempt */
     ngx_http_claude_relay_lease_t     *lease;
@@ -636,6 +659,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           has_ttft:1;
     unsigned                           admitted:1;
     unsigned                           booked:1;
+    unsigned                           local:1;     /* answered here */
     unsigned                           shadowed:1;  /* by a shadow limit */
     unsigned                           completed:1; /* booked early */
     unsigned                           claimed:1;   /* claims are made */
@@ -710,6 +734,9 @@ void ngx_http_claude_relay_id_key(ngx_http_claude_relay_ctx_t *ctx,
 
 ngx_int_t ngx_http_claude_relay_local(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+/* a file that is closed with the request; a name of its own is not told */
+ngx_int_t ngx_http_claude_relay_send_file(ngx_http_request_t *r,
+    ngx_str_t *type, ngx_fd_t fd, off_t size);
 ngx_int_t ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body);
 ngx_int_t ngx_http_claude_relay_output(ngx_http_request_t *r,
@@ -751,6 +778,10 @@ const char *ngx_http_claude_relay_map_add(ngx_pool_t *pool, ngx_array_t **map,
     ngx_str_t *from, ngx_str_t *to);
 char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* warmup.c: NGX_DECLINED: it needs a model */
+ngx_int_t ngx_http_claude_relay_warmup(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t stream);
 
 /* self.c */
 
@@ -949,6 +980,12 @@ ngx_uint_t ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a,
 ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
     ncr_op_e op, ngx_str_t *model);
 
+/* whoever may use it: one that is dedicated is for keys bound to it */
+ngx_uint_t ngx_http_claude_relay_open_to(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a);
+ngx_uint_t ngx_http_claude_relay_in_group(ngx_http_claude_relay_account_t *a,
+    ngx_str_t *name);
+
 /*
  * account.c: checks an account and makes what follows from its fields, in
  * pool.  NGX_ERROR: error has a message without secrets.  resolve: names are
@@ -960,6 +997,9 @@ ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
 ngx_int_t ngx_http_claude_relay_account_json(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error);
 ngx_uint_t ngx_http_claude_relay_is_setting(const char *name);
+ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
+const char *ngx_http_claude_relay_account_group_add(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ngx_str_t *name);
 ngx_int_t ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t);
 ngx_int_t ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, u_char *error);
@@ -1028,32 +1068,11 @@ ngx_http_claude_relay_roster_t *ngx_http_claude_relay_roster_of(
 ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
     ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
-/* directives.c: values that are more than a slot */
+/* NULL: no account is in it */
+ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_group(
+    ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
-char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_policy(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_sticky(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_tries(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_rest(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
+#include "ngx_http_claude_relay_directives.h"
 
 /* spare.c: large parts that are used again */
 
@@ -1086,6 +1105,10 @@ char *ngx_http_claude_relay_set_admin_login(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_admin_file(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_user(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_github(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev);

@@ -101,6 +101,9 @@ ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
     ngx_conf_merge_uint_value(conf->admin_secure, prev->admin_secure,
                               NGX_HTTP_CLAUDE_RELAY_SECURE_AUTO);
 
+    ngx_conf_merge_ptr_value(conf->admin_user, prev->admin_user, NULL);
+    ngx_conf_merge_ptr_value(conf->admin_role, prev->admin_role, NULL);
+
     rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -130,6 +133,8 @@ ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
     }
 
     conf->admin->secure = conf->admin_secure;
+
+    ngx_http_claude_relay_admin_vouch(conf);
 
     /* what is too large for a way is refused by it, in its own words */
 

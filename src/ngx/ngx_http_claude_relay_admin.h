@@ -37,17 +37,24 @@ struct ngx_http_claude_relay_admin_s {
 
     /*
      * Whom nginx vouches for; may be NULL.  NGX_DECLINED: it does not.  Such a
-     * person needs no session; find() is for the store's thread, and NULL if
-     * the name is that of a person.
+     * person needs no session; role is of who is none of the store's, or
+     * NCR_ROLE_NONE.  find() is for the store's thread.
      */
 
     ngx_int_t                        (*user)(ngx_http_request_t *r,
-                                             ngx_str_t *name);
+                                             ngx_str_t *name,
+                                             ncr_role_e *role);
     ncr_int_t                        (*find)(ncr_store_t *store,
                                              const char *name,
+                                             ncr_role_e role,
                                              ncr_store_person_t *person,
                                              ncr_msec_t now);
 };
+
+
+/* admin_user.c: user() and find() of a location, if it has them */
+void ngx_http_claude_relay_admin_vouch(
+    ngx_http_claude_relay_loc_conf_t *conf);
 
 
 /* logins that failed, in the zone, under its lock */

@@ -32,6 +32,7 @@ typedef struct {
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_str_t                          path;    /* of the request */
     ngx_str_t                          user;    /* nginx vouches for it */
+    ncr_role_e                         role;    /* as what */
     u_char                             digest[NCR_SHA256_LEN];
     ncr_msec_t                         now;
     ncr_store_session_t                session;
@@ -63,7 +64,7 @@ static void ngx_http_claude_relay_entry_done(
     ngx_http_claude_relay_job_t *job);
 static ngx_int_t ngx_http_claude_relay_entry_go(
     ngx_http_claude_relay_entry_t *entry);
-static ngx_int_t ngx_http_claude_relay_entry_csrf(
+static ngx_uint_t ngx_http_claude_relay_entry_csrf(
     ngx_http_claude_relay_entry_t *entry,
     ngx_http_claude_relay_caller_t *caller);
 
@@ -260,6 +261,7 @@ ngx_http_claude_relay_admin_enter(ngx_http_request_t *r,
 {
     ngx_int_t                          rc;
     ngx_str_t                          name, item, user;
+    ncr_role_e                         role;
     ngx_uint_t                         allow;
     ngx_http_claude_relay_way_t       *way;
     ngx_http_claude_relay_entry_t     *entry;
@@ -273,16 +275,20 @@ ngx_http_claude_relay_admin_enter(ngx_http_request_t *r,
     way = ngx_http_claude_relay_way(r, path, &name, &item, &allow);
 
     if (way && way->role == NCR_ROLE_NONE) {
-        return shown.foreign ? ngx_http_claude_relay_enter_foreign(r)
-                             : ngx_http_claude_relay_enter_open(r, admin,
-                                                                path);
+
+        /* a browser comes back from GitHub, and knows what it began */
+
+        return (shown.foreign && way->method != NGX_HTTP_GET)
+               ? ngx_http_claude_relay_enter_foreign(r)
+               : ngx_http_claude_relay_enter_open(r, admin, path);
     }
 
     ngx_str_null(&user);
+    role = NCR_ROLE_NONE;
     rc = NGX_DECLINED;
 
     if (shown.bearer.data == NULL && admin->user) {
-        rc = admin->user(r, &user);
+        rc = admin->user(r, &user, &role);
 
         if (rc != NGX_OK && rc != NGX_DECLINED) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -313,6 +319,8 @@ ngx_http_claude_relay_admin_enter(ngx_http_request_t *r,
             ngx_http_claude_relay_entry_destroy(entry);
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
+
+        entry->role = role;
 
     } else {
         ngx_http_claude_relay_admin_digest(rmcf, &shown.cookie, entry->digest);
@@ -455,11 +463,10 @@ ngx_http_claude_relay_entry_run(ncr_store_t *store,
 
     } else if (entry->admin->find) {
         rc = entry->admin->find(store, (char *) entry->user.data,
-                                &entry->person, entry->now);
+                                entry->role, &entry->person, entry->now);
 
     } else {
-        rc = ncr_store_person_find(store, (char *) entry->user.data,
-                                   &entry->person);
+        rc = NCR_DECLINED;
     }
 
     if (rc == NCR_OK && !entry->person.enabled) {
@@ -502,7 +509,6 @@ ngx_http_claude_relay_entry_done(ngx_http_claude_relay_job_t *job)
 static ngx_int_t
 ngx_http_claude_relay_entry_go(ngx_http_claude_relay_entry_t *entry)
 {
-    ngx_int_t                        rc;
     ngx_str_t                        none;
     ngx_http_request_t              *r;
     ngx_http_claude_relay_caller_t   caller;
@@ -518,6 +524,15 @@ ngx_http_claude_relay_entry_go(ngx_http_claude_relay_entry_t *entry)
                != NGX_OK)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (entry->user.data) {
+
+            /* another login would be the same one */
+
+            return ngx_http_claude_relay_refuse(r, NGX_HTTP_FORBIDDEN, NULL,
+                                                "who has logged in is nobody "
+                                                "here", -1);
         }
 
         return ngx_http_claude_relay_enter_nobody(r);
@@ -554,25 +569,29 @@ ngx_http_claude_relay_entry_go(ngx_http_claude_relay_entry_t *entry)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_claude_relay_entry_csrf(entry, &caller);
+    if (!ngx_http_claude_relay_entry_csrf(entry, &caller)) {
 
-    if (rc != NGX_OK) {
-        return rc;
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "admin: a request of \"%s\" without its "
+                      "\"X-CSRF-Token\" was refused", entry->person.name);
+
+        return ngx_http_claude_relay_refuse(r, NGX_HTTP_FORBIDDEN, "csrf",
+                                            "\"X-CSRF-Token\" must be the "
+                                            "\"csrf\" of the session", -1);
     }
 
     return ngx_http_claude_relay_api(r, &entry->path, &caller);
 }
 
 
-/* NGX_OK, or what a content handler returns: it was refused */
+/* is it shown, if it must be? */
 
-static ngx_int_t
+static ngx_uint_t
 ngx_http_claude_relay_entry_csrf(ngx_http_claude_relay_entry_t *entry,
     ngx_http_claude_relay_caller_t *caller)
 {
-    ncr_str_t                       secret, part;
+    ncr_str_t                       secret, parts[2];
     ncr_char_t                      mac[NCR_SHA256_LEN];
-    ngx_http_request_t             *r;
     ngx_http_claude_relay_shown_t   shown;
 
     if (entry->user.data) {
@@ -581,10 +600,13 @@ ngx_http_claude_relay_entry_csrf(ngx_http_claude_relay_entry_t *entry,
 
         secret.data = entry->rmcf->zone->secret;
         secret.len = sizeof(entry->rmcf->zone->secret);
-        part.data = (u_char *) entry->person.name;
-        part.len = ngx_strlen(part.data);
 
-        ncr_hmac_sha256(&entry->rmcf->sha, &secret, &part, 1, mac);
+        parts[0].data = (u_char *) "csrf\n";
+        parts[0].len = 5;
+        parts[1].data = (u_char *) entry->person.name;
+        parts[1].len = ngx_strlen(entry->person.name);
+
+        ncr_hmac_sha256(&entry->rmcf->sha, &secret, parts, 2, mac);
         ncr_hash_hex(caller->csrf, mac, (NCR_STORE_CSRF - 1) / 2);
 
     } else if (entry->cookie) {
@@ -593,28 +615,16 @@ ngx_http_claude_relay_entry_csrf(ngx_http_claude_relay_entry_t *entry,
                            NCR_STORE_CSRF);
 
     } else {
-        return NGX_OK;
+        return 1;
     }
 
-    r = entry->request;
-
-    if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
-        return NGX_OK;
+    if (entry->request->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+        return 1;
     }
 
-    ngx_http_claude_relay_admin_shown(r, &shown);
+    ngx_http_claude_relay_admin_shown(entry->request, &shown);
 
-    if (shown.csrf.len == NCR_STORE_CSRF - 1
-        && ncr_hash_equal(shown.csrf.data, caller->csrf, NCR_STORE_CSRF - 1))
-    {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                  "admin: a request of \"%s\" without its \"X-CSRF-Token\" "
-                  "was refused", entry->person.name);
-
-    return ngx_http_claude_relay_refuse(r, NGX_HTTP_FORBIDDEN, "csrf",
-                                        "\"X-CSRF-Token\" must be the \"csrf\" "
-                                        "of the session", -1);
+    return shown.csrf.len == NCR_STORE_CSRF - 1
+           && ncr_hash_equal(shown.csrf.data, caller->csrf,
+                             NCR_STORE_CSRF - 1);
 }

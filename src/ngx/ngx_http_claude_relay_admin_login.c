@@ -552,6 +552,13 @@ ngx_http_claude_relay_login_done(ngx_http_claude_relay_call_t *call)
 static void
 ngx_http_claude_relay_session_show(ngx_http_claude_relay_call_t *call)
 {
+    if (call->args.len) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "nothing is asked for by a query "
+                                         "here");
+        return;
+    }
+
     ngx_http_claude_relay_session_answer(call);
 }
 

@@ -106,6 +106,8 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
         return ngx_http_claude_relay_api_large(r, max);
     }
 
+    call->loc_conf = r->loc_conf;
+
     if (ngx_http_claude_relay_api_room(r, max) != NGX_OK) {
         ngx_http_claude_relay_call_destroy(call);
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -297,6 +299,14 @@ ngx_http_claude_relay_call_destroy(ngx_http_claude_relay_call_t *call)
         ngx_explicit_memzero(call->tokens, sizeof(ncr_oauth_tokens_t));
     }
 
+    if (call->has_file) {
+        (void) ngx_close_file(call->file);
+    }
+
+    if (call->text.len) {
+        ngx_explicit_memzero(call->text.data, call->text.len);
+    }
+
     ngx_http_claude_relay_call_forget(call->body);
     cJSON_Delete(call->body);
 
@@ -364,6 +374,11 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
 
     call = cln->data;
 
+    /* nginx asks the location for more after it has freed the request: that
+     * must not be the one of the request's pool */
+
+    r->loc_conf = call->loc_conf;
+
     /* from here on the client may leave */
 
     r->read_event_handler = ngx_http_test_reading;
@@ -426,6 +441,15 @@ ngx_http_claude_relay_call_looked(ngx_http_claude_relay_call_t *call)
         }
     }
 
+    if (ngx_http_claude_relay_store_applying()) {
+
+        /* a great many of them: seen, but not in place yet */
+
+        ngx_http_claude_relay_call_timer(call, 1,
+                                         ngx_http_claude_relay_call_looked);
+        return;
+    }
+
     ngx_http_claude_relay_call_begin(call);
 }
 
@@ -465,7 +489,8 @@ ngx_http_claude_relay_call_begin(ngx_http_claude_relay_call_t *call)
 void
 ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call)
 {
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_http_claude_relay_call_destroy(call);
         return;
     }
@@ -650,6 +675,24 @@ ngx_http_claude_relay_call_text_answer(ngx_http_claude_relay_call_t *call,
 }
 
 
+void
+ngx_http_claude_relay_call_file(ngx_http_claude_relay_call_t *call,
+    ngx_fd_t fd, off_t size)
+{
+    ngx_str_t  none;
+
+    static ngx_str_t  type = ngx_string("application/octet-stream");
+
+    ngx_str_null(&none);
+
+    call->file = fd;
+    call->file_size = size;
+    call->has_file = 1;
+
+    ngx_http_claude_relay_call_send(call, NGX_HTTP_OK, &type, &none, 0);
+}
+
+
 static void
 ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body, uint64_t version)
@@ -675,14 +718,23 @@ ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
 void
 ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
 {
+    off_t                            size;
+    ngx_fd_t                         fd;
     ngx_int_t                        rc;
     ngx_str_t                        etag;
+    ngx_uint_t                       file;
     ngx_connection_t                *c;
     ngx_http_request_t              *r;
     ngx_http_claude_relay_answer_t   answer;
 
     r = call->request;
     answer = call->answer;
+
+    if (call->whole) {
+        call->ended(call->whole, call->number, answer.status, &answer.body);
+        ngx_http_claude_relay_call_destroy(call);
+        return;
+    }
 
     if (r == NULL) {
         ngx_http_claude_relay_call_destroy(call);
@@ -704,12 +756,19 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
         (void) ngx_http_claude_relay_add_header(r, "WWW-Authenticate", &etag);
     }
 
+    fd = call->file;
+    size = call->file_size;
+    file = call->has_file;
+
+    call->has_file = 0;
+
     ngx_http_claude_relay_call_destroy(call);
 
     c = r->connection;
 
-    rc = ngx_http_claude_relay_send(r, answer.status, &answer.type,
-                                    &answer.body);
+    rc = file ? ngx_http_claude_relay_send_file(r, &answer.type, fd, size)
+              : ngx_http_claude_relay_send(r, answer.status, &answer.type,
+                                           &answer.body);
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
@@ -734,7 +793,8 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     text.data = message;
     text.len = p - message;
 
-    if (call->request == NULL && call->parent == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "control: a call of %V ended with %ui: %*s",
                       &call->caller.who, status, text.len, text.data);
@@ -821,4 +881,24 @@ ngx_http_claude_relay_call_stream(ngx_http_claude_relay_call_t *call)
     ngx_http_claude_relay_call_destroy(call);
 
     return r;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user)
+{
+    if (call->own.len == 0) {
+        return NGX_OK;
+    }
+
+    if (user->data && !ngx_http_claude_relay_call_owns(call, ncr(user))) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                         "you can ask for what is yours only");
+        return NGX_ERROR;
+    }
+
+    *user = call->own;
+
+    return NGX_OK;
 }

@@ -39,6 +39,12 @@ typedef void (*ngx_http_claude_relay_call_pt)(
     ngx_http_claude_relay_call_t *call);
 
 
+/* a part of a call has ended; text: its JSON, or "" */
+typedef void (*ngx_http_claude_relay_part_pt)(
+    ngx_http_claude_relay_call_t *whole, ngx_uint_t number, ngx_uint_t status,
+    ngx_str_t *text);
+
+
 /*
  * A way in.  Each "*" in a path is a name, the first one call->name, the
  * second call->item.  Whose role is less than that of the way is refused,
@@ -55,8 +61,10 @@ typedef struct {
     ncr_role_e                         role;    /* at least */
     unsigned                           look:1;  /* at the store, first */
     unsigned                           store:1; /* there must be one */
-    unsigned                           large:1; /* a body of up to 16 MB,
-                                                   else 256 KB */
+    unsigned                           large:2; /* a body of up to 16 MB; 2:
+                                                   it stays a text, call->text,
+                                                   for who has a thread to
+                                                   read it in */
     unsigned                           quiet:1; /* changes nothing: it is
                                                    not in the trail */
 } ngx_http_claude_relay_way_t;
@@ -96,6 +104,7 @@ struct ngx_http_claude_relay_call_s {
     ngx_event_t                        timer;
     ngx_http_request_t                *request; /* NULL: nobody listens */
     ngx_http_cleanup_t                *cleanup;
+    void                             **loc_conf;    /* before the body */
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_roster_t    *roster;  /* held, from its start on */
     ngx_http_claude_relay_way_t       *way;
@@ -108,6 +117,8 @@ struct ngx_http_claude_relay_call_s {
     ngx_str_t                          args;
     uint64_t                           match;   /* UINT64_MAX: any */
     cJSON                             *body;
+    ngx_str_t                          text;    /* the body instead, if large
+                                                   is 2; zeroed at the end */
 
     ngx_http_claude_relay_job_t        job;
     ngx_http_claude_relay_call_pt      next;
@@ -127,6 +138,10 @@ struct ngx_http_claude_relay_call_s {
     void                              *data;
     ngx_uint_t                         objects; /* seq is one of those */
 
+    ngx_http_claude_relay_call_t      *whole;   /* of which it is a part */
+    ngx_http_claude_relay_part_pt      ended;
+    ngx_uint_t                         number;
+
     /* trail.c */
 
     ngx_http_claude_relay_call_t      *parent;  /* this one is asked for how
@@ -136,6 +151,10 @@ struct ngx_http_claude_relay_call_s {
     ncr_store_action_t                *action;
 
     unsigned                           noted:1; /* in the trail, or not to be */
+    ngx_fd_t                           file;    /* instead of a text */
+    off_t                              file_size;
+
+    unsigned                           has_file:1;
     unsigned                           has_found:1;
     unsigned                           with_tokens:1;   /* in row */
     unsigned                           created:1;
@@ -178,6 +197,12 @@ ngx_int_t ngx_http_claude_relay_retry_after(ngx_http_request_t *r,
 /* may this caller see what belongs to this user? */
 ngx_uint_t ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
     ncr_str_t *owner);
+
+
+/* a filter by user, which is the caller if that is one of the role "user";
+ * NGX_ERROR: another one was asked for, and the call has ended */
+ngx_int_t ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user);
 
 
 /*
@@ -240,6 +265,16 @@ void ngx_http_claude_relay_call_found(ngx_http_claude_relay_call_t *call,
     ncr_store_account_t *row);
 
 
+/*
+ * A part of a call: what the way's handler does with the name and the body
+ * (which becomes the part's own), by the same caller.  Its answer comes to
+ * ended(), perhaps before this returns; the whole must be there until then.
+ */
+void ngx_http_claude_relay_call_part(ngx_http_claude_relay_call_t *whole,
+    ngx_http_claude_relay_way_t *way, ngx_str_t *name, cJSON *body,
+    ngx_http_claude_relay_part_pt ended, ngx_uint_t number);
+
+
 /* ends */
 
 /* body is deleted; NULL: no content; version 0: no ETag */
@@ -250,6 +285,10 @@ void ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_call_text_answer(
     ngx_http_claude_relay_call_t *call, ngx_str_t *type, ngx_str_t *text,
     ngx_str_t *next);
+
+/* a file, to be saved by whoever asked for it; it is closed */
+void ngx_http_claude_relay_call_file(ngx_http_claude_relay_call_t *call,
+    ngx_fd_t fd, off_t size);
 
 /* type NULL: what is usual for the status */
 void ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
@@ -277,8 +316,6 @@ ngx_int_t ngx_http_claude_relay_call_members(
 ngx_int_t ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
     cJSON *value, const char *name, size_t max, char **text);
 
-ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
-
 /* call->name and call->row.name */
 ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
     ngx_str_t *name);
@@ -287,6 +324,10 @@ ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
  * NGX_DONE: there is none */
 ngx_int_t ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call,
     u_char **p, ngx_str_t *arg);
+
+/* NGX_ERROR: there is a query, and the call has ended */
+ngx_int_t ngx_http_claude_relay_call_no_args(
+    ngx_http_claude_relay_call_t *call);
 
 /*
  * All of the query: the value of each name (the list ends with NULL), NULL if
@@ -320,6 +361,22 @@ void ngx_http_claude_relay_api_show(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_call_account(ngx_http_claude_relay_call_t *call);
 
 
+cJSON *ngx_http_claude_relay_show_account(ngx_http_claude_relay_view_t *view,
+    ncr_msec_t now);
+
+/* what is used of its limits, its windows, its token: members of json */
+void ngx_http_claude_relay_show_limits(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+void ngx_http_claude_relay_show_windows(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+cJSON *ngx_http_claude_relay_show_identity(
+    ngx_http_claude_relay_account_t *a);
+
+/* a number of micro-dollars as "1.250000", and as it is */
+void ngx_http_claude_relay_show_cost(cJSON *json, const char *name,
+    const char *micros, uint64_t cost);
+
+
 /* members of an answer; what is no UTF-8 is made some, 0 is null */
 cJSON *ngx_http_claude_relay_json_str(ngx_str_t *value);
 void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
@@ -346,7 +403,16 @@ typedef struct {
     u_char                             secret[NCR_KEY_SECRET + 1];
     size_t                             owned;   /* by what shall go */
     ngx_uint_t                         force;
+    ngx_uint_t                         deleted; /* is shown, too */
+    char                               part[NCR_STORE_NAME + 16];
 } ngx_http_claude_relay_object_call_t;
+
+/* what the zone knows of a key of the store */
+
+typedef struct {
+    ncr_msec_t                         activated;
+    ncr_msec_t                         used;
+} ngx_http_claude_relay_times_t;
 
 void ngx_http_claude_relay_api_objects(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_object(ngx_http_claude_relay_call_t *call);
@@ -372,6 +438,16 @@ void ngx_http_claude_relay_object_gone(ngx_http_claude_relay_call_t *call);
 cJSON *ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_kind_t *kind, ncr_store_object_t *row,
     ngx_http_claude_relay_key_t *conf, ngx_uint_t usage);
+
+/* the same without usage, for the store's thread, too */
+cJSON *ngx_http_claude_relay_show_row(ngx_http_claude_relay_kind_t *kind,
+    ncr_store_object_t *row, ngx_http_claude_relay_key_t *conf,
+    ngx_http_claude_relay_times_t *times);
+
+/* what was found is deleted, or is not there for the caller: the call has
+ * ended with a 404 */
+ngx_uint_t ngx_http_claude_relay_object_hidden(
+    ngx_http_claude_relay_call_t *call);
 
 /* api_object_limits.c: what is used of its limits, into "usage"; key->id is
  * the counters' owner */
@@ -404,12 +480,51 @@ void ngx_http_claude_relay_api_rekey(ngx_http_claude_relay_call_t *call);
 /* call->trial of call->row; what is wrong with it is told */
 ngx_int_t ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call);
 
+/* the same, but the call goes on: error has NGX_HTTP_CLAUDE_RELAY_ERROR
+ * bytes */
+ngx_int_t ngx_http_claude_relay_call_check(ngx_http_claude_relay_call_t *call,
+    u_char *error);
+
 /* for a member "proxy", which may be null: "" for none */
 ngx_int_t ngx_http_claude_relay_call_proxy(ngx_http_claude_relay_call_t *call,
     cJSON *value, char **proxy);
 
 
+/* api_account_list.c: which accounts a query or a member "filter" means */
+
+typedef struct {
+    ngx_str_t                          pool;
+    ngx_str_t                          platform;
+    ngx_str_t                          state;
+    ngx_str_t                          group;
+    ngx_str_t                          type;
+    ngx_str_t                          search;  /* in lower case */
+} ngx_http_claude_relay_filter_t;
+
+/* of an object; NGX_ERROR: the call has ended */
+ngx_int_t ngx_http_claude_relay_filter_json(
+    ngx_http_claude_relay_call_t *call, cJSON *json,
+    ngx_http_claude_relay_filter_t *filter);
+
+/* all but the state, which takes a view */
+ngx_uint_t ngx_http_claude_relay_filter_matches(
+    ngx_http_claude_relay_filter_t *filter,
+    ngx_http_claude_relay_account_t *a);
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_account_ways[];
+
+
+/* api_account_batch.c, api_account_notes.c, api_account_quota.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_batch_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_notes_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_quota_ways[];
+
+
 /* api_actions.c */
+
+/* the same as a test, but that tokens are counted */
+void ngx_http_claude_relay_api_test_count(ngx_http_claude_relay_call_t *call);
 
 void ngx_http_claude_relay_api_refresh(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_test(ngx_http_claude_relay_call_t *call);
@@ -445,6 +560,11 @@ void ngx_http_claude_relay_api_audit_entry(
 extern ngx_str_t  ngx_http_claude_relay_openapi[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
 
+/* api_settings.c, api_prices.c, api_port.c */
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_settings_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_prices_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_port_ways[];
+
 
 /* api_live.c, api_sessions.c, api_events.c, api_version.c */
 
@@ -455,6 +575,14 @@ extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
 /* api_hooks.c */
 
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];
+
+
+/* api_people.c, api_tokens.c, api_trail.c, github.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_people_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_tokens_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_trail_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_github_ways[];
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

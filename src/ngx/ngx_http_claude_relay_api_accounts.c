@@ -122,13 +122,6 @@ ngx_http_claude_relay_api_create(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    if (!call->trial->token && call->with_tokens) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                          "platform \"%V\" takes an \"api_key\", no tokens",
-                          (ngx_str_t *) &call->trial->platform->name);
-        return;
-    }
-
     ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_create_run,
                                     ngx_http_claude_relay_created);
 }
@@ -461,6 +454,20 @@ ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call)
 {
     u_char  error[NGX_HTTP_CLAUDE_RELAY_ERROR];
 
+    if (ngx_http_claude_relay_call_check(call, error) != NGX_OK) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "%s", error);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_call_check(ngx_http_claude_relay_call_t *call,
+    u_char *error)
+{
     if (call->trial) {
         ngx_http_claude_relay_account_destroy(call->trial);
     }
@@ -468,8 +475,6 @@ ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call)
     call->trial = ngx_http_claude_relay_account_make(call->rmcf, &call->row,
                                                      error);
     if (call->trial == NULL) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "%s", error);
         return NGX_ERROR;
     }
 
@@ -483,8 +488,16 @@ ngx_http_claude_relay_call_try(ngx_http_claude_relay_call_t *call)
     }
 
     if (call->trial->token && call->row.secret[0]) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                          "platform \"%V\" takes tokens, no \"api_key\"",
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                          "platform \"%V\" takes tokens, no \"api_key\"%Z",
+                          (ngx_str_t *) &call->trial->platform->name);
+        return NGX_ERROR;
+    }
+
+    if (!call->trial->token && call->with_tokens) {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                          "platform \"%V\" takes an \"api_key\", no "
+                          "tokens%Z",
                           (ngx_str_t *) &call->trial->platform->name);
         return NGX_ERROR;
     }

@@ -111,6 +111,10 @@ ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
         return NGX_OK;
     }
 
+    if (call->way->large == 2) {
+        return ngx_http_claude_relay_call_gather(call, &call->text);
+    }
+
     if (ngx_http_claude_relay_call_gather(call, &text) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -188,7 +192,9 @@ ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
 
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
 
-        if (!ngx_buf_in_memory(cl->buf)) {
+        /* the last chunk has nothing in it */
+
+        if (!ngx_buf_in_memory(cl->buf) && !ngx_buf_special(cl->buf)) {
             ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                              "the body is too large");
             return NGX_ERROR;
@@ -210,6 +216,11 @@ ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
         n = ngx_buf_size(b);
+
+        if (n == 0) {
+            continue;
+        }
+
         p = ngx_cpymem(p, b->pos, n);
         ngx_explicit_memzero(b->pos, n);
         b->pos = b->last;
@@ -294,34 +305,6 @@ ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
                                      "visible ASCII characters", name, max);
 
     return NGX_ERROR;
-}
-
-
-/* what fits into a path, a log and a zone */
-
-ngx_uint_t
-ngx_http_claude_relay_valid_name(ngx_str_t *name)
-{
-    u_char      c;
-    ngx_uint_t  i;
-
-    if (name->len == 0 || name->len >= NGX_HTTP_CLAUDE_RELAY_NAME_LEN
-        || ncr_str_eq(ncr(name), ".") || ncr_str_eq(ncr(name), ".."))
-    {
-        return 0;
-    }
-
-    for (i = 0; i < name->len; i++) {
-        c = name->data[i];
-
-        if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
-            && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
 }
 
 

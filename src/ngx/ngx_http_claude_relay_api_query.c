@@ -92,3 +92,12 @@ ngx_http_claude_relay_call_limit(ngx_http_claude_relay_call_t *call,
                                      "%i", most);
     return NGX_ERROR;
 }
+
+
+ngx_int_t
+ngx_http_claude_relay_call_no_args(ngx_http_claude_relay_call_t *call)
+{
+    static const char *const  names[] = { NULL };
+
+    return ngx_http_claude_relay_call_query(call, names, NULL);
+}

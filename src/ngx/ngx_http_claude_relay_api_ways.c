@@ -7,7 +7,7 @@
 /* Which paths there are, and who may take them. */
 
 
-#include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_api_keys.h"
 
 
 static ngx_uint_t ngx_http_claude_relay_way_path(const char *pattern,
@@ -90,15 +90,6 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
       ngx_http_claude_relay_api_usage_rerate,
       NCR_ROLE_ADMIN, 0, 1, 0, 0 },
 
-    ngx_http_claude_relay_objects_ways("keys", NCR_ROLE_USER),
-
-    { NGX_HTTP_POST, "/v1/keys/*/regenerate",
-      ngx_http_claude_relay_api_regenerate,
-      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
-
-    { NGX_HTTP_POST, "/v1/keys/*/activate", ngx_http_claude_relay_api_activate,
-      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
-
     ngx_http_claude_relay_objects_ways("users", NCR_ROLE_VIEWER),
 
     ngx_http_claude_relay_objects_ways("groups", NCR_ROLE_VIEWER),
@@ -117,13 +108,26 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
 
 static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_base_ways,
+    ngx_http_claude_relay_account_ways,
+    ngx_http_claude_relay_batch_ways,
+    ngx_http_claude_relay_notes_ways,
+    ngx_http_claude_relay_quota_ways,
     ngx_http_claude_relay_session_ways,
+    ngx_http_claude_relay_people_ways,
+    ngx_http_claude_relay_tokens_ways,
+    ngx_http_claude_relay_trail_ways,
+    ngx_http_claude_relay_github_ways,
     ngx_http_claude_relay_openapi_ways,
     ngx_http_claude_relay_live_ways,
     ngx_http_claude_relay_sticky_ways,
     ngx_http_claude_relay_event_ways,
     ngx_http_claude_relay_version_ways,
     ngx_http_claude_relay_hook_ways,
+    ngx_http_claude_relay_key_ways,
+    ngx_http_claude_relay_card_ways,
+    ngx_http_claude_relay_settings_ways,
+    ngx_http_claude_relay_prices_ways,
+    ngx_http_claude_relay_port_ways,
     NULL
 };
 

@@ -242,6 +242,12 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_record_texts(ctx, rec);
     ngx_http_claude_relay_record_answer(ctx, rec);
 
+    if (ctx->local) {
+        ncr_str_set(&rec->platform, "local");
+        ncr_str_set(&rec->stop, "end_turn");
+        rec->flags |= ctx->stream ? NCR_RECORD_STREAM : 0;
+    }
+
     if (ctx->killed && rec->stop.len == 0) {
         ncr_str_set(&rec->stop, "operator");
     }

@@ -86,7 +86,10 @@ struct ngx_http_claude_relay_main_conf_s {
 
     const ncr_tz_t                    *tz;      /* of days and weeks */
     ngx_str_t                          timezone;    /* its name; "": UTC */
-    const ncr_prices_t                *prices;
+    const ncr_prices_t                *prices;  /* in force */
+    const ncr_prices_t                *prices_conf; /* without the store's */
+    ngx_http_claude_relay_setting_t   *settings[2]; /* see settings.h */
+    ngx_http_claude_relay_setting_t   *settings_old;
     ncr_ring_t                        *ring;    /* NULL: nothing is kept */
     ngx_uint_t                         metrics_keys;    /* 0: not wanted */
     ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
@@ -94,9 +97,14 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_usage_conf_t *usage;
     ngx_http_claude_relay_alerts_conf_t *alerts;
 
+    ngx_http_claude_relay_github_t    *github;  /* NULL: no logins by it */
+
     ngx_http_claude_relay_update_t    *update;  /* NULL: nobody is asked */
 
     ngx_uint_t                         relays;  /* locations that relay */
+    ngx_array_t                        routes;  /* of ..._route_conf_t: they */
+    ngx_array_t                        located; /* of
+                                            ngx_http_claude_relay_located_t */
     ngx_uint_t                         warned;
 
     ncr_sha256_t                       sha;     /* scratch, never kept */
@@ -146,6 +154,8 @@ typedef struct {
     ngx_http_claude_relay_control_t   *control; /* NULL: not one of these */
     ngx_http_claude_relay_admin_t     *admin;   /* the same */
     ngx_uint_t                         admin_secure;
+    ngx_http_complex_value_t          *admin_user;  /* nginx vouches for it */
+    ngx_http_complex_value_t          *admin_role;
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
     ngx_uint_t                         keys;
@@ -175,6 +185,7 @@ typedef struct {
     ngx_flag_t                         queue_overload;
     ngx_flag_t                         limit_headers;
     off_t                              max_body;
+    ngx_flag_t                         warmup;      /* answered here */
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *map;         /* of ..._map_t, or NULL */
     ngx_array_t                       *cors;        /* of ngx_str_t */
@@ -191,6 +202,15 @@ typedef struct {
     ngx_http_upstream_conf_t           upstream;
     ngx_http_upstream_conf_t           streaming;
 } ngx_http_claude_relay_loc_conf_t;
+
+
+/* a location that relays */
+
+typedef struct {
+    ngx_str_t                          name;
+    ngx_http_core_srv_conf_t          *server;
+    ngx_http_claude_relay_loc_conf_t  *conf;
+} ngx_http_claude_relay_route_conf_t;
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_CONF_H_INCLUDED_ */

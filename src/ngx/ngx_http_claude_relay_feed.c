@@ -12,6 +12,9 @@
 #define NGX_HTTP_CLAUDE_RELAY_FEED_MOST   1024
 #define NGX_HTTP_CLAUDE_RELAY_FEED_LEAST  8
 
+/* of a path */
+#define NGX_HTTP_CLAUDE_RELAY_FEED_PATH   128
+
 /* sessions that go for the ring */
 #define NGX_HTTP_CLAUDE_RELAY_FEED_EVICT  256
 
@@ -160,6 +163,49 @@ ngx_http_claude_relay_feed_request(ngx_http_claude_relay_main_conf_t *rmcf,
 
     ngx_http_claude_relay_feed_put(rmcf, NGX_HTTP_CLAUDE_RELAY_FEED_REQUEST,
                                    &rec->user, text, out.last - out.start);
+}
+
+
+void
+ngx_http_claude_relay_feed_action(ngx_http_claude_relay_main_conf_t *rmcf,
+    ncr_store_action_t *action)
+{
+    u_char     text[NGX_HTTP_CLAUDE_RELAY_FEED_TEXT];
+    ncr_out_t  out;
+    ncr_str_t  s, none;
+
+    if (!ngx_http_claude_relay_feed_wanted(rmcf->zone)) {
+        return;
+    }
+
+    ncr_out_init(&out, text, sizeof(text));
+
+    ncr_out_text(&out, "{\"method\":\"");
+    ncr_out_text(&out, action->method);
+    ncr_out_text(&out, "\"");
+
+    s.data = (u_char *) action->path;
+    s.len = ngx_min(ngx_strlen(s.data), NGX_HTTP_CLAUDE_RELAY_FEED_PATH);
+    ngx_http_claude_relay_feed_member(&out, "path", &s);
+
+    s.data = (u_char *) action->who;
+    s.len = ngx_min(ngx_strlen(s.data), NCR_KEY_NAME);
+    ngx_http_claude_relay_feed_member(&out, "who", &s);
+
+    ncr_out_text(&out, ",\"role\":\"");
+    ncr_out_text(&out, action->role);
+    ncr_out_text(&out, "\"");
+
+    ngx_http_claude_relay_feed_number(&out, "status", action->status);
+    ngx_http_claude_relay_feed_time(&out, "time", action->time);
+    ncr_out_text(&out, "}");
+
+    if (!out.overflow) {
+        ncr_str_null(&none);
+        ngx_http_claude_relay_feed_put(rmcf,
+                                       NGX_HTTP_CLAUDE_RELAY_FEED_ACTION,
+                                       &none, text, out.last - out.start);
+    }
 }
 
 

@@ -16,6 +16,7 @@
 
 
 #include "ngx_http_claude_relay_zone.h"
+#include "ncr_store_person.h"
 
 
 typedef enum {
@@ -60,16 +61,17 @@ struct ngx_http_claude_relay_feed_s {
      && (ngx_msec_int_t) ((zone)->watched - ngx_current_msec) > 0)
 
 
-/*
- * An event: json is one line, an object.  Type "action" or "alert"; those of
- * others are made below.  Never with the lock held.
- */
+/* an event of any type: json is an object; never with the lock held */
 void ngx_http_claude_relay_feed(ngx_http_claude_relay_main_conf_t *rmcf,
     const char *type, ngx_str_t *json);
 
 /* the end of a request */
 void ngx_http_claude_relay_feed_request(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_record_t *rec);
+
+/* somebody has changed something, or was refused */
+void ngx_http_claude_relay_feed_action(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_action_t *action);
 
 /* has its state changed? */
 void ngx_http_claude_relay_feed_account(

@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_settings.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_live.h"
 
@@ -20,9 +20,14 @@
 /* "retry-after" while usage cannot be recorded, seconds */
 #define NGX_HTTP_CLAUDE_RELAY_FULL_WAIT  5
 
+/* and in a maintenance */
+#define NGX_HTTP_CLAUDE_RELAY_CLOSED_WAIT  30
+
 
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
+static ngx_int_t ngx_http_claude_relay_closed(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char *message);
 static ngx_int_t ngx_http_claude_relay_unrecorded(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_create_ctx(
@@ -61,6 +66,7 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
 {
     ngx_int_t                           rc;
     ngx_str_t                          *h;
+    const char                         *closed;
     ngx_http_claude_relay_ctx_t        *ctx;
     ngx_http_claude_relay_loc_conf_t   *rlcf;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -129,6 +135,12 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     if (ctx->route.op == NCR_OP_MODELS) {
         rc = ngx_http_discard_request_body(r);
         return (rc == NGX_OK) ? ngx_http_claude_relay_models(r, ctx) : rc;
+    }
+
+    closed = ngx_http_claude_relay_maintenance(rmcf, r->pool);
+
+    if (closed) {
+        return ngx_http_claude_relay_closed(r, ctx, closed);
     }
 
     if (!ngx_http_claude_relay_ledger_ready(rmcf)) {
@@ -216,6 +228,29 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_error(r, ctx, status, message, -1);
+}
+
+
+/* by the operator's settings */
+
+static ngx_int_t
+ngx_http_claude_relay_closed(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, const char *message)
+{
+    ngx_int_t  rc;
+
+    ctx->booked = 1;
+    ctx->error = NCR_CLASS_SERVER;
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                       message,
+                                       NGX_HTTP_CLAUDE_RELAY_CLOSED_WAIT);
 }
 
 
@@ -540,11 +575,12 @@ static ngx_int_t
 ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    char         buf[256];
-    ngx_int_t    rc;
-    ngx_str_t    id;
-    ncr_str_t    text;
-    const char  *why;
+    char                               buf[256];
+    ngx_int_t                          rc;
+    ngx_str_t                          id;
+    ncr_str_t                          text;
+    const char                        *why;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     if (ctx->scan == NULL) {
         ngx_http_claude_relay_session(r, ctx);
@@ -590,13 +626,30 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return (rc == NGX_OK) ? NGX_DONE : rc;
     }
 
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (rlcf->warmup && ctx->route.op == NCR_OP_MESSAGES) {
+
+        rc = ngx_http_claude_relay_warmup(r, ctx, ctx->scan->stream);
+
+        if (rc != NGX_DECLINED) {
+            return (rc == NGX_OK) ? NGX_DONE : rc;
+        }
+    }
+
     ctx->max_tokens = ctx->scan->max_tokens;
     ctx->stream_asked = ctx->scan->stream;
     ctx->system = ctx->scan->system;
     ctx->user_turn = (ctx->route.op == NCR_OP_MESSAGES
                       && ctx->scan->user && !ctx->scan->result);
 
-    if (ngx_http_claude_relay_map(r, ctx) != NGX_OK) {
+    rc = ngx_http_claude_relay_map(r, ctx);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
         ctx->error = NCR_CLASS_CLIENT;
 
         rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST,

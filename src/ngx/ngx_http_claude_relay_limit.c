@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_settings.h"
 
 
 /*
@@ -421,7 +422,7 @@ ngx_http_claude_relay_unpriced(ngx_http_claude_relay_ctx_t *ctx)
     rmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_claude_relay_module);
 
-    if (rmcf->unpriced_refuse) {
+    if (ngx_http_claude_relay_unpriced_refused(rmcf)) {
         ctx->error = NCR_CLASS_CLIENT;
         ngx_http_claude_relay_refuse_status(ctx, NGX_HTTP_FORBIDDEN,
                              "the relay knows no price of this model, and a "

@@ -168,6 +168,93 @@ ngx_http_claude_relay_send(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
+ngx_int_t
+ngx_http_claude_relay_send_file(ngx_http_request_t *r, ngx_str_t *type,
+    ngx_fd_t fd, off_t size)
+{
+    ngx_int_t                 rc;
+    ngx_buf_t                *b;
+    ngx_str_t                 value;
+    ngx_chain_t               out;
+    ngx_pool_cleanup_t       *cln;
+    ngx_pool_cleanup_file_t  *clnf;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_pool_cleanup_file_t));
+
+    if (cln == NULL) {
+        (void) ngx_close_file(fd);
+        return NGX_ERROR;
+    }
+
+    clnf = cln->data;
+    clnf->fd = fd;
+    clnf->name = (u_char *) "(file without a name)";
+    clnf->log = r->pool->log;
+    cln->handler = ngx_pool_cleanup_file;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->file = ngx_pcalloc(r->pool, sizeof(ngx_file_t));
+    if (b->file == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->file->fd = fd;
+    b->file->log = r->connection->log;
+    ngx_str_set(&b->file->name, "(file without a name)");
+
+    b->file_pos = 0;
+    b->file_last = size;
+    b->in_file = (size > 0);
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    ngx_str_set(&value, "no-store");
+
+    if (ngx_http_claude_relay_add_header(r, "Cache-Control", &value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "nosniff");
+
+    if (ngx_http_claude_relay_add_header(r, "X-Content-Type-Options", &value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "attachment");
+
+    if (ngx_http_claude_relay_add_header(r, "Content-Disposition", &value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = size;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
 /* the header, and a body that lies in memory as long as the request */
 
 ngx_int_t

@@ -6,13 +6,14 @@
 
 /*
  * The model that is sent, where it is another than the one asked for: by the
- * location, by the key's slots (DESIGN 7) and by the account (FEATURES F080).
+ * location, by the settings where the location says nothing, by the key's
+ * slots (DESIGN 7) and by the account (FEATURES F080).
  * Permissions, limits and records go by what was asked; the body is changed
  * in these places only, anew for each attempt.
  */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_settings.h"
 
 
 static void ngx_http_claude_relay_slot(ngx_http_claude_relay_ctx_t *ctx);
@@ -50,10 +51,13 @@ ngx_int_t
 ngx_http_claude_relay_map(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_str_t                         *to;
-    ngx_http_claude_relay_loc_conf_t  *rlcf;
+    ngx_int_t                           rc;
+    ngx_str_t                          *to;
+    ngx_http_claude_relay_loc_conf_t   *rlcf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 
     ctx->model_start = ctx->scan->model_start;
     ctx->model_end = ctx->scan->model_end;
@@ -62,6 +66,14 @@ ngx_http_claude_relay_map(ngx_http_request_t *r,
     to = ngx_http_claude_relay_mapped(rlcf->map, &ctx->model);
 
     ctx->wanted = to ? *to : ctx->model;
+
+    if (to == NULL) {
+        rc = ngx_http_claude_relay_setting_map(rmcf, r->pool, &ctx->model,
+                                               &ctx->wanted);
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
 
     if (ctx->key) {
         ngx_http_claude_relay_slot(ctx);

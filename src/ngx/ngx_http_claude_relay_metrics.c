@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_claude_relay_metrics.h"
+#include "ngx_http_claude_relay_settings.h"
 
 
 /* models take no more than this share of the zone */
@@ -719,4 +720,12 @@ ngx_http_claude_relay_metrics_refresh(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_refresh_result_e result)
 {
     (void) ngx_atomic_fetch_add(&rmcf->zone->metrics->refreshes[result], 1);
+}
+
+
+void
+ngx_http_claude_relay_metrics_forget(void)
+{
+    ngx_memzero(ngx_http_claude_relay_metrics_known,
+                sizeof(ngx_http_claude_relay_metrics_known));
 }

@@ -149,6 +149,7 @@ ngx_http_claude_relay_set_prices(ngx_conf_t *cf, ngx_command_t *cmd,
     cln->data = prices;
 
     rmcf->prices = prices;
+    rmcf->prices_conf = prices;
 
     return NGX_CONF_OK;
 }

@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_settings.h"
 
 
 /* so many are put in place under one hold of the lock */
@@ -26,6 +26,12 @@ typedef struct {
 } ngx_http_claude_relay_activation_t;
 
 
+static ngx_uint_t ngx_http_claude_relay_objects_settings(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *objects,
+    ngx_http_claude_relay_since_t *since, ngx_log_t *log);
+static ncr_store_object_t *ngx_http_claude_relay_objects_more(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_object_t *rows,
+    ngx_uint_t *n);
 static void ngx_http_claude_relay_object_apply_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_object_t *object);
@@ -59,6 +65,7 @@ ngx_http_claude_relay_object(ncr_store_object_t *row)
     object->scope = scope;
     object->key = NULL;
     object->error = NULL;
+    object->setting = NULL;
     object->rc = NGX_DECLINED;
 
     ngx_memcpy(object->row.data, row->data, len + 1);
@@ -77,6 +84,8 @@ ngx_http_claude_relay_object_free(ngx_http_claude_relay_object_t *object)
     if (object->error) {
         ngx_free(object->error);
     }
+
+    ngx_http_claude_relay_setting_free(object->setting);
 
     ngx_free(object);
 }
@@ -99,7 +108,8 @@ ngx_http_claude_relay_objects_free(ngx_queue_t *objects)
 /* for the thread, too: nothing but memory is used */
 
 void
-ngx_http_claude_relay_object_read(ngx_http_claude_relay_object_t *object)
+ngx_http_claude_relay_object_read(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_object_t *object)
 {
     u_char               error[NGX_HTTP_CLAUDE_RELAY_ERROR];
     ngx_str_t            name, text;
@@ -109,7 +119,23 @@ ngx_http_claude_relay_object_read(ngx_http_claude_relay_object_t *object)
 
     row = &object->row;
 
-    if (object->scope < 0 || row->removed || object->key || object->error) {
+    if (row->removed || object->key || object->error || object->setting) {
+        return;
+    }
+
+    if (ngx_http_claude_relay_setting_of(row) >= 0) {
+
+        object->setting = ngx_http_claude_relay_setting_read(
+                                             rmcf->prices_conf, row, error);
+        if (object->setting == NULL) {
+            object->error = ngx_http_claude_relay_dup(error,
+                                                      ngx_strlen(error));
+        }
+
+        return;
+    }
+
+    if (object->scope < 0) {
         return;
     }
 
@@ -158,25 +184,29 @@ ngx_http_claude_relay_object_read(ngx_http_claude_relay_object_t *object)
 ngx_int_t
 ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_t *objects, ngx_http_claude_relay_since_t *since,
-    ngx_log_t *log)
+    ngx_uint_t most, ngx_log_t *log)
 {
-    ngx_uint_t                         n, older;
-    ngx_queue_t                       *q, *first;
+    ngx_uint_t                         n, all;
+    ngx_queue_t                       *q;
     ngx_http_claude_relay_object_t    *object;
     ngx_http_claude_relay_subjects_t  *subjects;
 
     subjects = rmcf->subjects;
-    older = 0;
 
-    if (subjects == NULL || ngx_queue_empty(objects)) {
+    since->older |= ngx_http_claude_relay_objects_settings(rmcf, objects,
+                                                           since, log);
+
+    if (subjects == NULL) {
         return NGX_OK;
     }
 
-    q = ngx_queue_head(objects);
+    for (all = 0; !ngx_queue_empty(objects); /* void */) {
 
-    while (q != ngx_queue_sentinel(objects)) {
+        if (most && all >= most) {
+            return NGX_AGAIN;
+        }
 
-        first = q;
+        q = ngx_queue_head(objects);
 
         for (n = 0; n < NGX_HTTP_CLAUDE_RELAY_HELD
                     && q != ngx_queue_sentinel(objects); n++)
@@ -186,10 +216,11 @@ ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
 
             /* at a reload most are in place */
 
-            if (subjects->file != since->file
-                || object->row.seq > subjects->seq)
+            if (object->scope >= 0
+                && (subjects->file != since->file
+                    || object->row.seq > subjects->seq))
             {
-                ngx_http_claude_relay_object_read(object);
+                ngx_http_claude_relay_object_read(rmcf, object);
             }
         }
 
@@ -208,7 +239,7 @@ ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
             ngx_http_claude_relay_subjects_anew_locked(rmcf, since->file);
         }
 
-        for (q = first; n; n--) {
+        for (q = ngx_queue_head(objects), all += n; n; n--) {
             object = ngx_queue_data(q, ngx_http_claude_relay_object_t, queue);
             ngx_http_claude_relay_object_apply_locked(rmcf, object);
             q = ngx_queue_next(q);
@@ -216,20 +247,70 @@ ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
 
         ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
-        while (first != q) {
-            object = ngx_queue_data(first, ngx_http_claude_relay_object_t,
-                                    queue);
-            first = ngx_queue_next(first);
+        while (ngx_queue_head(objects) != q) {
+            object = ngx_queue_data(ngx_queue_head(objects),
+                                    ngx_http_claude_relay_object_t, queue);
 
-            older |= (object->rc == NGX_ABORT);
+            since->older |= (object->rc == NGX_ABORT);
 
             if (object->rc == NGX_ERROR) {
                 ngx_http_claude_relay_object_said(rmcf, object, log);
             }
+
+            ngx_queue_remove(&object->queue);
+            ngx_http_claude_relay_object_free(object);
         }
     }
 
-    return older ? NGX_DECLINED : NGX_OK;
+    return NGX_OK;
+}
+
+
+/* each worker has its own; 1: what it has is newer */
+
+static ngx_uint_t
+ngx_http_claude_relay_objects_settings(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *objects,
+    ngx_http_claude_relay_since_t *since, ngx_log_t *log)
+{
+    ngx_uint_t                       older;
+    ngx_queue_t                     *q;
+    ngx_http_claude_relay_object_t  *object;
+
+    older = 0;
+
+    for (q = ngx_queue_head(objects);
+         q != ngx_queue_sentinel(objects);
+         q = ngx_queue_next(q))
+    {
+        object = ngx_queue_data(q, ngx_http_claude_relay_object_t, queue);
+
+        if (ngx_http_claude_relay_setting_of(&object->row) < 0) {
+            continue;
+        }
+
+        ngx_http_claude_relay_object_read(rmcf, object);
+
+        if (object->setting == NULL && !object->row.removed) {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "store: setting \"%s\": %s; it is not used",
+                          object->row.name,
+                          object->error ? object->error : "no memory");
+            continue;
+        }
+
+        if (ngx_http_claude_relay_setting_apply(rmcf, since->file,
+                                                &object->row,
+                                                object->setting)
+            == NGX_ABORT)
+        {
+            older = 1;
+        }
+
+        object->setting = NULL;
+    }
+
+    return older;
 }
 
 
@@ -350,7 +431,50 @@ ngx_http_claude_relay_objects_remember(
         ngx_shmtx_unlock(&rmcf->shpool->mutex);
     }
 
-    return rows;
+    return ngx_http_claude_relay_objects_more(rmcf, rows, n);
+}
+
+
+/* and settings, with texts of their own */
+
+static ncr_store_object_t *
+ngx_http_claude_relay_objects_more(ngx_http_claude_relay_main_conf_t *rmcf,
+    ncr_store_object_t *rows, ngx_uint_t *n)
+{
+    size_t                            len;
+    ngx_uint_t                        i;
+    ncr_store_object_t               *more;
+    ngx_http_claude_relay_setting_t  *s;
+
+    more = ngx_alloc((*n + NGX_HTTP_CLAUDE_RELAY_SETTINGS)
+                     * sizeof(ncr_store_object_t), ngx_cycle->log);
+    if (more == NULL) {
+        return rows;
+    }
+
+    if (rows) {
+        ngx_memcpy(more, rows, *n * sizeof(ncr_store_object_t));
+        ngx_free(rows);
+    }
+
+    for (i = 0; i < NGX_HTTP_CLAUDE_RELAY_SETTINGS; i++) {
+
+        s = rmcf->settings[i];
+        if (s == NULL) {
+            continue;
+        }
+
+        len = ngx_strlen(s->row.data);
+
+        more[*n] = s->row;
+        more[*n].data = ngx_http_claude_relay_dup(s->row.data, len);
+
+        if (more[*n].data) {
+            (*n)++;
+        }
+    }
+
+    return more;
 }
 
 

@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_settings.h"
 #include "ncr_price_top.h"
 
 
@@ -122,4 +123,14 @@ ngx_http_claude_relay_cost_most(ngx_http_claude_relay_ctx_t *ctx,
     *cost = ncr_price_top_cost(&t->top, input, output);
 
     return t->top.n ? NGX_OK : NGX_DECLINED;
+}
+
+
+void
+ngx_http_claude_relay_prices_forget(void)
+{
+    ngx_memzero(ngx_http_claude_relay_tops,
+                sizeof(ngx_http_claude_relay_tops));
+    ngx_memzero(ngx_http_claude_relay_priced,
+                sizeof(ngx_http_claude_relay_priced));
 }

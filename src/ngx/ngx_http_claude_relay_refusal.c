@@ -157,7 +157,14 @@ ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
     char         buf[NGX_HTTP_CLAUDE_RELAY_NAME_LEN + 128];
     const char  *why;
 
-    if (ctx->preferred == NULL) {
+    if (ctx->grouped.len) {
+
+        if (ctx->pool->accounts.nelts == 0) {
+            return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
+                        "the group of accounts of this API key has none", -1);
+        }
+
+    } else if (ctx->preferred == NULL) {
         return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
                         "the account of this API key does not exist", -1);
     }
@@ -171,8 +178,8 @@ ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
     }
 
     ngx_snprintf((u_char *) buf, sizeof(buf),
-                 "the account of this API key cannot serve the request now: "
-                 "%s%Z", why);
+                 "the %s of this API key cannot serve the request now: "
+                 "%s%Z", ctx->grouped.len ? "accounts" : "account", why);
 
     return ngx_http_claude_relay_error(r, ctx, status, buf, after);
 }

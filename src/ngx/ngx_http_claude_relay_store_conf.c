@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay_admin.h"
+#include "ngx_http_claude_relay_settings.h"
 
 
 static char *ngx_http_claude_relay_store_param(ngx_conf_t *cf,
@@ -98,6 +99,14 @@ ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     cln->handler = ngx_http_claude_relay_store_free;
     cln->data = store;
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_http_claude_relay_settings_free;
+    cln->data = rmcf;
 
     rmcf->store = store;
 
@@ -770,11 +779,12 @@ ngx_http_claude_relay_store_objects(ngx_http_claude_relay_main_conf_t *rmcf,
 
     since.file = rmcf->store->file;
     since.from = 0;
+    since.older = 0;
 
-    if (ngx_http_claude_relay_objects_apply(rmcf, &rmcf->store->objects,
-                                            &since, log)
-        == NGX_DECLINED)
-    {
+    (void) ngx_http_claude_relay_objects_apply(rmcf, &rmcf->store->objects,
+                                               &since, 0, log);
+
+    if (since.older) {
         rmcf->store->older = 1;
     }
 

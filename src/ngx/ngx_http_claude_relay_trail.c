@@ -15,6 +15,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_feed.h"
 #include "ncr_redact.h"
 
 
@@ -43,7 +44,8 @@ static void ngx_http_claude_relay_trail_lost(
 
 static const char *const  ngx_http_claude_relay_trail_names[] = {
     "access_token", "api_key", "authorize_url", "code", "csrf", "key",
-    "password", "refresh_token", "secret", "token", "totp", NULL
+    "otpauth_uri", "password", "refresh_token", "secret", "token", "totp",
+    NULL
 };
 
 
@@ -360,6 +362,8 @@ ngx_http_claude_relay_trail_done(ngx_http_claude_relay_call_t *call)
     if (call->job.rc != NCR_OK) {
         ngx_http_claude_relay_trail_lost(call, call->job.error);
     }
+
+    ngx_http_claude_relay_feed_action(call->rmcf, call->action);
 
     ngx_http_claude_relay_call_leave(call);
 }

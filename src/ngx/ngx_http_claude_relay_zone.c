@@ -12,6 +12,7 @@
 #include "ngx_http_claude_relay_passwords.h"
 #include "ngx_http_claude_relay_feed.h"
 #include "ngx_http_claude_relay_live.h"
+#include "ngx_http_claude_relay_work.h"
 
 #include <sys/eventfd.h>
 
@@ -203,6 +204,7 @@ ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
     }
 
     ngx_queue_init(&zone->nodes);
+    ngx_queue_init(&zone->notes);
     ngx_rbtree_init(&zone->names, &zone->names_sentinel,
                     ngx_str_rbtree_insert_value);
 
@@ -261,6 +263,13 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
         }
 
         a[i]->node = node;
+
+        if (!a[i]->protect) {
+
+            /* one that may not rest is not left in the rest that it is in */
+
+            ncr_health_clear(&node->health);
+        }
     }
 
     ngx_http_claude_relay_zone_sweep_locked(rmcf);
@@ -332,6 +341,9 @@ ngx_http_claude_relay_node_free_locked(
     if (node->tokens) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, node->tokens);
     }
+
+    ngx_http_claude_relay_notes_free_locked(rmcf, &node->failures);
+    ngx_http_claude_relay_notes_free_locked(rmcf, &node->tests);
 
     ngx_slab_free_locked(rmcf->shpool, node);
 }
@@ -427,8 +439,16 @@ ngx_http_claude_relay_alloc_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
         p = ngx_slab_calloc_locked(rmcf->shpool, size);
 
-        if (p || evict-- == 0 || ngx_queue_empty(&zone->sessions)) {
+        if (p) {
             return p;
+        }
+
+        if (ngx_http_claude_relay_notes_evict_locked(rmcf)) {
+            continue;
+        }
+
+        if (evict-- == 0 || ngx_queue_empty(&zone->sessions)) {
+            return NULL;
         }
 
         q = ngx_queue_last(&zone->sessions);
@@ -457,6 +477,10 @@ ngx_http_claude_relay_room_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     zone = rmcf->zone;
 
     while (rmcf->shpool->pfree * ngx_pagesize <= size) {
+
+        if (ngx_http_claude_relay_notes_evict_locked(rmcf)) {
+            continue;
+        }
 
         if (ngx_queue_empty(&zone->sessions)) {
             return 0;
@@ -553,6 +577,40 @@ ngx_http_claude_relay_bond_locked(ngx_http_claude_relay_zone_t *zone,
     }
 
     return NULL;
+}
+
+
+ngx_http_claude_relay_bond_t *
+ngx_http_claude_relay_bond_after_locked(ngx_http_claude_relay_zone_t *zone,
+    u_char *key)
+{
+    ngx_uint_t                     greater;
+    ngx_rbtree_key_t               hash;
+    ngx_rbtree_node_t             *node, *best;
+    ngx_http_claude_relay_bond_t  *bond;
+
+    hash = key ? ngx_http_claude_relay_bond_hash(key) : 0;
+    node = zone->bonds.root;
+    best = NULL;
+
+    while (node != &zone->sentinel) {
+
+        bond = (ngx_http_claude_relay_bond_t *) node;
+
+        greater = key == NULL || node->key > hash
+                  || (node->key == hash
+                      && ngx_memcmp(bond->key, key, sizeof(bond->key)) > 0);
+
+        if (greater) {
+            best = node;
+            node = node->left;
+
+        } else {
+            node = node->right;
+        }
+    }
+
+    return (ngx_http_claude_relay_bond_t *) best;
 }
 
 
@@ -1028,6 +1086,7 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     /* what it hands back may go on in the store */
     ngx_http_claude_relay_passwords_exit_process();
 
+    ngx_http_claude_relay_work_exit_process();
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_ledger_exit_process(rmcf);
     ngx_http_claude_relay_audit_exit_process();

@@ -212,7 +212,12 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " (?1, ?2, ?3, ?4, ?5)",
 
     "DELETE FROM alerts WHERE ended <> 0 AND key NOT IN (SELECT key"
-    " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)"
+    " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)",
+    "SELECT count(*) FROM objects WHERE kind = ?1 AND removed = 0"
+    " AND instr(data, ?2) > 0 AND instr(data, ?3) = 0",
+
+    "SELECT " NCR_STORE_OBJECT " FROM objects"
+    " WHERE digest = ?1 AND kind = ?2 AND removed = 0"
 };
 
 
@@ -227,6 +232,7 @@ static ncr_int_t ncr_store_says(ncr_store_t *store, const char *pragma,
     const char *word, const char *otherwise);
 static ncr_int_t ncr_store_check(ncr_store_t *store);
 static ncr_int_t ncr_store_gone(ncr_store_t *store);
+static ncr_int_t ncr_store_batch_one(ncr_store_t *store, ncr_int_t rc);
 static void ncr_store_rollback(ncr_store_t *store);
 static void ncr_store_checkpoint(ncr_store_t *store);
 static void ncr_store_reset(ncr_store_t *store);
@@ -655,6 +661,10 @@ ncr_store_write(ncr_store_t *store)
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
 
+    if (store->batch) {
+        return ncr_store_exec(store, "SAVEPOINT one");
+    }
+
     if (store->readonly) {
         return ncr_store_say(store, "was opened for reading only");
     }
@@ -705,6 +715,10 @@ ncr_store_write_end(ncr_store_t *store, ncr_int_t rc)
 {
     sqlite3_stmt  *stmt;
 
+    if (store->batch) {
+        return ncr_store_batch_one(store, rc);
+    }
+
     if (rc == NCR_OK && !ncr_store_same(store)) {
         rc = ncr_store_gone(store);
     }
@@ -733,6 +747,56 @@ ncr_store_write_end(ncr_store_t *store, ncr_int_t rc)
     ncr_store_funlock(store);
 
     return rc;
+}
+
+
+/* of a batch; what has failed is undone alone, unless the file is broken */
+
+static ncr_int_t
+ncr_store_batch_one(ncr_store_t *store, ncr_int_t rc)
+{
+    char       error[NCR_STORE_ERROR];
+    ncr_int_t  undone;
+
+    ncr_store_reset(store);
+
+    if (rc == NCR_OK) {
+        return ncr_store_exec(store, "RELEASE one");
+    }
+
+    memcpy(error, store->error, sizeof(error));
+
+    undone = ncr_store_exec(store, "ROLLBACK TO one; RELEASE one");
+
+    if (undone != NCR_OK) {
+        return undone;
+    }
+
+    memcpy(store->error, error, sizeof(error));
+
+    return rc;
+}
+
+
+ncr_int_t
+ncr_store_batch(ncr_store_t *store)
+{
+    ncr_int_t  rc;
+
+    rc = ncr_store_write(store);
+
+    store->batch = (rc == NCR_OK);
+
+    return rc;
+}
+
+
+ncr_int_t
+ncr_store_batch_end(ncr_store_t *store, ncr_int_t rc)
+{
+    store->batch = 0;
+
+    return ncr_store_write_end(store, rc);
 }
 
 

@@ -115,6 +115,8 @@ typedef enum {
     NCR_STORE_SQL_ALERTS,
     NCR_STORE_SQL_ALERT_WRITE,
     NCR_STORE_SQL_ALERT_TRIM,
+    NCR_STORE_SQL_OBJECT_COUNT,
+    NCR_STORE_SQL_OBJECT_BY_DIGEST,
     NCR_STORE_SQL_N
 } ncr_store_sql_e;
 
@@ -138,6 +140,7 @@ struct ncr_store_s {
     unsigned       create:1;
     unsigned       locked:1;
     unsigned       changed:1;           /* by this handle, or never asked */
+    unsigned       batch:1;             /* writes are parts of one */
     unsigned       older:1;             /* read, in a schema without objects */
 
     ncr_char_t     key[NCR_SEAL_KEY];   /* the data key */
