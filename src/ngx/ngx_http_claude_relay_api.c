@@ -93,7 +93,7 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 
     call->way = way;
 
-    if (caller->role < way->role
+    if (caller->role < ngx_http_claude_relay_way_role(way, caller->role)
         || (caller->must_change
             && ngx_strcmp(way->path, "/v1/session") != 0
             && ngx_strcmp(way->path, "/v1/session/password") != 0))
@@ -146,6 +146,7 @@ static ngx_int_t
 ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
 {
     ngx_int_t            rc;
+    ncr_role_e           role;
     ngx_http_request_t  *r;
 
     r = call->request;
@@ -162,7 +163,9 @@ ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
 
     ngx_http_claude_relay_inside++;
 
-    if (call->caller.role >= call->way->role) {
+    role = ngx_http_claude_relay_way_role(call->way, call->caller.role);
+
+    if (call->caller.role >= role) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN,
                                          "password_change_required",
                                          "the password must be changed first, "
@@ -171,7 +174,7 @@ ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
     } else {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
                                          "this takes the role \"%s\"",
-                                         ncr_role_name(call->way->role));
+                                         ncr_role_name(role));
     }
 
     ngx_http_claude_relay_inside--;
