@@ -340,7 +340,8 @@ ngx_http_claude_relay_check_secret(ngx_http_claude_relay_import_t *im,
 
     ngx_explicit_memzero(bytes, sizeof(bytes));
 
-    ngx_http_claude_relay_prepare_secret(item, (u_char *) item->secret,
+    ngx_http_claude_relay_prepare_secret(&im->call->rmcf->sha, item,
+                                         (u_char *) item->secret,
                                          NCR_KEY_SECRET);
 
     if (im->fresh) {
