@@ -17,6 +17,9 @@
 
 #define NGX_HTTP_CLAUDE_RELAY_MESSAGE       1024
 
+/* of a body that is not large */
+#define NGX_HTTP_CLAUDE_RELAY_SMALL         (1024 * 1024)
+
 
 static ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
     ngx_http_request_t *r, ngx_http_claude_relay_caller_t *caller);
@@ -385,6 +388,14 @@ ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
     }
 
     if (ngx_http_claude_relay_call_gather(call, &text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (text.len > NGX_HTTP_CLAUDE_RELAY_SMALL && !call->way->large) {
+        ngx_explicit_memzero(text.data, text.len);
+        ngx_http_claude_relay_call_error(call,
+                                         NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                         NULL, "the body is too large");
         return NGX_ERROR;
     }
 

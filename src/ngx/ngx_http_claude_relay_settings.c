@@ -557,6 +557,10 @@ ngx_http_claude_relay_setting_apply(ngx_http_claude_relay_main_conf_t *rmcf,
 
     if (setting) {
         setting->file = file;
+
+        /* the log it was made with may be that of the cycle before */
+
+        setting->pool->log = rmcf->log;
     }
 
     rmcf->settings[which] = setting;
