@@ -7,6 +7,7 @@
 /* The roof: directives, their merging, the wiring of the floors.  No logic. */
 
 
+#include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_ledger.h"
@@ -22,9 +23,6 @@ static char *ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf,
 static char *ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev);
-static ngx_int_t ngx_http_claude_relay_merge_hide(ngx_conf_t *cf,
-    ngx_http_claude_relay_loc_conf_t *conf,
-    ngx_http_claude_relay_loc_conf_t *prev);
 static char *ngx_http_claude_relay_merge_core(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf);
 static char *ngx_http_claude_relay_merge_pool(ngx_conf_t *cf,
@@ -33,10 +31,6 @@ static ngx_int_t ngx_http_claude_relay_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_claude_relay_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf);
 
-static char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-static char *ngx_http_claude_relay_set_health(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 
 
 /* a parked request is bounded by its own timers, not by this one */
@@ -77,54 +71,6 @@ static ngx_conf_bitmask_t  ngx_http_claude_relay_ssl_protocols[] = {
     { ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2 },
     { ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3 },
     { ngx_null_string, 0 }
-};
-
-
-/* what an upstream says for its own hop, or would say for the operator */
-
-static ngx_str_t  ngx_http_claude_relay_hide_headers[] = {
-    ngx_string("Server"),
-    ngx_string("X-Powered-By"),
-    ngx_string("Set-Cookie"),
-    ngx_string("Alt-Svc"),
-    ngx_string("Strict-Transport-Security"),
-    ngx_string("Public-Key-Pins"),
-    ngx_string("Access-Control-Allow-Origin"),
-    ngx_string("Upgrade"),
-    ngx_string("Trailer"),
-    ngx_string("Proxy-Authenticate"),
-    ngx_string("Proxy-Connection"),
-    ngx_string("X-Accel-Expires"),
-    ngx_string("X-Accel-Redirect"),
-    ngx_string("X-Accel-Limit-Rate"),
-    ngx_string("X-Accel-Buffering"),
-    ngx_string("X-Accel-Charset"),
-    ngx_null_string
-};
-
-
-/* the same, where the relay tells of limits of its own in their place */
-
-static ngx_str_t  ngx_http_claude_relay_hide_limits[] = {
-    ngx_string("anthropic-ratelimit-requests-limit"),
-    ngx_string("anthropic-ratelimit-requests-remaining"),
-    ngx_string("anthropic-ratelimit-requests-reset"),
-    ngx_string("anthropic-ratelimit-tokens-limit"),
-    ngx_string("anthropic-ratelimit-tokens-remaining"),
-    ngx_string("anthropic-ratelimit-tokens-reset"),
-    ngx_string("anthropic-ratelimit-input-tokens-limit"),
-    ngx_string("anthropic-ratelimit-input-tokens-remaining"),
-    ngx_string("anthropic-ratelimit-input-tokens-reset"),
-    ngx_string("anthropic-ratelimit-output-tokens-limit"),
-    ngx_string("anthropic-ratelimit-output-tokens-remaining"),
-    ngx_string("anthropic-ratelimit-output-tokens-reset"),
-    ngx_string("x-ratelimit-limit-requests"),
-    ngx_string("x-ratelimit-remaining-requests"),
-    ngx_string("x-ratelimit-reset-requests"),
-    ngx_string("x-ratelimit-limit-tokens"),
-    ngx_string("x-ratelimit-remaining-tokens"),
-    ngx_string("x-ratelimit-reset-tokens"),
-    ngx_null_string
 };
 
 
@@ -197,6 +143,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_alerts"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_alerts,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_audit_log"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1234,
       ngx_http_claude_relay_set_audit_log,
@@ -246,6 +199,48 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       0,
       NULL },
 
+    { ngx_string("claude_relay_admin"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_claude_relay_set_admin,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_cookie"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_admin_cookie,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_login"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_admin_login,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_user"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_claude_relay_set_admin_user,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_github"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_github,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_admin_password_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_admin_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_limit"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_limit,
@@ -267,6 +262,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       offsetof(ngx_http_claude_relay_main_conf_t, unpriced_refuse),
       &ngx_http_claude_relay_unpriced },
 
+    { ngx_string("claude_relay_update_check"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_claude_relay_set_update,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("claude_relay_queue"),
       NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_1MORE,
       ngx_http_claude_relay_set_queue,
@@ -279,6 +281,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_claude_relay_loc_conf_t, limit_headers),
+      NULL },
+
+    { ngx_string("claude_relay_warmup"),
+      NGX_HTTP_CLAUDE_RELAY_ANYWHERE|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_loc_conf_t, warmup),
       NULL },
 
     { ngx_string("claude_relay_rest"),
@@ -315,6 +324,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_claude_relay_main_conf_t, address_family),
       &ngx_http_claude_relay_families },
+
+    { ngx_string("claude_relay_allow_private_upstreams"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_claude_relay_main_conf_t, allow_private),
+      NULL },
 
     { ngx_string("claude_relay_ssl_trusted_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -359,7 +375,7 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NULL },
 
     { ngx_string("claude_relay_health"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_claude_relay_set_health,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -619,6 +635,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->groups, cf->pool, 4,
                           sizeof(ngx_http_claude_relay_key_t))
            != NGX_OK
+        || ngx_array_init(&rmcf->routes, cf->pool, 4,
+                          sizeof(ngx_http_claude_relay_route_conf_t))
+           != NGX_OK
         || ngx_array_init(&rmcf->free_index, cf->pool, 8, sizeof(ngx_uint_t))
            != NGX_OK
         || ngx_array_init(&rmcf->hosts, cf->pool, 4,
@@ -630,7 +649,8 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&rmcf->located, cf->pool, 2,
                           sizeof(ngx_http_claude_relay_located_t))
            != NGX_OK
-        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_oauths_init(cf, rmcf) != NGX_OK
+        || ngx_http_claude_relay_alerts_init(cf, rmcf) != NGX_OK)
     {
         return NULL;
     }
@@ -645,6 +665,11 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->usage->keep.rows = (ncr_msec_t) 90 * 86400 * 1000;
     rmcf->usage->keep.minutes = (ncr_msec_t) 2 * 86400 * 1000;
     rmcf->usage->keep.hours = (ncr_msec_t) 90 * 86400 * 1000;
+
+    rmcf->admin.failures = 10;
+    rmcf->admin.window = 15 * 60 * 1000;
+    rmcf->admin.session = 12 * 3600 * 1000;
+    rmcf->admin.idle = 30 * 60 * 1000;
 
     rmcf->pool = cf->pool;
     rmcf->cycle = cf->cycle;
@@ -668,7 +693,9 @@ ngx_http_claude_relay_create_main_conf(ngx_conf_t *cf)
     rmcf->keepalive = NGX_CONF_UNSET_UINT;
     rmcf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
     rmcf->proxy = NGX_CONF_UNSET_PTR;
+    rmcf->update = NGX_CONF_UNSET_PTR;
     rmcf->address_family = NGX_CONF_UNSET_UINT;
+    rmcf->allow_private = NGX_CONF_UNSET;
     rmcf->unpriced_refuse = NGX_CONF_UNSET_UINT;
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
@@ -698,7 +725,9 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(rmcf->keepalive, 64);
     ngx_conf_init_msec_value(rmcf->keepalive_timeout, 60000);
     ngx_conf_init_ptr_value(rmcf->proxy, NULL);
+    ngx_conf_init_ptr_value(rmcf->update, NULL);
     ngx_conf_init_uint_value(rmcf->address_family, AF_UNSPEC);
+    ngx_conf_init_value(rmcf->allow_private, 0);
     ngx_conf_init_uint_value(rmcf->unpriced_refuse, 0);
 
     if (rmcf->ssl_protocols == 0) {
@@ -742,6 +771,9 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     }
 
     conf->keys = NGX_CONF_UNSET_UINT;
+    conf->admin_secure = NGX_CONF_UNSET_UINT;
+    conf->admin_user = NGX_CONF_UNSET_PTR;
+    conf->admin_role = NGX_CONF_UNSET_PTR;
     conf->clients = NGX_CONF_UNSET_PTR;
     conf->platforms = NGX_CONF_UNSET_PTR;
     conf->policy = NGX_CONF_UNSET_PTR;
@@ -759,6 +791,7 @@ ngx_http_claude_relay_create_loc_conf(ngx_conf_t *cf)
     conf->idle_timeout = NGX_CONF_UNSET_MSEC;
     conf->queue = NGX_CONF_UNSET_UINT;
     conf->limit_headers = NGX_CONF_UNSET;
+    conf->warmup = NGX_CONF_UNSET;
     conf->max_body = NGX_CONF_UNSET;
     conf->models = NGX_CONF_UNSET_PTR;
     conf->map = NGX_CONF_UNSET_PTR;
@@ -800,6 +833,7 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_conf_merge_sec_value(conf->sticky_ttl, prev->sticky_ttl, 3600);
     ngx_conf_merge_sec_value(conf->sticky_renew, prev->sticky_renew, 300);
     ngx_conf_merge_msec_value(conf->sticky_wait, prev->sticky_wait, 5000);
+    ngx_conf_merge_value(conf->warmup, prev->warmup, 0);
     ngx_conf_merge_value(conf->sticky_strict, prev->sticky_strict, 0);
 
     ngx_conf_merge_uint_value(conf->tries, prev->tries, 5);
@@ -835,6 +869,10 @@ ngx_http_claude_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     if (ngx_http_claude_relay_profile_merge(cf, conf, prev) != NGX_CONF_OK
         || ngx_http_claude_relay_merge_upstream(cf, conf, prev) != NGX_CONF_OK)
     {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_claude_relay_admin_merge(cf, conf, prev) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -922,61 +960,6 @@ ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
     conf->streaming.read_timeout = conf->idle_timeout;
 
     return NGX_CONF_OK;
-}
-
-
-/* a hash is inherited where the list is the same */
-
-static ngx_int_t
-ngx_http_claude_relay_merge_hide(ngx_conf_t *cf,
-    ngx_http_claude_relay_loc_conf_t *conf,
-    ngx_http_claude_relay_loc_conf_t *prev)
-{
-    ngx_str_t                 *name, *hide;
-    ngx_uint_t                 n;
-    ngx_hash_init_t            hash;
-    ngx_http_upstream_conf_t   other, *outer;
-
-    static ngx_str_t  all[(sizeof(ngx_http_claude_relay_hide_headers)
-                           + sizeof(ngx_http_claude_relay_hide_limits))
-                          / sizeof(ngx_str_t)];
-
-    hash.max_size = 512;
-    hash.bucket_size = ngx_align(64, ngx_cacheline_size);
-    hash.name = "claude_relay_headers_hash";
-
-    outer = &prev->upstream;
-    hide = ngx_http_claude_relay_hide_headers;
-
-    if (conf->limit_headers == NGX_CONF_UNSET) {
-        conf->limit_headers = (prev->limit_headers == 1);
-    }
-
-    if (conf->limit_headers != (prev->limit_headers == 1)) {
-        ngx_memzero(&other, sizeof(ngx_http_upstream_conf_t));
-
-        other.hide_headers = NGX_CONF_UNSET_PTR;
-        other.pass_headers = NGX_CONF_UNSET_PTR;
-        outer = &other;
-    }
-
-    if (conf->limit_headers) {
-
-        n = 0;
-
-        for (name = hide; name->len; name++) {
-            all[n++] = *name;
-        }
-
-        for (name = ngx_http_claude_relay_hide_limits; name->len; name++) {
-            all[n++] = *name;
-        }
-
-        hide = all;
-    }
-
-    return ngx_http_upstream_hide_headers_hash(cf, &conf->upstream, outer,
-                                               hide, &hash);
 }
 
 
@@ -1090,7 +1073,7 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
 
     /* a store has tokens to be refreshed, whoever uses them */
 
-    if ((rmcf->relays || rmcf->store)
+    if ((rmcf->relays || rmcf->store || rmcf->update)
         && ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK)
     {
         return NGX_ERROR;
@@ -1109,66 +1092,6 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
     }
 
     return ngx_http_claude_relay_filter_init(cf);
-}
-
-
-static char *
-ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
-
-    ngx_http_core_loc_conf_t           *clcf;
-    ngx_http_claude_relay_srv_conf_t   *rscf;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    if (rlcf->enable) {
-        return "is duplicate";
-    }
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->handler) {
-        return "conflicts with another handler of this location";
-    }
-
-    rscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_claude_relay_module);
-    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
-
-    rlcf->enable = 1;
-    rlcf->file = cf->conf_file->file.name.data;
-    rlcf->line = cf->conf_file->line;
-
-    rscf->relays++;
-    rmcf->relays++;
-
-    clcf->handler = ngx_http_claude_relay_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_core_loc_conf_t           *clcf;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
-
-    if (clcf->handler) {
-        return "is duplicate, or conflicts with another handler";
-    }
-
-    if (rmcf->shm_zone == NULL) {
-        return "needs \"claude_relay_zone\" before it";
-    }
-
-    clcf->handler = ngx_http_claude_relay_health_handler;
-
-    return NGX_CONF_OK;
 }
 
 

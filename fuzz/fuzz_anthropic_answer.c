@@ -30,6 +30,39 @@ ncr_fuzz_check(int cond)
 }
 
 
+static ncr_anthropic_reader_t *
+ncr_fuzz_take(void)
+{
+    return malloc(sizeof(ncr_anthropic_reader_t));
+}
+
+
+static void
+ncr_fuzz_give(ncr_anthropic_reader_t *reader)
+{
+    free(reader);
+}
+
+
+static ncr_anthropic_bill_t *
+ncr_fuzz_take_bill(void)
+{
+    return malloc(sizeof(ncr_anthropic_bill_t));
+}
+
+
+static void
+ncr_fuzz_give_bill(ncr_anthropic_bill_t *bill)
+{
+    free(bill);
+}
+
+
+static const ncr_anthropic_lender_t  ncr_fuzz_lender = {
+    ncr_fuzz_take, ncr_fuzz_give, ncr_fuzz_take_bill, ncr_fuzz_give_bill
+};
+
+
 static void
 ncr_fuzz_run(ncr_anthropic_answer_t *a, const uint8_t *data, size_t size,
     uint32_t seed, ncr_uint_t body, ncr_uint_t whole)
@@ -38,7 +71,7 @@ ncr_fuzz_run(ncr_anthropic_answer_t *a, const uint8_t *data, size_t size,
     ncr_char_t  *p;
 
     memset(a, 0xA5, sizeof(ncr_anthropic_answer_t));
-    ncr_anthropic_answer_init(a);
+    ncr_anthropic_answer_init(a, &ncr_fuzz_lender);
 
     while (size) {
         seed = seed * 1103515245 + 12345;
@@ -63,6 +96,8 @@ ncr_fuzz_run(ncr_anthropic_answer_t *a, const uint8_t *data, size_t size,
         data += n;
         size -= n;
     }
+
+    ncr_anthropic_answer_done(a);
 }
 
 

@@ -523,15 +523,17 @@ like(reason($r, "conf"), qr/one of nginx\.conf/, "a name of nginx.conf");
 $r = import_($two, { document => { %$own_form,
     people => [{ name => "pat", role => "viewer", external => "github:1" }],
     hooks => [{ name => "hook", kind => "json", enabled => $true,
-                secrets => { url => "https://hooks.example/x" } }] } });
-is_deeply(results($r), { "person pat" => "made", "hook hook" => "made" },
-          "people and hooks");
-like(reason($r, "hook"), qr/disabled until/, "a hook is disabled at first");
+                settings => { }, secrets => {
+                    url => "https://hooks.example/x" } },
+              { name => "bad", kind => "pigeon", secrets => {
+                    url => "https://hooks.example/x" } }] } });
+is_deeply(results($r), { "person pat" => "made", "hook hook" => "made",
+                         "hook bad" => "refused" }, "people and hooks");
 
 my $people = call($two, "POST", "/export", { what => ["people", "hooks"] });
 is_deeply([map { "$_->{name} $_->{role}" } @{ $people->json->{people} }],
           ["pat viewer"], "people are exported");
-is($people->json->{hooks}[0]{enabled}, $false, "as are hooks");
+is($people->json->{hooks}[0]{enabled}, $true, "as are hooks");
 unlike($people->body, qr/hooks\.example/, "without their URL");
 
 

@@ -388,11 +388,18 @@ $r = call("DELETE", "/keys/own");
 is($r->status . $r->body, "204", "DELETE");
 is(status("planted-secret-0001"), 401, "it is good no longer");
 refused(call("DELETE", "/keys/own"), 404, "DELETE: twice", qr/no key "own"/);
+refused(call("POST", "/keys", { name => "own" }), 409,
+        "its name is not free yet", qr/^there is a deleted key "own"/);
+refused(call("POST", "/keys", { name => "own2",
+                                secret => "planted-secret-0001" }), 409,
+        "nor its secret", qr/^there is a key with this secret/);
+is(call("DELETE", "/keys/own?permanent=true")->status, 204,
+   "DELETE: for ever");
 refused(call("DELETE", "/keys/alice"), 409, "DELETE: of nginx.conf",
         qr/one of nginx\.conf/);
 is(status($ClaudeRelay::KEY), 200, "which goes on");
 $r = call("POST", "/keys", { name => "own", secret => "planted-secret-0001" });
-is($r->status, 201, "name and secret are free again");
+is($r->status, 201, "then name and secret are free again");
 cmp_ok($r->json->{version}, ">", 1, "with a version that nobody has seen");
 cmp_ok($r->json->{id}, ">", $bob->{id}, "and another id");
 

@@ -33,7 +33,7 @@ sub http {
            . account("one")
            . "server { listen 127.0.0.1:$port;\n"
            . "location / { claude_relay; claude_relay_retry_wait 1s; }\n"
-           . "location = /health { claude_relay_health; } }\n";
+           . "location = /health { claude_relay_health full=on; } }\n";
 }
 
 
@@ -122,6 +122,10 @@ is($up->requests, $before, "held: nothing was asked upstream");
 is($nginx->get("/v1/models", "x-api-key: alice-secret-0001")->status, 200,
    "held: what costs nothing is served");
 is($nginx->health->{usage}{state}, "full", "held: health says so");
+is($nginx->request("GET", "/health", key => undef)->status, 200,
+   "held: accounts could serve");
+is($nginx->request("GET", "/health?ready", key => undef)->status, 503,
+   "held: it is not ready");
 
 $status = status($nginx);
 is($status->{state}, "full", "held: status, too");

@@ -27,7 +27,7 @@ claude_relay_control unix:%%DIR%%/control.sock;
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; claude_relay_retry_wait 1s; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

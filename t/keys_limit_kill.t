@@ -37,7 +37,7 @@ server {
     claude_relay_sticky off;
     claude_relay_retry_wait 0;
     claude_relay_limit_headers on;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location / { claude_relay; }
 }
 END

@@ -188,7 +188,7 @@ for (["accounts=0", qr/invalid parameter "accounts=0"/],
 }
 
 for ("claude_relay_metrics; claude_relay_metrics;", "claude_relay; claude_relay_metrics;",
-     "claude_relay_metrics; claude_relay_health;")
+     "claude_relay_metrics; claude_relay_health full=on;")
 {
     my ($ok, $said) = config(relay_http(server => "location = /m { $_ }"));
     ok(!$ok && $said =~ /duplicate, or conflicts/, "F189: $_") || diag $said;

@@ -114,7 +114,7 @@ my $nginx = nginx(<<"END", workers => 2, level => "info", allow => [ qr/./ ]);
         location /behind/ { claude_relay; claude_relay_pool behind; }
         location /tokens/ { claude_relay; claude_relay_pool tokens; }
         location /dead/ { claude_relay; claude_relay_pool dead; }
-        location = /health { claude_relay_health; }
+        location = /health { claude_relay_health full=on; }
         @{[ $has_metrics ? "location = /metrics { claude_relay_metrics; }"
                          : "" ]}
     }
@@ -258,7 +258,7 @@ call("GET", $_) for qw{ /v1/status /v1/accounts /v1/accounts/made
                         /v1/accounts/one /v1/accounts/seeded
                         /v1/accounts/dead /v1/usage /v1/audit };
 
-push @answers, $nginx->get("/health")->body;
+push @answers, map { $nginx->get($_)->body } "/health?full", "/health";
 push @answers, $nginx->get("/metrics")->body if $has_metrics;
 
 $nginx->reload;

@@ -47,7 +47,7 @@ claude_relay_key cc { secret ccc-secret-0001; clients claude_code; }
 @{[ account("one") ]}
 server {
     listen 127.0.0.1:%%PORT%%;
-    location /health { claude_relay_health; }
+    location /health { claude_relay_health full=on; }
     location / { claude_relay; claude_relay_cors https://app.example; }
     location /none/ { claude_relay; claude_relay_keys off; }
     location /free/ { claude_relay; claude_relay_keys optional; }

@@ -108,7 +108,7 @@ server {
     listen 127.0.0.1:%%PORT%% reuseport;
     claude_relay_retry_wait 0;
     claude_relay_sticky off;
-    location /health { claude_relay_health; }
+    location /health { claude_relay_health full=on; }
     location / { claude_relay; }
     location /off/ { claude_relay; claude_relay_pool off; }
     location /short/ { claude_relay; claude_relay_pool short; }

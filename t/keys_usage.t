@@ -30,7 +30,7 @@ sub http {
            . account("one") . account("two", "priority 10;")
            . "server { listen 127.0.0.1:%%PORT%%;\n"
            . "location / { claude_relay; claude_relay_retry_wait 1s; }\n"
-           . "location = /health { claude_relay_health; } }\n";
+           . "location = /health { claude_relay_health full=on; } }\n";
 }
 
 

@@ -24,7 +24,7 @@ claude_relay_control unix:%%DIR%%/control.sock;
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

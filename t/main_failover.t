@@ -186,7 +186,7 @@ server {
     listen 127.0.0.1:%%PORT%%;
     claude_relay_sticky off;
     claude_relay_retry_wait 0;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     $locations
 }
 END
@@ -569,7 +569,7 @@ server {
     listen 127.0.0.1:%%PORT%%;
     claude_relay_sticky off;
     claude_relay_retry_wait 0;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location /probe/ { claude_relay; claude_relay_pool probe; }
     location /alone/ { claude_relay; claude_relay_pool alone; }
     location /zero/ { claude_relay; claude_relay_pool zero; }

@@ -23,7 +23,7 @@ my $nginx = relay(
     server => <<'END',
         location /other/ { claude_relay; claude_relay_pool other; }
         location /plain/ { claude_relay; claude_relay_platforms anthropic; }
-        location = /private { claude_relay_health; deny all; }
+        location = /private { claude_relay_health full=on; deny all; }
 END
 );
 
@@ -48,7 +48,7 @@ sub misbehave {
 
 # 1. fresh
 
-$r = $nginx->request("GET", "/health", key => undef);
+$r = $nginx->request("GET", "/health?full", key => undef);
 is($r->status, 200, "F188: no key is asked for");
 is($r->header("content-type"), "application/json", "F188: type");
 is($r->header("cache-control"), "no-store", "F188: not to be cached");
@@ -146,15 +146,15 @@ misbehave("/plain", "status=403,once,message=no");
 is(told("plain")->{state}, "resting", "F148: a 403 rests");
 is(told("plain")->{why}, "forbidden", "F148: why");
 
-$r = $nginx->request("GET", "/health", key => undef);
+$r = $nginx->request("GET", "/health?full", key => undef);
 is($r->status, 200, "F188: one pool still serves");
 
 misbehave("/other", "status=401,once");
 is(told("other")->{why}, "auth", "F147: a 401 rests");
 
-$r = $nginx->request("GET", "/health", key => undef);
+$r = $nginx->request("GET", "/health?full", key => undef);
 is($r->status, 503, "F188: 503: nothing can serve");
-is($r->json->{status}, "unavailable", "F188: it says so");
+is($r->json->{status}, "down", "F188: it says so");
 
 unlike($r->body, qr/secret|sk-ant/, "F188: no secrets");
 unlike($r->body, qr/127\.0\.0\.1/, "F188: no addresses");

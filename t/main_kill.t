@@ -29,7 +29,7 @@ server {
     listen 127.0.0.1:%%PORT%% reuseport;
     claude_relay_sticky off;
     claude_relay_retry_wait 0;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location / { claude_relay; }
     location /few/ { claude_relay; claude_relay_pool few; }
     location /probe/ { claude_relay; claude_relay_pool probe; }

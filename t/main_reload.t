@@ -32,7 +32,7 @@ server {
     listen 127.0.0.1:%%PORT%%;
     claude_relay_retry_wait 0;
     $more
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location / { claude_relay; claude_relay_policy round-robin; }
     @{[ $o{norest} ? "" : "location /rest/ { claude_relay; "
                           . "claude_relay_pool rest; }" ]}

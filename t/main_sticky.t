@@ -46,7 +46,7 @@ server {
     listen 127.0.0.1:%%PORT%%;
     claude_relay_retry_wait 0;
     claude_relay_policy round-robin;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location /s/ { claude_relay; claude_relay_pool s; }
     location /t/ { claude_relay; claude_relay_pool t; }
     location /nosession/ { claude_relay; claude_relay_pool s; claude_relay_sticky off; }
@@ -431,7 +431,7 @@ claude_relay_key alice { secret alice-secret-0001; }
 server {
     listen 127.0.0.1:%%PORT%%;
     claude_relay_pool z;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location / { claude_relay; }
 }
 END

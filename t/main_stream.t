@@ -165,7 +165,7 @@ server {
         claude_relay_retry_wait 5s;
     }
     location /connecting/ { claude_relay; claude_relay_pool connecting; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     $locations
 }
 END

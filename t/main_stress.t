@@ -76,7 +76,7 @@ server {
     claude_relay_retry_wait 300ms;
     claude_relay_heartbeat 50ms;
     claude_relay_policy round-robin;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location / { claude_relay; }
     location /tight/ { claude_relay; claude_relay_pool tight; }
 }

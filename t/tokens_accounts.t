@@ -81,7 +81,7 @@ sub http {
            . " location / { claude_relay; claude_relay_retry_wait 0; }"
            . " location /gone/ { claude_relay; claude_relay_pool gone; }"
            . " location /still/ { claude_relay; claude_relay_pool still; }"
-           . " location = /health { claude_relay_health; } }";
+           . " location = /health { claude_relay_health full=on; } }";
 }
 
 my $nginx = nginx(http("on"), workers => 1);

@@ -1085,7 +1085,7 @@ for (
 
     ($ok, $said) = config(relay_http(
         server => "location = /c { claude_relay_control; "
-                  . "claude_relay_health; }"));
+                  . "claude_relay_health full=on; }"));
     ok(!$ok && $said =~ /conflicts/, "directive: two handlers") || diag $said;
 }
 

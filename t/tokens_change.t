@@ -21,7 +21,7 @@ claude_relay_control unix:%%DIR%%/control.sock;
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; claude_relay_retry_wait 0; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

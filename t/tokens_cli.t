@@ -269,7 +269,7 @@ sub usage_errors {
         [["login", "claude"], qr/needs --name/],
         [["login", "claude", "--name", "a", "--platform", "console"],
          qr/--platform is not for "login"/],
-        [["import", "f"], qr/needs --name/],
+        [["import"], qr/needs --name/],
         [["import", "f", "g", "--name", "a"], qr/takes one file/],
         [["import", "f", "--setup-token", "--name", "a"], qr/not both/],
         [["accounts", "add", "a"], qr/needs --platform/],

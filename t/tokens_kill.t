@@ -32,7 +32,7 @@ my $nginx = nginx(<<"END", workers => 2, allow => [qr/exited on signal 9/]);
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; claude_relay_retry_wait 1s; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

@@ -120,7 +120,7 @@ server {
     listen 127.0.0.1:%%PORT1%% http2;
     claude_relay_retry_wait 0;
     add_header X-Server yes;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     location /loop/ { claude_relay; claude_relay_pool loop;
                       claude_relay_token_location /loop/v1/messages?a=b; }
     location /off/ { claude_relay; claude_relay_pool off;

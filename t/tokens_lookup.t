@@ -129,7 +129,7 @@ claude_relay_connect_timeout 2s;
 claude_relay_retry_wait 0;
 server {
     listen 127.0.0.1:%%PORT%%;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     @{[ map { "location /$_/ { claude_relay; claude_relay_pool $_; }\n" }
         qw/ one gone late six way here oauth /, @dead ]}
 }

@@ -32,7 +32,7 @@ server {
     location / { claude_relay; claude_relay_sticky off;
                  claude_relay_policy round-robin;
                  claude_relay_retry_wait 0; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

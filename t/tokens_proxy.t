@@ -472,7 +472,7 @@ server {
     listen 127.0.0.1:%%PORT%%;
     claude_relay_sticky off;
     claude_relay_retry_wait 0;
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
     $locations
 }
 END

@@ -43,7 +43,7 @@ server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; claude_relay_pool one; }
     location /busy/ { claude_relay; claude_relay_pool busy; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 
@@ -96,7 +96,7 @@ claude_relay_quota_guard 0.9 strict;
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; claude_relay_retry_wait 0; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

@@ -46,7 +46,7 @@ claude_relay_control unix:%%DIR%%/control.sock;
 server {
     listen 127.0.0.1:%%PORT%%;
     @{[ place(qw/ ahead fresh refused twice dead edge setup kept /) ]}
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 
@@ -170,7 +170,7 @@ $nginx = nginx(<<"END", workers => 1);
 server {
     listen 127.0.0.1:%%PORT%%;
     @{[ place(qw/ short ended /) ]}
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 
@@ -204,7 +204,7 @@ $expired
 server {
     listen 127.0.0.1:%%PORT%% reuseport;
     @{[ place("many") ]}
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

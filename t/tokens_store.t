@@ -33,7 +33,7 @@ sub http {
     return "@{[ zone_and_key() ]}\n$store\n@accounts\n"
            . "server { listen 127.0.0.1:%%PORT%%;\n"
            . "location / { claude_relay; claude_relay_retry_wait 2s; }\n"
-           . "location = /health { claude_relay_health; } }\n";
+           . "location = /health { claude_relay_health full=on; } }\n";
 }
 
 

@@ -49,7 +49,7 @@ server {
     claude_relay_retry_wait 0;
     location / { claude_relay; claude_relay_pool one; }
     location /bad/ { claude_relay; claude_relay_pool bad; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

@@ -68,7 +68,7 @@ sub check_bytes {
     complain($path, $#lines, "blank lines at the end") if $text =~ /\n\n\z/;
 
     complain($path, scalar @lines, "more than " . FILE_LINES . " lines")
-        if @lines > FILE_LINES + 1;
+        if @lines > FILE_LINES + 1 && $path !~ /_openapi_text\.c$/;
 
     for my $i (0 .. $#lines) {
         my ($line, $n) = ($lines[$i], $i + 1);

@@ -321,7 +321,7 @@ END
                 my $char = substr $part, 0, 1;
 
                 $char =~ s/(["\\?])/\\$1/;
-                last if length($line) + length($char) > 70;
+                last if length($line) + length($char) > 60;
 
                 $line .= $char;
                 substr($part, 0, 1) = "";

@@ -101,6 +101,10 @@ claude_relay_account sandbox {
     base_url  $url;
 }
 
+# accounts that are added while it runs may be at the sandbox, too
+
+claude_relay_allow_private_upstreams  on;
+
 # it is an authorization server, too: a login can be tried without an account
 
 claude_relay_account trial {

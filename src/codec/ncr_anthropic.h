@@ -283,7 +283,32 @@ typedef struct {
     ncr_json_t            json;
     ncr_anthropic_seen_t  seen;
     unsigned              body:1;       /* not an event of a stream */
+    ncr_char_t            keep[NCR_ANTHROPIC_TEXT];
 } ncr_anthropic_reader_t;
+
+
+/* the bill by models, where one is not enough: E.4, 5 and 6 */
+
+typedef struct {
+    ncr_part_t    last;                 /* of iterations, without output */
+    ncr_anthropic_parts_t  parts;       /* of iterations but that one */
+    ncr_anthropic_parts_t  paid;        /* of earlier messages */
+} ncr_anthropic_bill_t;
+
+
+/*
+ * What few answers need, and not for long, is lent.  A body, and an event
+ * that comes in pieces, need a reader as long as that lasts, but a stream is
+ * between two events most of its time.  NULL of take: what it was for is
+ * passed over.
+ */
+
+typedef struct {
+    ncr_anthropic_reader_t *(*take)(void);
+    void                  (*give)(ncr_anthropic_reader_t *reader);
+    ncr_anthropic_bill_t  *(*take_bill)(void);
+    void                  (*give_bill)(ncr_anthropic_bill_t *bill);
+} ncr_anthropic_lender_t;
 
 
 typedef struct {
@@ -304,28 +329,24 @@ typedef struct {
     /* private */
 
     unsigned      iterated:1;
-    unsigned      held:1;               /* there is a "last" */
+    unsigned      held:1;               /* the bill has a "last" */
     unsigned      content:1;            /* a block of it has begun */
-    unsigned      reading:1;            /* with the reader below */
+    unsigned      reading:1;            /* with the reader, if there is one */
     ncr_anthropic_count_t  message;     /* of the message being read */
     ncr_usage_t   iterations;           /* of that message, if it has them */
     ncr_usage_t   done;                 /* of earlier messages of the body */
     ncr_sse_t     sse;
 
-    /* of no value until told: see ncr_anthropic_answer_init() */
-
-    ncr_part_t    last;                 /* of iterations, without output */
-    ncr_anthropic_parts_t  parts;       /* of iterations but that one */
-    ncr_anthropic_parts_t  paid;        /* of earlier messages */
-
-    /* of a body, or of an event that comes in pieces */
-
-    ncr_anthropic_reader_t reader;
-    ncr_char_t    keep[NCR_ANTHROPIC_TEXT];
+    const ncr_anthropic_lender_t  *lender;
+    ncr_anthropic_reader_t        *reader;      /* lent, or NULL */
+    ncr_anthropic_bill_t          *bill;
 } ncr_anthropic_answer_t;
 
 
-void ncr_anthropic_answer_init(ncr_anthropic_answer_t *a);
+/* done() gives back what was lent; more than once is fine */
+void ncr_anthropic_answer_init(ncr_anthropic_answer_t *a,
+    const ncr_anthropic_lender_t *lender);
+void ncr_anthropic_answer_done(ncr_anthropic_answer_t *a);
 
 /* bytes of a text/event-stream body; never fails: what it cannot read it
  * passes over */

@@ -87,8 +87,9 @@ static ncr_uint_t ncr_anthropic_lookup(ncr_anthropic_name_t *names,
     ncr_str_t *s, ncr_uint_t none);
 static ncr_uint_t ncr_anthropic_word(ncr_str_t *s);
 static void ncr_anthropic_started(ncr_anthropic_answer_t *a);
-static void ncr_anthropic_read(ncr_anthropic_answer_t *a,
-    ncr_anthropic_reader_t *reader);
+static void ncr_anthropic_read(ncr_anthropic_reader_t *reader);
+static void ncr_anthropic_reader_give(ncr_anthropic_answer_t *a);
+static ncr_anthropic_bill_t *ncr_anthropic_bill(ncr_anthropic_answer_t *a);
 static ncr_int_t ncr_anthropic_token(ncr_json_t *json,
     ncr_json_token_e token);
 static NCR_NOINLINE void ncr_anthropic_string(
@@ -178,12 +179,10 @@ static ncr_anthropic_name_t  ncr_anthropic_iterations[] = {
 
 
 void
-ncr_anthropic_answer_init(ncr_anthropic_answer_t *a)
+ncr_anthropic_answer_init(ncr_anthropic_answer_t *a,
+    const ncr_anthropic_lender_t *lender)
 {
     memset(a, 0, offsetof(ncr_anthropic_answer_t, sse));
-
-    a->parts.n = 0;
-    a->paid.n = 0;
 
     ncr_sse_init(&a->sse);
 
@@ -191,6 +190,48 @@ ncr_anthropic_answer_init(ncr_anthropic_answer_t *a)
     a->sse.want = ncr_anthropic_stream_want;
     a->sse.part = ncr_anthropic_stream_part;
     a->sse.event = ncr_anthropic_stream_event;
+
+    a->lender = lender;
+    a->reader = NULL;
+    a->bill = NULL;
+}
+
+
+void
+ncr_anthropic_answer_done(ncr_anthropic_answer_t *a)
+{
+    ncr_anthropic_reader_give(a);
+
+    if (a->bill) {
+        a->lender->give_bill(a->bill);
+        a->bill = NULL;
+    }
+}
+
+
+static void
+ncr_anthropic_reader_give(ncr_anthropic_answer_t *a)
+{
+    if (a->reader) {
+        a->lender->give(a->reader);
+        a->reader = NULL;
+    }
+}
+
+
+static ncr_anthropic_bill_t *
+ncr_anthropic_bill(ncr_anthropic_answer_t *a)
+{
+    if (a->bill == NULL) {
+        a->bill = a->lender->take_bill();
+
+        if (a->bill) {
+            a->bill->parts.n = 0;
+            a->bill->paid.n = 0;
+        }
+    }
+
+    return a->bill;
 }
 
 
@@ -286,10 +327,16 @@ ncr_anthropic_stream_part(ncr_sse_t *sse, ncr_char_t *p, size_t len)
 
     if (!a->reading) {
         a->reading = 1;
-        ncr_anthropic_read(a, &a->reader);
+        a->reader = a->lender->take();
+
+        if (a->reader) {
+            ncr_anthropic_read(a->reader);
+        }
     }
 
-    (void) ncr_json_feed(&a->reader.json, p, len);
+    if (a->reader) {
+        (void) ncr_json_feed(&a->reader->json, p, len);
+    }
 }
 
 
@@ -305,12 +352,17 @@ ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
 
     if (a->reading) {
         a->reading = 0;
-        seen = &a->reader.seen;
+
+        if (a->reader == NULL) {
+            return NCR_OK;
+        }
+
+        seen = &a->reader->seen;
 
     } else {
         seen = &reader.seen;
 
-        ncr_anthropic_read(a, &reader);
+        ncr_anthropic_read(&reader);
 
         (void) ncr_json_feed(&reader.json, payload->data, payload->len);
     }
@@ -325,6 +377,7 @@ ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
     }
 
     ncr_anthropic_apply(a, seen);
+    ncr_anthropic_reader_give(a);
 
     return NCR_OK;
 }
@@ -441,7 +494,7 @@ ncr_anthropic_started(ncr_anthropic_answer_t *a)
 /* a JSON text is about to be read */
 
 static void
-ncr_anthropic_read(ncr_anthropic_answer_t *a, ncr_anthropic_reader_t *reader)
+ncr_anthropic_read(ncr_anthropic_reader_t *reader)
 {
     memset(&reader->seen, 0, offsetof(ncr_anthropic_seen_t, pending));
 
@@ -454,8 +507,8 @@ ncr_anthropic_read(ncr_anthropic_answer_t *a, ncr_anthropic_reader_t *reader)
     reader->json.data = reader;
     reader->json.token = ncr_anthropic_token;
     reader->json.report = 1;
-    reader->json.keep = a->keep;
-    reader->json.size = sizeof(a->keep);
+    reader->json.keep = reader->keep;
+    reader->json.size = sizeof(reader->keep);
 }
 
 
@@ -472,16 +525,22 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
         return;
     }
 
-    json = &a->reader.json;
-    seen = &a->reader.seen;
-
     if (!a->reading) {
         a->reading = 1;
+        a->reader = a->lender->take();
 
-        ncr_anthropic_read(a, &a->reader);
-
-        a->reader.body = 1;
+        if (a->reader) {
+            ncr_anthropic_read(a->reader);
+            a->reader->body = 1;
+        }
     }
+
+    if (a->reader == NULL) {
+        return;
+    }
+
+    json = &a->reader->json;
+    seen = &a->reader->seen;
 
     rc = ncr_json_feed(json, p, len);
 
@@ -1032,7 +1091,10 @@ ncr_anthropic_apply_start(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
         memset(&u, 0, sizeof(u));
         ncr_anthropic_message_usage(a, &u);
         ncr_anthropic_sum(&a->done, &u);
-        ncr_anthropic_message_parts(a, &a->paid);
+
+        if (ncr_anthropic_bill(a)) {
+            ncr_anthropic_message_parts(a, &a->bill->paid);
+        }
 
         memset(&a->message, 0, sizeof(a->message));
         a->iterated = 0;
@@ -1066,14 +1128,14 @@ ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 
     a->message.told |= seen->usage.told;
 
-    if (seen->iterated) {
+    if (seen->iterated && ncr_anthropic_bill(a)) {
         a->iterated = 1;
         a->iterations = seen->sum;
-        a->parts = seen->parts;
+        a->bill->parts = seen->parts;
         a->held = seen->last;
 
         if (seen->last) {
-            a->last = seen->pending;
+            a->bill->last = seen->pending;
         }
     }
 

@@ -99,7 +99,12 @@ ncr_anthropic_parts(ncr_anthropic_answer_t *a, ncr_str_t *asked,
         return 0;
     }
 
-    all = a->paid;
+    all.n = 0;
+
+    if (a->bill) {
+        all = a->bill->paid;
+    }
+
     ncr_anthropic_message_parts(a, &all);
 
     paid.n = 0;
@@ -124,8 +129,9 @@ void
 ncr_anthropic_message_parts(ncr_anthropic_answer_t *a,
     ncr_anthropic_parts_t *parts)
 {
-    ncr_uint_t   i, refused;
-    ncr_usage_t  u;
+    ncr_uint_t             i, refused;
+    ncr_usage_t            u;
+    ncr_anthropic_bill_t  *bill;
 
     refused = (strcmp(a->stop_reason, "refusal") == 0);
 
@@ -144,14 +150,17 @@ ncr_anthropic_message_parts(ncr_anthropic_answer_t *a,
         return;
     }
 
-    for (i = 0; i < a->parts.n; i++) {
-        ncr_anthropic_pay(parts, a->parts.part[i].model,
-                          &a->parts.part[i].usage);
+    bill = a->bill;
+
+    for (i = 0; i < bill->parts.n; i++) {
+        ncr_anthropic_pay(parts, bill->parts.part[i].model,
+                          &bill->parts.part[i].usage);
     }
 
     if (a->held) {
-        ncr_anthropic_pay(parts, a->last.model,
-                          refused ? &ncr_anthropic_nothing : &a->last.usage);
+        ncr_anthropic_pay(parts, bill->last.model,
+                          refused ? &ncr_anthropic_nothing
+                                  : &bill->last.usage);
     }
 
     /* of what iterations do not tell */

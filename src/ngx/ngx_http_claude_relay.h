@@ -18,12 +18,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ncr_address.h"
 #include "ncr_model.h"
 #include "ncr_str.h"
 #include "ncr_out.h"
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
 #include "ncr_platform.h"
+#include "ncr_plan.h"
 #include "ncr_health.h"
 #include "ncr_policy.h"
 #include "ncr_key.h"
@@ -61,12 +63,19 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 }
 
 
+typedef struct ngx_http_claude_relay_admin_s    ngx_http_claude_relay_admin_t;
+typedef struct ngx_http_claude_relay_github_s   ngx_http_claude_relay_github_t;
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
+typedef struct ngx_http_claude_relay_feed_s     ngx_http_claude_relay_feed_t;
+typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
+typedef struct ngx_http_claude_relay_live_page_s
+                                            ngx_http_claude_relay_live_page_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
+typedef struct ngx_http_claude_relay_guards_s   ngx_http_claude_relay_guards_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
 typedef struct ngx_http_claude_relay_subject_s
@@ -76,6 +85,7 @@ typedef struct ngx_http_claude_relay_subjects_s
 typedef struct ngx_http_claude_relay_ring_s     ngx_http_claude_relay_ring_t;
 typedef struct ngx_http_claude_relay_usage_conf_s
                                            ngx_http_claude_relay_usage_conf_t;
+typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
@@ -86,6 +96,8 @@ typedef struct ngx_http_claude_relay_audit_conf_s
 typedef struct ngx_http_claude_relay_audit_loc_s
                                           ngx_http_claude_relay_audit_loc_t;
 typedef struct ngx_http_claude_relay_capture_s  ngx_http_claude_relay_capture_t;
+typedef struct ngx_http_claude_relay_alerts_conf_s
+                                         ngx_http_claude_relay_alerts_conf_t;
 typedef struct ngx_http_claude_relay_setting_s  ngx_http_claude_relay_setting_t;
 typedef struct ngx_http_claude_relay_main_conf_s
                                            ngx_http_claude_relay_main_conf_t;
@@ -102,6 +114,7 @@ typedef struct {
     ngx_uint_t                         turn;    /* the address to try first */
     unsigned                           literal:1;
     unsigned                           asked:1; /* the system, at start */
+    unsigned                           guarded:1;   /* see egress.c */
 } ngx_http_claude_relay_proxy_t;
 
 
@@ -121,6 +134,10 @@ typedef struct ngx_http_claude_relay_target_s {
     ngx_ssl_session_t                 *session;
     unsigned                           tls:1;
     unsigned                           literal:1;
+    unsigned                           guarded:1;   /* not of nginx.conf: only
+                                                     * public addresses are
+                                                     * connected to, see
+                                                     * egress.c */
 } ngx_http_claude_relay_target_t;
 
 
@@ -153,6 +170,11 @@ typedef struct {
 /* user messages, one at a time; see turn.c */
 
 #define NGX_HTTP_CLAUDE_RELAY_TURN_MAX  3600000
+
+/* groups of accounts: how many an account may be in, and what a key that is
+ * bound to one writes in front of its name */
+#define NGX_HTTP_CLAUDE_RELAY_GROUPS    16
+#define NGX_HTTP_CLAUDE_RELAY_GROUP     "group:"
 
 typedef struct {
     ngx_msec_t                         gap;
@@ -189,6 +211,9 @@ struct ngx_http_claude_relay_account_s {
     ngx_flag_t                         enabled;
     ngx_flag_t                         schedulable; /* off: no new sessions */
     ngx_flag_t                         sanitize;
+    ngx_uint_t                         dedicated;   /* for keys bound to it */
+    ngx_array_t                       *groups;  /* of ngx_str_t, or NULL */
+    ngx_flag_t                         protect; /* failures make it rest */
     ncr_msec_t                         expires; /* of secret, if a token */
     ncr_msec_t                         valid_until; /* 0 = for ever */
     ngx_http_claude_relay_proxy_t     *proxy;   /* NULL: off */
@@ -218,6 +243,7 @@ struct ngx_http_claude_relay_account_s {
     ngx_atomic_uint_t                  proof_version;
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
+    ncr_plan_e                         plan;    /* as info has it */
     ngx_http_claude_relay_target_t    *token_target;
 
     unsigned                           token:1; /* lives by tokens that the
@@ -266,6 +292,7 @@ struct ngx_http_claude_relay_roster_s {
     ngx_array_t                        accounts;
                                      /* of ngx_http_claude_relay_account_t * */
     ngx_array_t                        pools;   /* those of nginx.conf first */
+    ngx_array_t                        groups;  /* of ..._pool_t, too */
 };
 
 
@@ -508,6 +535,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_roster_t    *roster;
     ngx_http_claude_relay_pool_t      *pool;    /* location's, or key's */
     ngx_http_claude_relay_account_t   *preferred;   /* by the key, or NULL */
+    ngx_str_t                          grouped; /* the key's accounts, or "" */
+    ngx_uint_t                         nfirst;  /* of pool, by the key */
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_account_t   *attempt_account; /* of this attempt */
     ngx_http_claude_relay_lease_t     *lease;
@@ -585,6 +614,7 @@ struct ngx_http_claude_relay_ctx_s {
 
     ngx_http_claude_relay_capture_t   *capture; /* NULL: no bodies */
     ncr_record_t                      *record;  /* to be kept; or NULL */
+    ngx_http_claude_relay_live_t      *live;    /* in the zone; or NULL */
 
     /* for the log */
 
@@ -614,6 +644,8 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           stale:1;     /* a kept one was dead */
     unsigned                           finished:1;
     unsigned                           stream:1;
+    unsigned                           stream_asked:1;
+    unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
     unsigned                           background:1;
     unsigned                           waited:1;
@@ -627,6 +659,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           has_ttft:1;
     unsigned                           admitted:1;
     unsigned                           booked:1;
+    unsigned                           local:1;     /* answered here */
     unsigned                           shadowed:1;  /* by a shadow limit */
     unsigned                           completed:1; /* booked early */
     unsigned                           claimed:1;   /* claims are made */
@@ -746,6 +779,10 @@ const char *ngx_http_claude_relay_map_add(ngx_pool_t *pool, ngx_array_t **map,
 char *ngx_http_claude_relay_set_map(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* warmup.c: NGX_DECLINED: it needs a model */
+ngx_int_t ngx_http_claude_relay_warmup(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t stream);
+
 /* self.c */
 
 ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
@@ -753,7 +790,16 @@ ngx_int_t ngx_http_claude_relay_self(ngx_http_request_t *r,
 
 /* health.c */
 
-ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+char *ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* the whole report, as JSON in this pool */
+ngx_int_t ngx_http_claude_relay_health_full(ngx_pool_t *pool,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *body);
+
+/* api_version.c */
+
+char *ngx_http_claude_relay_set_update(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* metrics_text.c */
 
@@ -779,6 +825,11 @@ void ngx_http_claude_relay_complete(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_own_time(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status, ncr_class_e class);
+
+/* refusal.c: an answer of our own, by ctx->error and what is known of it */
+
+ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 
 /* reply.c: the upstream's header, judged before it is committed */
 
@@ -827,7 +878,8 @@ char *ngx_http_claude_relay_profile_merge(ngx_conf_t *cf,
 
 ngx_int_t ngx_http_claude_relay_filter_start(void *data);
 ngx_int_t ngx_http_claude_relay_filter(void *data, ssize_t bytes);
-void ngx_http_claude_relay_broken(ngx_http_request_t *r,
+/* NGX_OK: the client was told; NGX_DECLINED: its connection must be cut */
+ngx_int_t ngx_http_claude_relay_broken(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_int_t rc);
 void ngx_http_claude_relay_finish(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
@@ -928,6 +980,12 @@ ngx_uint_t ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a,
 ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
     ncr_op_e op, ngx_str_t *model);
 
+/* whoever may use it: one that is dedicated is for keys bound to it */
+ngx_uint_t ngx_http_claude_relay_open_to(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a);
+ngx_uint_t ngx_http_claude_relay_in_group(ngx_http_claude_relay_account_t *a,
+    ngx_str_t *name);
+
 /*
  * account.c: checks an account and makes what follows from its fields, in
  * pool.  NGX_ERROR: error has a message without secrets.  resolve: names are
@@ -939,6 +997,9 @@ ngx_uint_t ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a,
 ngx_int_t ngx_http_claude_relay_account_json(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error);
 ngx_uint_t ngx_http_claude_relay_is_setting(const char *name);
+ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
+const char *ngx_http_claude_relay_account_group_add(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ngx_str_t *name);
 ngx_int_t ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t);
 ngx_int_t ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, u_char *error);
@@ -950,6 +1011,21 @@ ngx_int_t ngx_http_claude_relay_target_way(
     ngx_http_claude_relay_target_t *t, ncr_url_t *url,
     ngx_http_claude_relay_proxy_t *proxy, ngx_uint_t resolve,
     ngx_str_t *warning);
+
+/*
+ * egress.c: may what came by the API, or lies in the store, be connected to?
+ * NGX_ERROR: error (NGX_HTTP_CLAUDE_RELAY_ERROR bytes) says why not.
+ */
+
+ngx_int_t ngx_http_claude_relay_guard_host(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *host, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_url(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *text, u_char *error);
+ngx_int_t ngx_http_claude_relay_guard_account(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ngx_http_claude_relay_account_t *have,
+    u_char *error);
+ncr_address_e ngx_http_claude_relay_guard_addr(struct sockaddr *sa);
 
 /* account_conf.c, key.c: the blocks of nginx.conf */
 
@@ -992,32 +1068,11 @@ ngx_http_claude_relay_roster_t *ngx_http_claude_relay_roster_of(
 ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
     ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
-/* directives.c: values that are more than a slot */
+/* NULL: no account is in it */
+ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_group(
+    ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
-char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_policy(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_sticky(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_tries(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_rest(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
+#include "ngx_http_claude_relay_directives.h"
 
 /* spare.c: large parts that are used again */
 
@@ -1025,6 +1080,7 @@ ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
 ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
 void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
+extern const ncr_anthropic_lender_t  ngx_http_claude_relay_lender;
 
 /* store_conf.c, oauth.c: the store and the servers of logins, as configured */
 
@@ -1038,6 +1094,35 @@ ngx_int_t ngx_http_claude_relay_oauths_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* admin.c: the API in a location */
+
+char *ngx_http_claude_relay_set_admin(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_set_admin_cookie(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_login(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_file(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_admin_user(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_github(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
+    ngx_http_claude_relay_loc_conf_t *conf,
+    ngx_http_claude_relay_loc_conf_t *prev);
+
+/* admin_guard.c: memory for failures, if there is such a location */
+ngx_int_t ngx_http_claude_relay_guards_zone(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
+
+/* a whole URL, where a base URL would lose a "/v1"; what is wrong, or NULL */
+const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,
+    ngx_str_t *path);
+
+/* the one of http { }, if there is one: nobody's location is at hand */
+ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 
 /* control.c: the control socket */
 

@@ -38,6 +38,8 @@ ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a)
     a->enabled = NGX_CONF_UNSET;
     a->schedulable = NGX_CONF_UNSET;
     a->sanitize = NGX_CONF_UNSET;
+    a->dedicated = NGX_CONF_UNSET_UINT;
+    a->protect = NGX_CONF_UNSET;
     a->proxy = NGX_CONF_UNSET_PTR;
     a->turns.gap = 200;
     a->turns.wait = 60000;
@@ -62,6 +64,8 @@ ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     ngx_conf_init_value(a->enabled, 1);
     ngx_conf_init_value(a->schedulable, 1);
     ngx_conf_init_value(a->sanitize, 0);
+    ngx_conf_init_uint_value(a->dedicated, 0);
+    ngx_conf_init_value(a->protect, 1);
 
     a->owner = ngx_http_claude_relay_account_owner(a);
 
@@ -81,6 +85,102 @@ ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     }
 
     return NGX_OK;
+}
+
+
+/* what fits into a path, a log and a zone */
+
+ngx_uint_t
+ngx_http_claude_relay_valid_name(ngx_str_t *name)
+{
+    u_char      c;
+    ngx_uint_t  i;
+
+    if (name->len == 0 || name->len >= NGX_HTTP_CLAUDE_RELAY_NAME_LEN
+        || ncr_str_eq(ncr(name), ".") || ncr_str_eq(ncr(name), ".."))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < name->len; i++) {
+        c = name->data[i];
+
+        if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
+            && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-')
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* NULL, or what is wrong with it; the name is copied */
+
+const char *
+ngx_http_claude_relay_account_group_add(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ngx_str_t *name)
+{
+    ngx_str_t  *group;
+
+    if (!ngx_http_claude_relay_valid_name(name)
+        || name->len >= NGX_HTTP_CLAUDE_RELAY_NAME_LEN
+                        - (sizeof(NGX_HTTP_CLAUDE_RELAY_GROUP) - 1))
+    {
+        return "must have names of 1 to 57 of the characters "
+               "A-Z a-z 0-9 . _ -";
+    }
+
+    if (ngx_http_claude_relay_in_group(a, name)) {
+        return "has a name twice";
+    }
+
+    if (a->groups == NULL) {
+        a->groups = ngx_array_create(pool, 2, sizeof(ngx_str_t));
+        if (a->groups == NULL) {
+            return "found no memory";
+        }
+    }
+
+    if (a->groups->nelts == NGX_HTTP_CLAUDE_RELAY_GROUPS) {
+        return "has more than 16 names";
+    }
+
+    group = ngx_array_push(a->groups);
+    if (group == NULL) {
+        return "found no memory";
+    }
+
+    group->len = name->len;
+    group->data = ngx_pstrdup(pool, name);
+
+    return group->data ? NULL : "found no memory";
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_in_group(ngx_http_claude_relay_account_t *a,
+    ngx_str_t *name)
+{
+    ngx_str_t   *group;
+    ngx_uint_t   i;
+
+    if (a->groups == NULL) {
+        return 0;
+    }
+
+    group = a->groups->elts;
+
+    for (i = 0; i < a->groups->nelts; i++) {
+        if (group[i].len == name->len
+            && ngx_memcmp(group[i].data, name->data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -45,6 +45,10 @@ static char *ngx_http_claude_relay_set_turns(ngx_conf_t *cf, void *field,
     void *arg);
 static char *ngx_http_claude_relay_set_account_limit(ngx_conf_t *cf,
     void *field, void *arg);
+static char *ngx_http_claude_relay_set_type(ngx_conf_t *cf, void *field,
+    void *arg);
+static char *ngx_http_claude_relay_set_groups(ngx_conf_t *cf, void *field,
+    void *arg);
 static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a);
 static char *ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf,
@@ -136,6 +140,15 @@ static ngx_http_claude_relay_field_t  ngx_http_claude_relay_fields[] = {
 
     { ngx_string("sanitize_errors"), ngx_http_claude_relay_set_switch,
       ngx_http_claude_relay_offset(sanitize), NULL, 0 },
+
+    { ngx_string("type"), ngx_http_claude_relay_set_type,
+      ngx_http_claude_relay_offset(dedicated), NULL, 0 },
+
+    { ngx_string("groups"), ngx_http_claude_relay_set_groups,
+      ngx_http_claude_relay_offset(groups), NULL, 1 },
+
+    { ngx_string("auto_protect"), ngx_http_claude_relay_set_switch,
+      ngx_http_claude_relay_offset(protect), NULL, 0 },
 
     { ngx_null_string, NULL, 0, NULL, 0 }
 };
@@ -516,6 +529,59 @@ ngx_http_claude_relay_set_globs(ngx_conf_t *cf, void *field, void *arg)
         }
 
         *glob = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_claude_relay_set_type(ngx_conf_t *cf, void *field, void *arg)
+{
+    ngx_uint_t  *dedicated = field;
+
+    ngx_str_t  *value;
+
+    if (*dedicated != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ncr_str_caseeq(ncr(&value[1]), "shared")) {
+        *dedicated = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ncr_str_caseeq(ncr(&value[1]), "dedicated")) {
+        *dedicated = 1;
+        return NGX_CONF_OK;
+    }
+
+    return "must be \"shared\" or \"dedicated\"";
+}
+
+
+static char *
+ngx_http_claude_relay_set_groups(ngx_conf_t *cf, void *field, void *arg)
+{
+    ngx_str_t                        *value;
+    ngx_uint_t                        i;
+    const char                       *wrong;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = (ngx_http_claude_relay_account_t *)
+            ((u_char *) field - ngx_http_claude_relay_offset(groups));
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        wrong = ngx_http_claude_relay_account_group_add(cf->pool, a,
+                                                        &value[i]);
+        if (wrong) {
+            return (char *) wrong;
+        }
     }
 
     return NGX_CONF_OK;

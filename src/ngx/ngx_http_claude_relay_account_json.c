@@ -50,6 +50,10 @@ static const char *ngx_http_claude_relay_json_map(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
 static const char *ngx_http_claude_relay_json_turns(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_type(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_groups(ngx_pool_t *pool,
+    cJSON *value, void *field, ngx_int_t *range);
 static const char *ngx_http_claude_relay_json_msec(cJSON *value,
     ngx_msec_t *ms);
 
@@ -77,6 +81,9 @@ static ngx_http_claude_relay_member_t  ngx_http_claude_relay_members[] = {
     ngx_http_claude_relay_member("enabled", switch, enabled, 0, 0),
     ngx_http_claude_relay_member("schedulable", switch, schedulable, 0, 0),
     ngx_http_claude_relay_member("sanitize_errors", switch, sanitize, 0, 0),
+    ngx_http_claude_relay_member("type", type, dedicated, 0, 0),
+    ngx_http_claude_relay_member("groups", groups, groups, 0, 0),
+    ngx_http_claude_relay_member("auto_protect", switch, protect, 0, 0),
     ngx_http_claude_relay_member("valid_until", time, valid_until, 0, 0),
     { NULL, NULL, 0, { 0, 0 } }
 };
@@ -435,6 +442,66 @@ ngx_http_claude_relay_json_map(ngx_pool_t *pool, cJSON *value, void *field,
         }
 
         wrong = ngx_http_claude_relay_map_add(pool, map, &from, &to);
+        if (wrong) {
+            return wrong;
+        }
+    }
+
+    return NULL;
+}
+
+
+static const char *
+ngx_http_claude_relay_json_type(ngx_pool_t *pool, cJSON *value, void *field,
+    ngx_int_t *range)
+{
+    ngx_uint_t  *dedicated = field;
+
+    if (cJSON_IsString(value)) {
+
+        if (ngx_strcmp(value->valuestring, "shared") == 0) {
+            *dedicated = 0;
+            return NULL;
+        }
+
+        if (ngx_strcmp(value->valuestring, "dedicated") == 0) {
+            *dedicated = 1;
+            return NULL;
+        }
+    }
+
+    return "must be \"shared\" or \"dedicated\"";
+}
+
+
+static const char *
+ngx_http_claude_relay_json_groups(ngx_pool_t *pool, cJSON *value,
+    void *field, ngx_int_t *range)
+{
+    cJSON                            *item;
+    ngx_str_t                         name;
+    const char                       *wrong;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = (ngx_http_claude_relay_account_t *)
+            ((u_char *) field
+             - offsetof(ngx_http_claude_relay_account_t, groups));
+
+    if (!cJSON_IsArray(value)) {
+        return "must be an array of names";
+    }
+
+    cJSON_ArrayForEach(item, value) {
+
+        if (!cJSON_IsString(item)) {
+            return "must be an array of names";
+        }
+
+        name.data = (u_char *) item->valuestring;
+        name.len = ngx_strlen(name.data);
+
+        wrong = ngx_http_claude_relay_account_group_add(pool, a, &name);
+
         if (wrong) {
             return wrong;
         }

@@ -4,11 +4,10 @@
  */
 
 
-/* The life of a call: its way, its body, its steps, its answer. */
+/* The life of a call: its way, its steps, its answer. */
 
 
 #include "ngx_http_claude_relay_api.h"
-#include "ncr_oauth_text.h"
 
 
 /* how long a change may take to arrive in this worker's roster, ms */
@@ -17,25 +16,12 @@
 
 #define NGX_HTTP_CLAUDE_RELAY_MESSAGE       1024
 
-/* of a body that is not large */
-#define NGX_HTTP_CLAUDE_RELAY_SMALL         (1024 * 1024)
 
-
-static ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
-    ngx_http_request_t *r, ngx_http_claude_relay_caller_t *caller);
-static ngx_int_t ngx_http_claude_relay_call_copy(ngx_pool_t *pool,
-    ngx_str_t *to, ngx_str_t *from);
-static void ngx_http_claude_relay_call_destroy(
+static ngx_int_t ngx_http_claude_relay_api_forbid(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_call_forget(cJSON *json);
 static void ngx_http_claude_relay_call_left(void *data);
-static ngx_int_t ngx_http_claude_relay_call_match(
-    ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_call_body(ngx_http_request_t *r);
-static ngx_int_t ngx_http_claude_relay_call_parse(
-    ngx_http_claude_relay_call_t *call);
-static ngx_int_t ngx_http_claude_relay_call_gather(
-    ngx_http_claude_relay_call_t *call, ngx_str_t *text);
 static void ngx_http_claude_relay_call_start(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_call_looked(
@@ -52,7 +38,6 @@ static void ngx_http_claude_relay_call_settling(
 static void ngx_http_claude_relay_call_send(
     ngx_http_claude_relay_call_t *call, ngx_uint_t status, ngx_str_t *type,
     ngx_str_t *body, uint64_t version);
-static const char *ngx_http_claude_relay_call_type(ngx_uint_t status);
 
 
 static ngx_str_t  ngx_http_claude_relay_call_json =
@@ -63,19 +48,27 @@ ngx_int_t
 ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_caller_t *caller)
 {
-    ngx_int_t                      rc;
-    ngx_str_t                      name, item;
-    ngx_uint_t                     other;
-    ngx_http_claude_relay_way_t   *way;
-    ngx_http_claude_relay_call_t  *call;
+    size_t                              max;
+    ngx_int_t                           rc;
+    ngx_str_t                           name, item;
+    ngx_uint_t                          allow;
+    ngx_http_claude_relay_way_t        *way;
+    ngx_http_claude_relay_call_t       *call;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
 
     /* what "If-Match" means here is not what nginx takes it for */
 
     r->disable_not_modified = 1;
 
-    way = ngx_http_claude_relay_way(r, path, &name, &item, &other);
+    way = ngx_http_claude_relay_way(r, path, &name, &item, &allow);
 
-    call = ngx_http_claude_relay_call_create(r, caller);
+    if (way == NULL) {
+        return ngx_http_claude_relay_api_nowhere(r, allow);
+    }
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    call = ngx_http_claude_relay_call_create(rmcf, r, caller);
     if (call == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -83,6 +76,8 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     if (ngx_http_claude_relay_call_copy(call->pool, &call->name, &name)
         != NGX_OK
         || ngx_http_claude_relay_call_copy(call->pool, &call->item, &item)
+           != NGX_OK
+        || ngx_http_claude_relay_call_copy(call->pool, &call->path, path)
            != NGX_OK)
     {
         ngx_http_claude_relay_call_destroy(call);
@@ -90,9 +85,45 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     }
 
     call->way = way;
-    call->other = other;
+
+    if (caller->role < way->role
+        || (caller->must_change
+            && ngx_strcmp(way->path, "/v1/session") != 0
+            && ngx_strcmp(way->path, "/v1/session/password") != 0))
+    {
+        return ngx_http_claude_relay_api_forbid(call);
+    }
+
+    max = way->large ? NGX_HTTP_CLAUDE_RELAY_BODY_LARGE
+                     : NGX_HTTP_CLAUDE_RELAY_BODY;
+
+    if (way->role == NCR_ROLE_NONE) {
+        max = NGX_HTTP_CLAUDE_RELAY_BODY_OPEN;
+    }
+
+    if (r->headers_in.content_length_n > (off_t) max) {
+        ngx_http_claude_relay_call_destroy(call);
+        return ngx_http_claude_relay_api_large(r, max);
+    }
+
+    call->loc_conf = r->loc_conf;
+
+    if (ngx_http_claude_relay_api_room(r, max) != NGX_OK) {
+        ngx_http_claude_relay_call_destroy(call);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     rc = ngx_http_read_client_request_body(r, ngx_http_claude_relay_call_body);
+
+    if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+
+        /* in chunks */
+
+        r->keepalive = 0;
+        r->lingering_close = 1;
+
+        return ngx_http_claude_relay_api_large(r, max);
+    }
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
         return rc;
@@ -102,9 +133,47 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 }
 
 
-static ngx_http_claude_relay_call_t *
-ngx_http_claude_relay_call_create(ngx_http_request_t *r,
-    ngx_http_claude_relay_caller_t *caller)
+/* an answer that comes by way of the trail, and before any body */
+
+static ngx_int_t
+ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = call->request;
+    r->expect_tested = 1;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        ngx_http_claude_relay_call_destroy(call);
+        return rc;
+    }
+
+    r->main->count++;
+
+    if (call->caller.role >= call->way->role) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN,
+                                         "password_change_required",
+                                         "the password must be changed first, "
+                                         "by \"/v1/session/password\"");
+        return NGX_DONE;
+    }
+
+    ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                     "this takes the role \"%s\"",
+                                     ncr_role_name(call->way->role));
+
+    return NGX_DONE;
+}
+
+
+/* r NULL: it is not of a client's */
+
+ngx_http_claude_relay_call_t *
+ngx_http_claude_relay_call_create(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_request_t *r, ngx_http_claude_relay_caller_t *caller)
 {
     ngx_pool_t                    *pool;
     ngx_http_claude_relay_call_t  *call;
@@ -121,11 +190,9 @@ ngx_http_claude_relay_call_create(ngx_http_request_t *r,
 
     call->pool = pool;
     call->request = r;
-    call->rmcf = ngx_http_get_module_main_conf(r,
-                                               ngx_http_claude_relay_module);
+    call->rmcf = rmcf;
     call->match = UINT64_MAX;
-
-    call->caller.role = caller->role;
+    call->caller = *caller;
 
     if (ngx_http_claude_relay_call_copy(pool, &call->caller.who, &caller->who)
         != NGX_OK
@@ -135,8 +202,8 @@ ngx_http_claude_relay_call_create(ngx_http_request_t *r,
         || ngx_http_claude_relay_call_copy(pool, &call->caller.address,
                                            &caller->address)
            != NGX_OK
-        || ngx_http_claude_relay_call_copy(pool, &call->args, &r->args)
-           != NGX_OK)
+        || (r && ngx_http_claude_relay_call_copy(pool, &call->args, &r->args)
+                 != NGX_OK))
     {
         goto failed;
     }
@@ -145,13 +212,15 @@ ngx_http_claude_relay_call_create(ngx_http_request_t *r,
         call->own = call->caller.person;
     }
 
-    call->cleanup = ngx_http_cleanup_add(r, 0);
-    if (call->cleanup == NULL) {
-        goto failed;
-    }
+    if (r) {
+        call->cleanup = ngx_http_cleanup_add(r, 0);
+        if (call->cleanup == NULL) {
+            goto failed;
+        }
 
-    call->cleanup->handler = ngx_http_claude_relay_call_left;
-    call->cleanup->data = call;
+        call->cleanup->handler = ngx_http_claude_relay_call_left;
+        call->cleanup->data = call;
+    }
 
     /* debug builds read an fd of what a timer has: the call is large enough */
 
@@ -174,7 +243,7 @@ failed:
 
 /* with a NUL behind it */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_claude_relay_call_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from)
 {
@@ -185,14 +254,17 @@ ngx_http_claude_relay_call_copy(ngx_pool_t *pool, ngx_str_t *to,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(to->data, from->data, from->len);
+    if (from->len) {
+        ngx_memcpy(to->data, from->data, from->len);
+    }
+
     to->data[to->len] = '\0';
 
     return NGX_OK;
 }
 
 
-static void
+void
 ngx_http_claude_relay_call_destroy(ngx_http_claude_relay_call_t *call)
 {
     if (call->cleanup) {
@@ -302,26 +374,15 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
 
     call = cln->data;
 
+    /* nginx asks the location for more after it has freed the request: that
+     * must not be the one of the request's pool */
+
+    r->loc_conf = call->loc_conf;
+
     /* from here on the client may leave */
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
-
-    if (call->way == NULL) {
-        ngx_http_claude_relay_call_error(call,
-                          call->other ? NGX_HTTP_NOT_ALLOWED
-                                      : NGX_HTTP_NOT_FOUND, NULL,
-                          call->other ? "this method is not allowed here"
-                                      : "there is no such path");
-        return;
-    }
-
-    if (call->caller.role < call->way->role) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
-                                         "this takes the role \"%s\"",
-                                         ncr_role_name(call->way->role));
-        return;
-    }
 
     if (ngx_http_claude_relay_call_match(call) != NGX_OK
         || ngx_http_claude_relay_call_parse(call) != NGX_OK)
@@ -330,158 +391,6 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
     }
 
     ngx_http_claude_relay_call_start(call);
-}
-
-
-/* "If-Match": a version as it was told by an ETag, or "*" */
-
-static ngx_int_t
-ngx_http_claude_relay_call_match(ngx_http_claude_relay_call_t *call)
-{
-    int64_t           n;
-    ngx_str_t         value;
-    ngx_table_elt_t  *h;
-
-    h = call->request->headers_in.if_match;
-
-    if (h == NULL || ncr_str_eq(ncr(&h->value), "*")) {
-        return NGX_OK;
-    }
-
-    value = h->value;
-
-    if (value.len > 2 && value.data[0] == '"'
-        && value.data[value.len - 1] == '"')
-    {
-        value.data++;
-        value.len -= 2;
-    }
-
-    if (ncr_str_int(ncr(&value), &n) != NCR_OK || n <= 0) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "\"If-Match\" must be an \"ETag\" "
-                                         "as it was told");
-        return NGX_ERROR;
-    }
-
-    call->match = (uint64_t) n;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_claude_relay_call_parse(ngx_http_claude_relay_call_t *call)
-{
-    cJSON      *item, *other;
-    ngx_str_t   text;
-
-    if (call->way->method != NGX_HTTP_POST
-        && call->way->method != NGX_HTTP_PATCH
-        && call->way->method != NGX_HTTP_PUT)
-    {
-        return NGX_OK;
-    }
-
-    if (call->way->large == 2) {
-        return ngx_http_claude_relay_call_gather(call, &call->text);
-    }
-
-    if (ngx_http_claude_relay_call_gather(call, &text) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (text.len > NGX_HTTP_CLAUDE_RELAY_SMALL && !call->way->large) {
-        ngx_explicit_memzero(text.data, text.len);
-        ngx_http_claude_relay_call_error(call,
-                                         NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                         NULL, "the body is too large");
-        return NGX_ERROR;
-    }
-
-    if (text.len == 0) {
-        call->body = cJSON_CreateObject();
-
-    } else {
-        call->body = ncr_oauth_json(ncr(&text));
-        ngx_explicit_memzero(text.data, text.len);
-    }
-
-    if (call->body == NULL) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "the body must be a JSON object of "
-                                         "at most 256 KB, without NUL");
-        return NGX_ERROR;
-    }
-
-    cJSON_ArrayForEach(item, call->body) {
-        for (other = item->next; other; other = other->next) {
-            if (ngx_strcmp(item->string, other->string) == 0) {
-                ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST,
-                                        NULL, "the member \"%*s\" is repeated",
-                                        ngx_min(ngx_strlen(item->string), 64),
-                                        item->string);
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* it is in memory: the buffer is as large as a body may be */
-
-static ngx_int_t
-ngx_http_claude_relay_call_gather(ngx_http_claude_relay_call_t *call,
-    ngx_str_t *text)
-{
-    u_char              *p;
-    size_t               len, n;
-    ngx_buf_t           *b;
-    ngx_chain_t         *cl;
-    ngx_http_request_t  *r;
-
-    ngx_str_null(text);
-
-    r = call->request;
-
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
-        return NGX_OK;
-    }
-
-    len = 0;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-
-        if (!ngx_buf_in_memory(cl->buf)) {
-            ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                             "the body is too large");
-            return NGX_ERROR;
-        }
-
-        len += ngx_buf_size(cl->buf);
-    }
-
-    p = ngx_pnalloc(call->pool, len + 1);
-
-    if (p == NULL) {
-        ngx_http_claude_relay_call_memory(call);
-        return NGX_ERROR;
-    }
-
-    text->data = p;
-    text->len = len;
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-        n = ngx_buf_size(b);
-        p = ngx_cpymem(p, b->pos, n);
-        ngx_explicit_memzero(b->pos, n);
-        b->pos = b->last;
-    }
-
-    return NGX_OK;
 }
 
 
@@ -532,6 +441,15 @@ ngx_http_claude_relay_call_looked(ngx_http_claude_relay_call_t *call)
         }
     }
 
+    if (ngx_http_claude_relay_store_applying()) {
+
+        /* a great many of them: seen, but not in place yet */
+
+        ngx_http_claude_relay_call_timer(call, 1,
+                                         ngx_http_claude_relay_call_looked);
+        return;
+    }
+
     ngx_http_claude_relay_call_begin(call);
 }
 
@@ -560,6 +478,21 @@ ngx_http_claude_relay_call_begin(ngx_http_claude_relay_call_t *call)
     if (call->name.len) {
         call->account = ngx_http_claude_relay_roster_find(call->roster,
                                                           &call->name);
+    }
+
+    if (ngx_http_claude_relay_trail_before(call) == NGX_DECLINED) {
+        ngx_http_claude_relay_call_run(call);
+    }
+}
+
+
+void
+ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call)
+{
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
+        ngx_http_claude_relay_call_destroy(call);
+        return;
     }
 
     call->next = call->way->handler;
@@ -668,8 +601,9 @@ void
 ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, cJSON *body, uint64_t version)
 {
-    char       *text;
-    ngx_str_t   out;
+    char        *text;
+    ngx_str_t    out;
+    ngx_pool_t  *pool;
 
     ngx_str_null(&out);
     text = NULL;
@@ -689,17 +623,17 @@ ngx_http_claude_relay_call_answer(ngx_http_claude_relay_call_t *call,
 
         out.len = ngx_strlen(text);
 
-        if (call->request) {
-            out.data = ngx_pnalloc(call->request->pool, out.len);
-            if (out.data) {
-                ngx_memcpy(out.data, text, out.len);
-            }
+        pool = call->request ? call->request->pool : call->pool;
+
+        out.data = ngx_pnalloc(pool, out.len);
+        if (out.data) {
+            ngx_memcpy(out.data, text, out.len);
         }
 
         ngx_explicit_memzero(text, out.len);
         cJSON_free(text);
 
-        if (call->request && out.data == NULL) {
+        if (out.data == NULL) {
             ngx_http_claude_relay_call_memory(call);
             return;
         }
@@ -763,28 +697,63 @@ static void
 ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body, uint64_t version)
 {
-    off_t                size;
-    ngx_fd_t             fd;
-    ngx_uint_t           file;
-    ngx_int_t            rc;
-    ngx_str_t            etag;
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
+    call->answer.status = status;
+    call->answer.type = *type;
+    call->answer.body = *body;
+    call->answer.version = version;
+
+    if (call->parent) {
+        ngx_http_claude_relay_trail_seen(call);
+        return;
+    }
+
+    if (ngx_http_claude_relay_trail_note(call) == NGX_DECLINED) {
+        ngx_http_claude_relay_call_leave(call);
+    }
+}
+
+
+/* the answer goes out, if somebody listens */
+
+void
+ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
+{
+    off_t                            size;
+    ngx_fd_t                         fd;
+    ngx_int_t                        rc;
+    ngx_str_t                        etag;
+    ngx_uint_t                       file;
+    ngx_connection_t                *c;
+    ngx_http_request_t              *r;
+    ngx_http_claude_relay_answer_t   answer;
 
     r = call->request;
+    answer = call->answer;
+
+    if (call->whole) {
+        call->ended(call->whole, call->number, answer.status, &answer.body);
+        ngx_http_claude_relay_call_destroy(call);
+        return;
+    }
 
     if (r == NULL) {
         ngx_http_claude_relay_call_destroy(call);
         return;
     }
 
-    if (version) {
+    if (answer.version) {
         etag.data = ngx_pnalloc(r->pool, NGX_INT64_LEN + 2);
 
         if (etag.data) {
-            etag.len = ngx_sprintf(etag.data, "\"%uL\"", version) - etag.data;
+            etag.len = ngx_sprintf(etag.data, "\"%uL\"", answer.version)
+                       - etag.data;
             (void) ngx_http_claude_relay_add_header(r, "ETag", &etag);
         }
+    }
+
+    if (answer.status == NGX_HTTP_UNAUTHORIZED) {
+        ngx_str_set(&etag, "Bearer");
+        (void) ngx_http_claude_relay_add_header(r, "WWW-Authenticate", &etag);
     }
 
     fd = call->file;
@@ -797,8 +766,9 @@ ngx_http_claude_relay_call_send(ngx_http_claude_relay_call_t *call,
 
     c = r->connection;
 
-    rc = file ? ngx_http_claude_relay_send_file(r, type, fd, size)
-              : ngx_http_claude_relay_send(r, status, type, body);
+    rc = file ? ngx_http_claude_relay_send_file(r, &answer.type, fd, size)
+              : ngx_http_claude_relay_send(r, answer.status, &answer.type,
+                                           &answer.body);
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
@@ -823,7 +793,8 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     text.data = message;
     text.len = p - message;
 
-    if (call->request == NULL) {
+    if (call->request == NULL && call->parent == NULL && call->whole == NULL)
+    {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "control: a call of %V ended with %ui: %*s",
                       &call->caller.who, status, text.len, text.data);
@@ -838,12 +809,7 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
 
     } else {
         ncr_out_init(&out, p, size);
-        ncr_out_text(&out, "{\"error\":{\"type\":\"");
-        ncr_out_text(&out, type ? type
-                                : ngx_http_claude_relay_call_type(status));
-        ncr_out_text(&out, "\",\"message\":");
-        ncr_out_json_string(&out, &text);
-        ncr_out_text(&out, "}}");
+        ngx_http_claude_relay_call_words(&out, status, type, &text);
 
         body.data = p;
         body.len = out.last - p;
@@ -852,35 +818,6 @@ ngx_http_claude_relay_call_error(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_call_send(call, status,
                                     &ngx_http_claude_relay_call_json, &body,
                                     0);
-}
-
-
-static const char *
-ngx_http_claude_relay_call_type(ngx_uint_t status)
-{
-    switch (status) {
-
-    case NGX_HTTP_FORBIDDEN:
-        return "forbidden";
-
-    case NGX_HTTP_NOT_FOUND:
-        return "not_found";
-
-    case NGX_HTTP_CONFLICT:
-        return "conflict";
-
-    case NGX_HTTP_PRECONDITION_FAILED:
-        return "precondition_failed";
-
-    case NGX_HTTP_BAD_GATEWAY:
-        return "upstream";
-
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-        return "unavailable";
-
-    default:
-        return "invalid_request";
-    }
 }
 
 
@@ -897,132 +834,6 @@ ngx_http_claude_relay_call_memory(ngx_http_claude_relay_call_t *call)
 {
     ngx_http_claude_relay_call_error(call, NGX_HTTP_SERVICE_UNAVAILABLE, NULL,
                                      "no memory");
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_call_members(ngx_http_claude_relay_call_t *call,
-    const char *const *names, cJSON **values, cJSON *settings)
-{
-    cJSON       *item, *copy;
-    ngx_uint_t   i;
-
-    for (i = 0; names[i]; i++) {
-        values[i] = NULL;
-    }
-
-    cJSON_ArrayForEach(item, call->body) {
-
-        for (i = 0; names[i]; i++) {
-            if (ngx_strcmp(names[i], item->string) == 0) {
-                values[i] = item;
-                break;
-            }
-        }
-
-        if (names[i]) {
-            continue;
-        }
-
-        if (settings && ngx_http_claude_relay_is_setting(item->string)) {
-
-            copy = cJSON_Duplicate(item, 1);
-
-            if (copy == NULL) {
-                ngx_http_claude_relay_call_memory(call);
-                return NGX_ERROR;
-            }
-
-            (void) cJSON_AddItemToObject(settings, item->string, copy);
-            continue;
-        }
-
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "there is no member \"%*s\" here",
-                                         ngx_min(ngx_strlen(item->string), 64),
-                                         item->string);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
-    cJSON *value, const char *name, size_t max, char **text)
-{
-    ncr_str_t  s;
-
-    *text = NULL;
-
-    if (value == NULL) {
-        return NGX_OK;
-    }
-
-    if (cJSON_IsString(value)) {
-        s.data = (u_char *) value->valuestring;
-        s.len = ngx_strlen(value->valuestring);
-
-        if (ncr_oauth_visible(&s) && s.len <= max) {
-            *text = value->valuestring;
-            return NGX_OK;
-        }
-    }
-
-    ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                     "\"%s\" must be a string of 1 to %uz "
-                                     "visible ASCII characters", name, max);
-
-    return NGX_ERROR;
-}
-
-
-/* what fits into a path, a log and a zone */
-
-ngx_uint_t
-ngx_http_claude_relay_valid_name(ngx_str_t *name)
-{
-    u_char      c;
-    ngx_uint_t  i;
-
-    if (name->len == 0 || name->len >= NGX_HTTP_CLAUDE_RELAY_NAME_LEN
-        || ncr_str_eq(ncr(name), ".") || ncr_str_eq(ncr(name), ".."))
-    {
-        return 0;
-    }
-
-    for (i = 0; i < name->len; i++) {
-        c = name->data[i];
-
-        if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
-            && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-')
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
-    ngx_str_t *name)
-{
-    call->name.len = name->len;
-    call->name.data = ngx_pnalloc(call->pool, name->len + 1);
-
-    if (call->name.data == NULL) {
-        ngx_http_claude_relay_call_memory(call);
-        return NGX_ERROR;
-    }
-
-    (void) ngx_cpystrn(call->name.data, name->data, name->len + 1);
-    (void) ngx_cpystrn((u_char *) call->row.name, call->name.data,
-                       sizeof(call->row.name));
-
-    return NGX_OK;
 }
 
 
@@ -1050,25 +861,44 @@ ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
 }
 
 
-ngx_int_t
-ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call, u_char **p,
-    ngx_str_t *arg)
+ngx_uint_t
+ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
+    ncr_str_t *owner)
 {
-    u_char  *last, *end;
+    return call->own.len == 0
+           || (owner->len == call->own.len
+               && ngx_memcmp(owner->data, call->own.data, owner->len) == 0);
+}
 
-    last = call->args.data + call->args.len;
 
-    if (*p >= last) {
-        return NGX_DONE;
+ngx_http_request_t *
+ngx_http_claude_relay_call_stream(ngx_http_claude_relay_call_t *call)
+{
+    ngx_http_request_t  *r;
+
+    r = call->request;
+
+    ngx_http_claude_relay_call_destroy(call);
+
+    return r;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user)
+{
+    if (call->own.len == 0) {
+        return NGX_OK;
     }
 
-    end = ngx_strlchr(*p, last, '&');
-    end = end ? end : last;
+    if (user->data && !ngx_http_claude_relay_call_owns(call, ncr(user))) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                         "you can ask for what is yours only");
+        return NGX_ERROR;
+    }
 
-    arg->data = *p;
-    arg->len = end - *p;
-
-    *p = end + 1;
+    *user = call->own;
 
     return NGX_OK;
 }

@@ -22,9 +22,15 @@
 
 #include "ngx_http_claude_relay_refresh.h"
 #include "ngx_http_claude_relay_books.h"
-#include "ncr_role.h"
+#include "ncr_store_person.h"
 
 #include <cjson/cJSON.h>
+
+
+/* of a body: usually, of a large one, without a login */
+#define NGX_HTTP_CLAUDE_RELAY_BODY        (256 * 1024)
+#define NGX_HTTP_CLAUDE_RELAY_BODY_LARGE  (16 * 1024 * 1024)
+#define NGX_HTTP_CLAUDE_RELAY_BODY_OPEN   4096
 
 
 typedef struct ngx_http_claude_relay_call_s  ngx_http_claude_relay_call_t;
@@ -33,10 +39,16 @@ typedef void (*ngx_http_claude_relay_call_pt)(
     ngx_http_claude_relay_call_t *call);
 
 
+/* a part of a call has ended; text: its JSON, or "" */
+typedef void (*ngx_http_claude_relay_part_pt)(
+    ngx_http_claude_relay_call_t *whole, ngx_uint_t number, ngx_uint_t status,
+    ngx_str_t *text);
+
+
 /*
  * A way in.  Each "*" in a path is a name, the first one call->name, the
  * second call->item.  Whose role is less than that of the way is refused,
- * before the body is read.
+ * before the body is read; NCR_ROLE_NONE: everybody, without a login.
  *
  * A user gets in where role is NCR_ROLE_USER; what is not its own is not
  * there for it: call->own is its name then, and empty for all others.
@@ -66,13 +78,33 @@ typedef struct {
     ngx_str_t                          person;  /* "" at the control socket */
     ngx_str_t                          address; /* of the client, or "" */
     ncr_role_e                         role;
+
+    /* of the admin door; zero at the control socket */
+
+    ngx_http_claude_relay_admin_t     *door;
+    u_char                             digest[NCR_SHA256_LEN];
+    u_char                             csrf[NCR_STORE_CSRF];
+    ncr_msec_t                         expires; /* 0: not by itself */
+    unsigned                           session:1;   /* digest is a cookie's */
+    unsigned                           must_change:1;
 } ngx_http_claude_relay_caller_t;
+
+
+/* an answer that waits until the trail has it */
+
+typedef struct {
+    ngx_uint_t                         status;
+    ngx_str_t                          type;
+    ngx_str_t                          body;
+    uint64_t                           version;
+} ngx_http_claude_relay_answer_t;
 
 
 struct ngx_http_claude_relay_call_s {
     ngx_event_t                        timer;
     ngx_http_request_t                *request; /* NULL: nobody listens */
     ngx_http_cleanup_t                *cleanup;
+    void                             **loc_conf;    /* before the body */
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_roster_t    *roster;  /* held, from its start on */
     ngx_http_claude_relay_way_t       *way;
@@ -81,6 +113,7 @@ struct ngx_http_claude_relay_call_s {
     ngx_str_t                          own;     /* see above, with a NUL */
     ngx_str_t                          name;    /* of the path, with a NUL */
     ngx_str_t                          item;    /* the second one, too */
+    ngx_str_t                          path;    /* from "/v1/" on */
     ngx_str_t                          args;
     uint64_t                           match;   /* UINT64_MAX: any */
     cJSON                             *body;
@@ -105,11 +138,25 @@ struct ngx_http_claude_relay_call_s {
     void                              *data;
     ngx_uint_t                         objects; /* seq is one of those */
 
+    ngx_http_claude_relay_call_t      *whole;   /* of which it is a part */
+    ngx_http_claude_relay_part_pt      ended;
+    ngx_uint_t                         number;
+
+    /* trail.c */
+
+    ngx_http_claude_relay_call_t      *parent;  /* this one is asked for how
+                                                   its object was before */
+    ngx_http_claude_relay_answer_t     answer;
+    char                              *before;  /* JSON, masked */
+    ncr_store_action_t                *action;
+
+    unsigned                           noted:1; /* in the trail, or not to be */
     ngx_fd_t                           file;    /* instead of a text */
     off_t                              file_size;
 
-    unsigned                           other:1; /* another method is */
     unsigned                           has_file:1;
+    unsigned                           untold:1;    /* the trail has that it
+                                                   was done, not the answer */
     unsigned                           has_found:1;
     unsigned                           with_tokens:1;   /* in row */
     unsigned                           created:1;
@@ -124,13 +171,83 @@ ngx_int_t ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_caller_t *caller);
 
 
-/* api_ways.c: the way of a path; NULL: there is none; other: there is one by
- * another method.  Each file of operations has a table of its ways, which
- * ends with an empty one; they are gathered there. */
+/* api_ways.c: the way of a path; NULL: there is none; allow: methods that
+ * there are.  Each file of operations has a table of its ways, which ends with
+ * an empty one; they are gathered there. */
 
 ngx_http_claude_relay_way_t *ngx_http_claude_relay_way(
     ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *name, ngx_str_t *item,
-    ngx_uint_t *other);
+    ngx_uint_t *allow);
+
+/* the way that shows what this one changes, or NULL */
+ngx_http_claude_relay_way_t *ngx_http_claude_relay_way_shows(
+    ngx_http_claude_relay_way_t *way);
+
+/* admin_login.c */
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_session_ways[];
+
+
+/* a request that is refused before its body is read; retry_after: seconds, or
+ * -1.  Returns what a content handler returns */
+ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
+    ngx_uint_t status, const char *type, const char *message,
+    time_t retry_after);
+
+ngx_int_t ngx_http_claude_relay_retry_after(ngx_http_request_t *r,
+    time_t seconds);
+
+/* may this caller see what belongs to this user? */
+ngx_uint_t ngx_http_claude_relay_call_owns(ngx_http_claude_relay_call_t *call,
+    ncr_str_t *owner);
+
+
+/* a filter by user, which is the caller if that is one of the role "user";
+ * NGX_ERROR: another one was asked for, and the call has ended */
+ngx_int_t ngx_http_claude_relay_call_own(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *user);
+
+
+/*
+ * trail.c.  before: how the object of the call is, asked for by a call of its
+ * own, whose answer comes to seen(); NGX_DECLINED: there is nothing to ask.
+ * note: what was done, by a job; NGX_DECLINED: nothing is to be noted.
+ */
+ngx_int_t ngx_http_claude_relay_trail_before(
+    ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_trail_seen(ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_trail_note(
+    ngx_http_claude_relay_call_t *call);
+
+
+/* api_refuse.c, for api.c */
+
+ngx_int_t ngx_http_claude_relay_api_nowhere(ngx_http_request_t *r,
+    ngx_uint_t allow);
+ngx_int_t ngx_http_claude_relay_api_large(ngx_http_request_t *r, size_t max);
+void ngx_http_claude_relay_call_words(ncr_out_t *out, ngx_uint_t status,
+    const char *type, ncr_str_t *message);
+
+
+/* api_input.c, for api.c: a body of so many bytes is to be read; the version
+ * and the JSON that came */
+
+ngx_int_t ngx_http_claude_relay_api_room(ngx_http_request_t *r, size_t max);
+ngx_int_t ngx_http_claude_relay_call_match(
+    ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_call_parse(
+    ngx_http_claude_relay_call_t *call);
+
+
+/* api.c, for trail.c */
+
+ngx_http_claude_relay_call_t *ngx_http_claude_relay_call_create(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_http_request_t *r,
+    ngx_http_claude_relay_caller_t *caller);
+void ngx_http_claude_relay_call_destroy(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_call_run(ngx_http_claude_relay_call_t *call);
+void ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call);
+ngx_int_t ngx_http_claude_relay_call_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from);
 
 
 /* api.c: steps */
@@ -148,6 +265,16 @@ void ngx_http_claude_relay_call_settle(ngx_http_claude_relay_call_t *call,
 /* copies what a job read into call->found; for run() */
 void ngx_http_claude_relay_call_found(ngx_http_claude_relay_call_t *call,
     ncr_store_account_t *row);
+
+
+/*
+ * A part of a call: what the way's handler does with the name and the body
+ * (which becomes the part's own), by the same caller.  Its answer comes to
+ * ended(), perhaps before this returns; the whole must be there until then.
+ */
+void ngx_http_claude_relay_call_part(ngx_http_claude_relay_call_t *whole,
+    ngx_http_claude_relay_way_t *way, ngx_str_t *name, cJSON *body,
+    ngx_http_claude_relay_part_pt ended, ngx_uint_t number);
 
 
 /* ends */
@@ -191,8 +318,6 @@ ngx_int_t ngx_http_claude_relay_call_members(
 ngx_int_t ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
     cJSON *value, const char *name, size_t max, char **text);
 
-ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
-
 /* call->name and call->row.name */
 ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
     ngx_str_t *name);
@@ -201,6 +326,27 @@ ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
  * NGX_DONE: there is none */
 ngx_int_t ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call,
     u_char **p, ngx_str_t *arg);
+
+/* NGX_ERROR: there is a query, and the call has ended */
+ngx_int_t ngx_http_claude_relay_call_no_args(
+    ngx_http_claude_relay_call_t *call);
+
+/*
+ * All of the query: the value of each name (the list ends with NULL), NULL if
+ * it is missing.  NGX_ERROR: the call has ended with an error; others are in
+ * it, or one twice.
+ */
+ngx_int_t ngx_http_claude_relay_call_query(ngx_http_claude_relay_call_t *call,
+    const char *const *names, ngx_str_t *values);
+
+/* 1 to most, or usual if value is NULL; NGX_ERROR: the call has ended */
+ngx_int_t ngx_http_claude_relay_call_limit(ngx_http_claude_relay_call_t *call,
+    ngx_str_t *value, ngx_int_t usual, ngx_int_t most);
+
+/* the request itself, for an answer that goes on; the call is gone.  NULL: so
+ * is the client */
+ngx_http_request_t *ngx_http_claude_relay_call_stream(
+    ngx_http_claude_relay_call_t *call);
 
 /* a text in the call's pool */
 char *ngx_http_claude_relay_call_print(ngx_http_claude_relay_call_t *call,
@@ -217,7 +363,24 @@ void ngx_http_claude_relay_api_show(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_call_account(ngx_http_claude_relay_call_t *call);
 
 
+cJSON *ngx_http_claude_relay_show_account(ngx_http_claude_relay_view_t *view,
+    ncr_msec_t now);
+
+/* what is used of its limits, its windows, its token: members of json */
+void ngx_http_claude_relay_show_limits(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+void ngx_http_claude_relay_show_windows(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
+cJSON *ngx_http_claude_relay_show_identity(
+    ngx_http_claude_relay_account_t *a);
+
+/* a number of micro-dollars as "1.250000", and as it is */
+void ngx_http_claude_relay_show_cost(cJSON *json, const char *name,
+    const char *micros, uint64_t cost);
+
+
 /* members of an answer; what is no UTF-8 is made some, 0 is null */
+cJSON *ngx_http_claude_relay_json_str(ngx_str_t *value);
 void ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value);
 void ngx_http_claude_relay_show_time(cJSON *json, const char *name,
@@ -242,7 +405,16 @@ typedef struct {
     u_char                             secret[NCR_KEY_SECRET + 1];
     size_t                             owned;   /* by what shall go */
     ngx_uint_t                         force;
+    ngx_uint_t                         deleted; /* is shown, too */
+    char                               part[NCR_STORE_NAME + 16];
 } ngx_http_claude_relay_object_call_t;
+
+/* what the zone knows of a key of the store */
+
+typedef struct {
+    ncr_msec_t                         activated;
+    ncr_msec_t                         used;
+} ngx_http_claude_relay_times_t;
 
 void ngx_http_claude_relay_api_objects(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_object(ngx_http_claude_relay_call_t *call);
@@ -268,6 +440,16 @@ void ngx_http_claude_relay_object_gone(ngx_http_claude_relay_call_t *call);
 cJSON *ngx_http_claude_relay_show_object(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_kind_t *kind, ncr_store_object_t *row,
     ngx_http_claude_relay_key_t *conf, ngx_uint_t usage);
+
+/* the same without usage, for the store's thread, too */
+cJSON *ngx_http_claude_relay_show_row(ngx_http_claude_relay_kind_t *kind,
+    ncr_store_object_t *row, ngx_http_claude_relay_key_t *conf,
+    ngx_http_claude_relay_times_t *times);
+
+/* what was found is deleted, or is not there for the caller: the call has
+ * ended with a 404 */
+ngx_uint_t ngx_http_claude_relay_object_hidden(
+    ngx_http_claude_relay_call_t *call);
 
 /* api_object_limits.c: what is used of its limits, into "usage"; key->id is
  * the counters' owner */
@@ -310,7 +492,41 @@ ngx_int_t ngx_http_claude_relay_call_proxy(ngx_http_claude_relay_call_t *call,
     cJSON *value, char **proxy);
 
 
+/* api_account_list.c: which accounts a query or a member "filter" means */
+
+typedef struct {
+    ngx_str_t                          pool;
+    ngx_str_t                          platform;
+    ngx_str_t                          state;
+    ngx_str_t                          group;
+    ngx_str_t                          type;
+    ngx_str_t                          search;  /* in lower case */
+} ngx_http_claude_relay_filter_t;
+
+/* of an object; NGX_ERROR: the call has ended */
+ngx_int_t ngx_http_claude_relay_filter_json(
+    ngx_http_claude_relay_call_t *call, cJSON *json,
+    ngx_http_claude_relay_filter_t *filter);
+
+/* all but the state, which takes a view */
+ngx_uint_t ngx_http_claude_relay_filter_matches(
+    ngx_http_claude_relay_filter_t *filter,
+    ngx_http_claude_relay_account_t *a);
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_account_ways[];
+
+
+/* api_account_batch.c, api_account_notes.c, api_account_quota.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_batch_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_notes_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_quota_ways[];
+
+
 /* api_actions.c */
+
+/* the same as a test, but that tokens are counted */
+void ngx_http_claude_relay_api_test_count(ngx_http_claude_relay_call_t *call);
 
 void ngx_http_claude_relay_api_refresh(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_test(ngx_http_claude_relay_call_t *call);
@@ -350,6 +566,25 @@ extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_openapi_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_settings_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_prices_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_port_ways[];
+
+
+/* api_live.c, api_sessions.c, api_events.c, api_version.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_live_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_sticky_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_event_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
+/* api_hooks.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];
+
+
+/* api_people.c, api_tokens.c, api_trail.c, github.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_people_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_tokens_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_trail_ways[];
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_github_ways[];
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_API_H_INCLUDED_ */

@@ -478,6 +478,13 @@ ngx_http_claude_relay_call_check(ngx_http_claude_relay_call_t *call,
         return NGX_ERROR;
     }
 
+    if (ngx_http_claude_relay_guard_account(call->rmcf, call->trial,
+                                            call->account, error)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (call->trial->token && call->row.secret[0]) {
         (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
                           "platform \"%V\" takes tokens, no \"api_key\"%Z",

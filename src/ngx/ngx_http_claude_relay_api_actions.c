@@ -18,7 +18,7 @@
 /* a real request, though a small one, ms */
 #define NGX_HTTP_CLAUDE_RELAY_TEST_MAX     60000
 
-#define NGX_HTTP_CLAUDE_RELAY_WORDS        300
+#define NGX_HTTP_CLAUDE_RELAY_WORDS        NGX_HTTP_CLAUDE_RELAY_REASON
 
 
 /* a refresh that a call waits for, and what the call wants it for */
@@ -27,6 +27,7 @@ typedef struct {
     uint64_t                           version; /* to be replaced */
     ngx_uint_t                         fails;
     ngx_uint_t                         again;   /* a 401 was refreshed for */
+    ngx_uint_t                         count;   /* tokens, no answer */
     ngx_http_claude_relay_call_pt      done;
     ngx_http_claude_relay_call_pt      failed;
     char                               reason[NGX_HTTP_CLAUDE_RELAY_REASON];
@@ -46,6 +47,8 @@ static void ngx_http_claude_relay_await_poll(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_refresh_failed(
     ngx_http_claude_relay_call_t *call);
+static void ngx_http_claude_relay_test(ngx_http_claude_relay_call_t *call,
+    ngx_uint_t count);
 static ngx_int_t ngx_http_claude_relay_test_model(
     ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_action_t *action);
@@ -253,6 +256,21 @@ ngx_http_claude_relay_refresh_failed(ngx_http_claude_relay_call_t *call)
 void
 ngx_http_claude_relay_api_test(ngx_http_claude_relay_call_t *call)
 {
+    ngx_http_claude_relay_test(call, 0);
+}
+
+
+void
+ngx_http_claude_relay_api_test_count(ngx_http_claude_relay_call_t *call)
+{
+    ngx_http_claude_relay_test(call, 1);
+}
+
+
+static void
+ngx_http_claude_relay_test(ngx_http_claude_relay_call_t *call,
+    ngx_uint_t count)
+{
     ngx_http_claude_relay_view_t     view;
     ngx_http_claude_relay_action_t  *action;
 
@@ -263,6 +281,8 @@ ngx_http_claude_relay_api_test(ngx_http_claude_relay_call_t *call)
     {
         return;
     }
+
+    action->count = count;
 
     if (call->account->token) {
 
@@ -392,13 +412,19 @@ ngx_http_claude_relay_test_ask(ngx_http_claude_relay_call_t *call)
     ncr_out_init(&out, buf, sizeof(buf));
     ncr_out_text(&out, "{\"model\":");
     ncr_out_json_string(&out, &model);
-    ncr_out_text(&out, ",\"max_tokens\":1,\"messages\":[{\"role\":\"user\","
+    ncr_out_text(&out, action->count ? "" : ",\"max_tokens\":1");
+    ncr_out_text(&out, ",\"messages\":[{\"role\":\"user\","
                        "\"content\":\"Hi\"}]}");
 
     body.data = buf;
     body.len = out.last - buf;
 
-    ncr_str_set(&path, "/v1/messages");
+    if (action->count) {
+        ncr_str_set(&path, "/v1/messages/count_tokens");
+
+    } else {
+        ncr_str_set(&path, "/v1/messages");
+    }
 
     fetch = out.overflow ? NULL
             : ngx_http_claude_relay_api_request(call->rmcf, call->account,
@@ -469,14 +495,13 @@ static void
 ngx_http_claude_relay_test_words(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_fetch_t *fetch, char *words)
 {
-    u_char     *p;
     cJSON      *json, *error;
     ncr_str_t   message;
-    ngx_str_t   secret;
+    ngx_str_t   text;
 
     if (fetch->kind != NCR_REPLY_HTTP) {
         (void) ngx_cpystrn((u_char *) words, (u_char *)
-                           ngx_http_claude_relay_fetch_failure(fetch->kind),
+                           ngx_http_claude_relay_fetch_words(fetch),
                            NGX_HTTP_CLAUDE_RELAY_WORDS);
         return;
     }
@@ -493,21 +518,10 @@ ngx_http_claude_relay_test_words(ngx_http_claude_relay_call_t *call,
         return;
     }
 
-    /* what looks like a token is taken out; a key may look like anything */
+    text = ngx_http_claude_relay_str(&message);
 
-    secret = call->account->secret;
-
-    while (secret.len) {
-
-        p = ngx_strnstr(message.data, (char *) secret.data, message.len);
-        if (p == NULL) {
-            break;
-        }
-
-        ngx_memset(p, '*', secret.len);
-    }
-
-    ncr_oauth_words(words, NGX_HTTP_CLAUDE_RELAY_WORDS, &message);
+    ngx_http_claude_relay_note_words(call->account, words,
+                                     NGX_HTTP_CLAUDE_RELAY_WORDS, &text);
 
     cJSON_Delete(json);
 }
@@ -518,17 +532,35 @@ ngx_http_claude_relay_test_end(ngx_http_claude_relay_call_t *call,
     ngx_uint_t status, ngx_msec_t ms, const char *error)
 {
     cJSON                           *json;
+    ngx_http_claude_relay_note_t     note;
     ngx_http_claude_relay_node_t    *node;
     ngx_http_claude_relay_action_t  *action;
 
     action = call->data;
     node = call->account->node;
 
-    ngx_shmtx_lock(&call->rmcf->shpool->mutex);
-    node->tested = ngx_http_claude_relay_now();
-    node->test_status = status;
-    node->test_ms = ms;
-    ngx_shmtx_unlock(&call->rmcf->shpool->mutex);
+    ngx_memzero(&note, sizeof(ngx_http_claude_relay_note_t));
+
+    note.at = ngx_http_claude_relay_now();
+    note.status = (uint32_t) status;
+    note.ms = (uint32_t) ms;
+
+    if (error) {
+        (void) ngx_cpystrn((u_char *) note.text, (u_char *) error,
+                           sizeof(note.text));
+    }
+
+    if (!action->count) {
+        ngx_shmtx_lock(&call->rmcf->shpool->mutex);
+
+        node->tested = note.at;
+        node->test_status = status;
+        node->test_ms = ms;
+
+        ngx_http_claude_relay_note_locked(call->rmcf, &node->tests, &note);
+
+        ngx_shmtx_unlock(&call->rmcf->shpool->mutex);
+    }
 
     json = cJSON_CreateObject();
 

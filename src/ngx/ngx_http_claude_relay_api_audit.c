@@ -124,6 +124,10 @@ ngx_http_claude_relay_api_audit_entry(ngx_http_claude_relay_call_t *call)
     ask->query.texts = 1;
     ask->query.limit = 1;
 
+    if (call->own.len) {
+        ask->query.user = (char *) call->own.data;
+    }
+
     if (call->name.len > 19
         || ngx_http_claude_relay_audit_number(&call->name, &ask->query.number)
            != NGX_OK)
@@ -170,7 +174,7 @@ ngx_http_claude_relay_audit_args(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_audit_ask_t *ask)
 {
     u_char     *p, *end, *equals;
-    ngx_str_t   arg, name, value;
+    ngx_str_t   arg, name, value, user;
     ncr_str_t   text;
 
     ask->query.limit = NGX_HTTP_CLAUDE_RELAY_AUDIT_LIMIT;
@@ -222,6 +226,19 @@ ngx_http_claude_relay_audit_args(ngx_http_claude_relay_call_t *call,
                         ngx_min(name.len, 32), name.data);
         return NGX_ERROR;
     }
+
+    ngx_str_null(&user);
+
+    if (ask->query.user) {
+        user.data = (u_char *) ask->query.user;
+        user.len = ngx_strlen(user.data);
+    }
+
+    if (ngx_http_claude_relay_call_own(call, &user) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ask->query.user = (char *) user.data;
 
     return NGX_OK;
 }
@@ -684,6 +701,14 @@ ngx_http_claude_relay_audit_listed(ngx_http_claude_relay_call_t *call)
 
     } else {
         (void) cJSON_AddNullToObject(json, "next");
+    }
+
+    if (call->own.len) {
+
+        /* how much there is of others is not theirs to know */
+
+        ngx_http_claude_relay_call_answer(call, NGX_HTTP_OK, json, 0);
+        return;
     }
 
     (void) cJSON_AddNumberToObject(json, "first", (double) ask->state.first);

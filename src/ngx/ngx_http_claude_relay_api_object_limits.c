@@ -228,6 +228,10 @@ ngx_http_claude_relay_limits_reset_found(ngx_http_claude_relay_call_t *call)
         return;
     }
 
+    if (ngx_http_claude_relay_object_hidden(call)) {
+        return;
+    }
+
     text.data = (u_char *) oc->found.data;
     text.len = ngx_strlen(text.data);
 

@@ -11,14 +11,11 @@
  */
 
 
-#include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_api_keys.h"
 
 
 /* writers that meet: this often one reads again what the other has written */
 #define NGX_HTTP_CLAUDE_RELAY_MEETINGS    100
-
-/* settings as JSON */
-#define NGX_HTTP_CLAUDE_RELAY_OBJECT_MAX  65536
 
 /* of an own secret (FEATURES F023) */
 #define NGX_HTTP_CLAUDE_RELAY_SECRET_MIN  10
@@ -94,6 +91,8 @@ static ngx_http_claude_relay_kind_t  ngx_http_claude_relay_call_kinds[] = {
     { "users", "user", NCR_SCOPE_USER },
     { "groups", "group", NCR_SCOPE_GROUP },
     { "limits", "limit", NCR_SCOPE_MODEL },
+    { "tags", "key", NCR_SCOPE_KEY },
+    { "cards", "card", NCR_SCOPE_MODEL },
     { NULL, NULL, NCR_SCOPE_KEY }
 };
 
@@ -253,6 +252,12 @@ ngx_http_claude_relay_api_object_create(ngx_http_claude_relay_call_t *call)
         return;
     }
 
+    if (call->caller.role == NCR_ROLE_USER
+        && ngx_http_claude_relay_object_own_members(call, 1) != NGX_OK)
+    {
+        return;
+    }
+
     if (oc->kind->scope == NCR_SCOPE_KEY) {
 
         secret = cJSON_DetachItemFromObjectCaseSensitive(call->body,
@@ -296,10 +301,13 @@ ngx_http_claude_relay_object_settings(ngx_http_claude_relay_call_t *call,
     for (item = settings->child; item; item = next) {
         next = item->next;
 
-        if (ngx_strcmp(item->string, "activated_at") == 0) {
+        if (ngx_strcmp(item->string, "activated_at") == 0
+            || ngx_strcmp(item->string, "deleted_at") == 0
+            || ngx_strcmp(item->string, "deleted_by") == 0)
+        {
             ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                       "\"activated_at\" is not for others to "
-                                       "set");
+                                       "\"%s\" is not for others to set",
+                                       item->string);
             return NGX_ERROR;
         }
 
@@ -502,15 +510,44 @@ ngx_http_claude_relay_object_create_run(ncr_store_t *store,
 {
     ngx_http_claude_relay_call_t *call = job->data;
 
-    uint64_t                              version;
+    size_t                                which;
+    ncr_int_t                             rc;
+    ncr_store_bound_t                     bound, *own;
     ngx_http_claude_relay_object_call_t  *oc;
 
     oc = call->data;
-    version = 0;
+    own = NULL;
+    oc->owned = 0;
 
-    ngx_http_claude_relay_job_rc(store, job,
-                       ncr_store_object_put(store, &oc->row, &version,
-                                            call->now));
+    if (call->caller.role == NCR_ROLE_USER) {
+
+        rc = ngx_http_claude_relay_key_allowance(call, store, &bound.max);
+
+        if (rc != NCR_OK) {
+            oc->owned = 1;
+            ngx_http_claude_relay_job_rc(store, job, rc);
+            return;
+        }
+
+        own = &bound;
+
+        own->kind = "key";
+        own->without = "\"deleted_at\":";
+        own->part = oc->part;
+    }
+
+    rc = ncr_store_objects_put(store, &oc->row, 1, own, call->now, &which);
+
+    ngx_http_claude_relay_job_rc(store, job, rc);
+
+    if (rc == NCR_DECLINED) {
+
+        oc->owned = which;
+
+        ncr_store_object_free(&oc->found);
+        (void) ncr_store_object_find(store, oc->row.kind, oc->row.name,
+                                     &oc->found);
+    }
 }
 
 
@@ -521,10 +558,22 @@ ngx_http_claude_relay_object_created(ngx_http_claude_relay_call_t *call)
 
     oc = call->data;
 
+    if (call->job.rc == NCR_DECLINED && oc->owned) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                         "you have as many keys of your own "
+                                         "as you may have");
+        return;
+    }
+
     if (call->job.rc == NCR_DECLINED) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_CONFLICT, NULL,
                           strstr(call->job.error, "this secret")
                           ? "there is a key with this secret"
+                          : (oc->found.data
+                             && ngx_http_claude_relay_key_deleted(
+                                                             oc->found.data))
+                          ? "there is a deleted %s \"%V\": restore it, or "
+                            "delete it for ever"
                           : "there is a %s \"%V\" already", oc->kind->name,
                           &call->name);
         return;
@@ -595,6 +644,7 @@ ngx_http_claude_relay_api_activate(ngx_http_claude_relay_call_t *call)
 static ngx_int_t
 ngx_http_claude_relay_object_of_store(ngx_http_claude_relay_call_t *call)
 {
+    ngx_http_claude_relay_key_t          *conf;
     ngx_http_claude_relay_object_call_t  *oc;
 
     oc = ngx_http_claude_relay_call_object(call);
@@ -602,8 +652,14 @@ ngx_http_claude_relay_object_of_store(ngx_http_claude_relay_call_t *call)
         return NGX_ERROR;
     }
 
-    if (ngx_http_claude_relay_object_conf(call))
-    {
+    conf = ngx_http_claude_relay_object_conf(call);
+
+    if (conf && !ngx_http_claude_relay_key_own_conf(call, conf)) {
+        ngx_http_claude_relay_object_gone(call);
+        return NGX_ERROR;
+    }
+
+    if (conf) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_CONFLICT, NULL,
                                          "%s \"%V\" is one of nginx.conf: it "
                                          "is changed there", oc->kind->name,
@@ -694,6 +750,10 @@ ngx_http_claude_relay_object_found(ngx_http_claude_relay_call_t *call)
         return NGX_ERROR;
     }
 
+    if (ngx_http_claude_relay_object_hidden(call)) {
+        return NGX_ERROR;
+    }
+
     if (call->match != UINT64_MAX && call->match != oc->found.version) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_PRECONDITION_FAILED,
                                  NULL, "%s \"%V\" was changed meanwhile: it "
@@ -713,6 +773,12 @@ ngx_http_claude_relay_object_patch_found(ngx_http_claude_relay_call_t *call)
     ngx_int_t   rc;
 
     if (ngx_http_claude_relay_object_found(call) != NGX_OK) {
+        return;
+    }
+
+    if (call->caller.role == NCR_ROLE_USER
+        && ngx_http_claude_relay_object_own_members(call, 0) != NGX_OK)
+    {
         return;
     }
 
@@ -1008,7 +1074,8 @@ ngx_http_claude_relay_object_owned(void *data, ncr_store_object_t *row)
     ngx_http_claude_relay_owned_t *owned = data;
 
     if (ngx_http_claude_relay_object_says(row->data, owned->member,
-                                          &owned->name))
+                                          &owned->name)
+        && !ngx_http_claude_relay_key_deleted(row->data))
     {
         owned->oc->owned++;
     }

@@ -9,14 +9,6 @@
 
 #include "ngx_http_claude_relay_api.h"
 #include "ngx_http_claude_relay_ledger.h"
-#include "ncr_uri.h"
-
-
-typedef struct {
-    ngx_str_t                          pool;
-    ngx_str_t                          platform;
-    ngx_str_t                          state;
-} ngx_http_claude_relay_filter_t;
 
 
 static cJSON *ngx_http_claude_relay_show_ledger(
@@ -25,21 +17,12 @@ static cJSON *ngx_http_claude_relay_show_store(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_show_zone(
     ngx_http_claude_relay_call_t *call, cJSON *json);
-static ngx_int_t ngx_http_claude_relay_show_filter(
-    ngx_http_claude_relay_call_t *call,
-    ngx_http_claude_relay_filter_t *filter);
-static cJSON *ngx_http_claude_relay_show_account(
-    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
 static void ngx_http_claude_relay_show_settings(cJSON *json,
     ngx_http_claude_relay_account_t *a);
 static void ngx_http_claude_relay_show_state(cJSON *json,
     ngx_http_claude_relay_view_t *view);
-static void ngx_http_claude_relay_show_limits(cJSON *json,
-    ngx_http_claude_relay_view_t *view, ncr_msec_t now);
 static void ngx_http_claude_relay_show_parts(cJSON *json,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now);
-static cJSON *ngx_http_claude_relay_show_identity(
-    ngx_http_claude_relay_account_t *a);
 static void ngx_http_claude_relay_show_maps(cJSON *json,
     ngx_http_claude_relay_account_t *a);
 
@@ -58,6 +41,10 @@ ngx_http_claude_relay_api_status(ngx_http_claude_relay_call_t *call)
                                      "disabled" };
     static const char  *names[] = { "ok", "resting", "needs_login",
                                     "disabled" };
+
+    if (ngx_http_claude_relay_call_no_args(call) != NGX_OK) {
+        return;
+    }
 
     zone = call->rmcf->zone;
     now = ngx_http_claude_relay_now();
@@ -256,119 +243,12 @@ ngx_http_claude_relay_show_zone(ngx_http_claude_relay_call_t *call,
 
 
 void
-ngx_http_claude_relay_api_list(ngx_http_claude_relay_call_t *call)
+ngx_http_claude_relay_api_show(ngx_http_claude_relay_call_t *call)
 {
-    cJSON                             *json, *list;
-    ngx_str_t                          platform;
-    ncr_msec_t                         now;
-    ngx_uint_t                         i;
-    ngx_http_claude_relay_view_t       view;
-    ngx_http_claude_relay_filter_t     filter;
-    ngx_http_claude_relay_account_t  **a;
-
-    if (ngx_http_claude_relay_show_filter(call, &filter) != NGX_OK) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                          "the query takes \"pool\", \"platform\" and "
-                          "\"state\"");
+    if (ngx_http_claude_relay_call_no_args(call) != NGX_OK) {
         return;
     }
 
-    json = cJSON_CreateObject();
-    list = cJSON_AddArrayToObject(json, "accounts");
-
-    now = ngx_http_claude_relay_now();
-    a = call->roster->accounts.elts;
-
-    for (i = 0; i < call->roster->accounts.nelts; i++) {
-
-        platform = ngx_http_claude_relay_str(&a[i]->platform->name);
-
-        if ((filter.pool.data
-             && (filter.pool.len != a[i]->pool.len
-                 || ngx_memcmp(filter.pool.data, a[i]->pool.data,
-                               filter.pool.len)
-                    != 0))
-            || (filter.platform.data
-                && (filter.platform.len != platform.len
-                    || ngx_memcmp(filter.platform.data, platform.data,
-                                  platform.len)
-                       != 0)))
-        {
-            continue;
-        }
-
-        ngx_http_claude_relay_view(call->rmcf, a[i], now, &view);
-
-        if (filter.state.data && !ncr_str_eq(ncr(&filter.state), view.state)) {
-            continue;
-        }
-
-        (void) cJSON_AddItemToArray(list,
-                                ngx_http_claude_relay_show_account(&view, now));
-    }
-
-    ngx_http_claude_relay_call_answer(call, NGX_HTTP_OK, json, 0);
-}
-
-
-/* NGX_DECLINED: there is something else in the query */
-
-static ngx_int_t
-ngx_http_claude_relay_show_filter(ngx_http_claude_relay_call_t *call,
-    ngx_http_claude_relay_filter_t *filter)
-{
-    u_char     *p;
-    ncr_str_t   value;
-    ngx_str_t   arg, *slot;
-
-    ngx_memzero(filter, sizeof(ngx_http_claude_relay_filter_t));
-
-    p = call->args.data;
-
-    while (ngx_http_claude_relay_call_arg(call, &p, &arg) == NGX_OK) {
-
-        if (arg.len == 0) {
-            continue;
-        }
-
-        if (ncr_str_prefix(ncr(&arg), "pool=")) {
-            slot = &filter->pool;
-            arg.data += 5;
-            arg.len -= 5;
-
-        } else if (ncr_str_prefix(ncr(&arg), "platform=")) {
-            slot = &filter->platform;
-            arg.data += 9;
-            arg.len -= 9;
-
-        } else if (ncr_str_prefix(ncr(&arg), "state=")) {
-            slot = &filter->state;
-            arg.data += 6;
-            arg.len -= 6;
-
-        } else {
-            return NGX_DECLINED;
-        }
-
-        value = *ncr(&arg);
-        slot->data = ngx_pnalloc(call->pool, arg.len + 1);
-
-        if (slot->data == NULL
-            || ncr_uri_unescape(&value, slot->data) != NCR_OK)
-        {
-            return NGX_DECLINED;
-        }
-
-        *slot = ngx_http_claude_relay_str(&value);
-    }
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_claude_relay_api_show(ngx_http_claude_relay_call_t *call)
-{
     ngx_http_claude_relay_call_account(call);
 }
 
@@ -415,7 +295,7 @@ ngx_http_claude_relay_call_account(ngx_http_claude_relay_call_t *call)
 }
 
 
-static cJSON *
+cJSON *
 ngx_http_claude_relay_show_account(ngx_http_claude_relay_view_t *view,
     ncr_msec_t now)
 {
@@ -450,7 +330,7 @@ ngx_http_claude_relay_show_settings(cJSON *json,
 {
     char                            limit[NCR_LIMIT_TEXT];
     u_char                          buf[NGX_SOCKADDR_STRLEN + 300];
-    cJSON                          *models, *limits;
+    cJSON                          *models, *limits, *groups;
     ngx_str_t                      *glob, text;
     ngx_uint_t                      i;
     ngx_http_claude_relay_proxy_t  *proxy;
@@ -492,6 +372,18 @@ ngx_http_claude_relay_show_settings(cJSON *json,
     (void) cJSON_AddBoolToObject(json, "enabled", a->enabled);
     (void) cJSON_AddBoolToObject(json, "schedulable", a->schedulable);
     (void) cJSON_AddBoolToObject(json, "sanitize_errors", a->sanitize);
+    (void) cJSON_AddBoolToObject(json, "auto_protect", a->protect);
+    (void) cJSON_AddStringToObject(json, "type", a->dedicated ? "dedicated"
+                                                              : "shared");
+
+    groups = cJSON_AddArrayToObject(json, "groups");
+
+    for (i = 0; a->groups && i < a->groups->nelts; i++) {
+        glob = a->groups->elts;
+        (void) ngx_snprintf(buf, sizeof(buf), "%V%Z", &glob[i]);
+        (void) cJSON_AddItemToArray(groups,
+                                    cJSON_CreateString((char *) buf));
+    }
 
     ngx_http_claude_relay_show_maps(json, a);
 
@@ -588,7 +480,7 @@ ngx_http_claude_relay_show_state(cJSON *json,
 
 /* what is used of limits of its own, and of those that all accounts have */
 
-static void
+void
 ngx_http_claude_relay_show_limits(cJSON *json,
     ngx_http_claude_relay_view_t *view, ncr_msec_t now)
 {
@@ -638,14 +530,7 @@ ngx_http_claude_relay_show_parts(cJSON *json,
     (void) cJSON_AddItemToObject(json, "identity",
                                  ngx_http_claude_relay_show_identity(a));
 
-    ncr_out_init(&out, buf, sizeof(buf) - 1);
-    ngx_http_claude_relay_view_windows(&out, view, now);
-    *out.last = '\0';
-
-    if (!out.overflow) {
-        (void) cJSON_AddRawToObject(json, "windows", (char *) buf);
-    }
-
+    ngx_http_claude_relay_show_windows(json, view, now);
     ngx_http_claude_relay_show_limits(json, view, now);
 
     if (view->node.tested) {
@@ -660,7 +545,24 @@ ngx_http_claude_relay_show_parts(cJSON *json,
 }
 
 
-static cJSON *
+void
+ngx_http_claude_relay_show_windows(cJSON *json,
+    ngx_http_claude_relay_view_t *view, ncr_msec_t now)
+{
+    u_char      buf[NGX_HTTP_CLAUDE_RELAY_VIEW_SIZE];
+    ncr_out_t   out;
+
+    ncr_out_init(&out, buf, sizeof(buf) - 1);
+    ngx_http_claude_relay_view_windows(&out, view, now);
+    *out.last = '\0';
+
+    if (!out.overflow) {
+        (void) cJSON_AddRawToObject(json, "windows", (char *) buf);
+    }
+}
+
+
+cJSON *
 ngx_http_claude_relay_show_identity(ngx_http_claude_relay_account_t *a)
 {
     cJSON  *json;
@@ -680,6 +582,14 @@ void
 ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ngx_str_t *value)
 {
+    (void) cJSON_AddItemToObject(json, name,
+                                 ngx_http_claude_relay_json_str(value));
+}
+
+
+cJSON *
+ngx_http_claude_relay_json_str(ngx_str_t *value)
+{
     u_char      buf[8192];
     ncr_out_t   out;
 
@@ -689,8 +599,7 @@ ngx_http_claude_relay_show_str(cJSON *json, const char *name,
     ncr_out_json_string(&out, ncr(value));
     *out.last = '\0';
 
-    (void) cJSON_AddRawToObject(json, name,
-                                out.overflow ? "\"\"" : (char *) buf);
+    return cJSON_CreateRaw(out.overflow ? "\"\"" : (char *) buf);
 }
 
 
@@ -707,4 +616,18 @@ ngx_http_claude_relay_show_time(cJSON *json, const char *name, ncr_msec_t t)
     ncr_str_rfc3339(buf, t);
 
     (void) cJSON_AddStringToObject(json, name, buf);
+}
+
+
+void
+ngx_http_claude_relay_show_cost(cJSON *json, const char *name,
+    const char *micros, uint64_t cost)
+{
+    u_char  buf[NGX_INT64_LEN + 8];
+
+    (void) ngx_snprintf(buf, sizeof(buf), "%uL.%06uL%Z", cost / 1000000,
+                        cost % 1000000);
+
+    (void) cJSON_AddStringToObject(json, name, (char *) buf);
+    (void) cJSON_AddNumberToObject(json, micros, (double) cost);
 }

@@ -362,6 +362,13 @@ ngx_http_claude_relay_asked(ngx_http_claude_relay_call_t *call,
 
     text = asked->text;
 
+    if (ngx_http_claude_relay_call_own(call,
+                                       &text[NGX_HTTP_CLAUDE_RELAY_ASK_USER])
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
     asked->query.key = (char *) text[NGX_HTTP_CLAUDE_RELAY_ASK_KEY].data;
     asked->query.user = (char *) text[NGX_HTTP_CLAUDE_RELAY_ASK_USER].data;
     asked->query.group = (char *) text[NGX_HTTP_CLAUDE_RELAY_ASK_GROUP].data;

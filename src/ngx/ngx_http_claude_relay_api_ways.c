@@ -7,7 +7,7 @@
 /* Which paths there are, and who may take them. */
 
 
-#include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_api_keys.h"
 
 
 static ngx_uint_t ngx_http_claude_relay_way_path(const char *pattern,
@@ -90,15 +90,6 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
       ngx_http_claude_relay_api_usage_rerate,
       NCR_ROLE_ADMIN, 0, 1, 0, 0 },
 
-    ngx_http_claude_relay_objects_ways("keys", NCR_ROLE_USER),
-
-    { NGX_HTTP_POST, "/v1/keys/*/regenerate",
-      ngx_http_claude_relay_api_regenerate,
-      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
-
-    { NGX_HTTP_POST, "/v1/keys/*/activate", ngx_http_claude_relay_api_activate,
-      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
-
     ngx_http_claude_relay_objects_ways("users", NCR_ROLE_VIEWER),
 
     ngx_http_claude_relay_objects_ways("groups", NCR_ROLE_VIEWER),
@@ -117,7 +108,23 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
 
 static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_base_ways,
+    ngx_http_claude_relay_account_ways,
+    ngx_http_claude_relay_batch_ways,
+    ngx_http_claude_relay_notes_ways,
+    ngx_http_claude_relay_quota_ways,
+    ngx_http_claude_relay_session_ways,
+    ngx_http_claude_relay_people_ways,
+    ngx_http_claude_relay_tokens_ways,
+    ngx_http_claude_relay_trail_ways,
+    ngx_http_claude_relay_github_ways,
     ngx_http_claude_relay_openapi_ways,
+    ngx_http_claude_relay_live_ways,
+    ngx_http_claude_relay_sticky_ways,
+    ngx_http_claude_relay_event_ways,
+    ngx_http_claude_relay_version_ways,
+    ngx_http_claude_relay_hook_ways,
+    ngx_http_claude_relay_key_ways,
+    ngx_http_claude_relay_card_ways,
     ngx_http_claude_relay_settings_ways,
     ngx_http_claude_relay_prices_ways,
     ngx_http_claude_relay_port_ways,
@@ -127,12 +134,12 @@ static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
 
 ngx_http_claude_relay_way_t *
 ngx_http_claude_relay_way(ngx_http_request_t *r, ngx_str_t *path,
-    ngx_str_t *name, ngx_str_t *item, ngx_uint_t *other)
+    ngx_str_t *name, ngx_str_t *item, ngx_uint_t *allow)
 {
     ngx_uint_t                    i, method;
     ngx_http_claude_relay_way_t  *way;
 
-    *other = 0;
+    *allow = 0;
     method = (r->method == NGX_HTTP_HEAD) ? NGX_HTTP_GET : r->method;
 
     for (i = 0; ngx_http_claude_relay_ways[i]; i++) {
@@ -147,16 +154,57 @@ ngx_http_claude_relay_way(ngx_http_request_t *r, ngx_str_t *path,
                 return way;
             }
 
-            *other = 1;
+            *allow |= way->method;
         }
     }
 
-    if (*other == 0) {
-        ngx_str_null(name);
-        ngx_str_null(item);
-    }
+    ngx_str_null(name);
+    ngx_str_null(item);
 
     return NULL;
+}
+
+
+/* of "/v1/keys/x/regenerate" that is "/v1/keys/x"; a list shows nothing */
+
+ngx_http_claude_relay_way_t *
+ngx_http_claude_relay_way_shows(ngx_http_claude_relay_way_t *way)
+{
+    size_t                        len;
+    const char                   *star;
+    ngx_uint_t                    i;
+    ngx_http_claude_relay_way_t  *w, *found;
+
+    star = ngx_strchr(way->path, '*');
+
+    if (star == NULL && way->method == NGX_HTTP_POST) {
+        return NULL;
+    }
+
+    len = star ? (size_t) (star - way->path) + 1 : ngx_strlen(way->path);
+    found = NULL;
+
+    for (i = 0; ngx_http_claude_relay_ways[i]; i++) {
+
+        for (w = ngx_http_claude_relay_ways[i]; w->path; w++) {
+
+            if (w->method != NGX_HTTP_GET) {
+                continue;
+            }
+
+            if (ngx_strcmp(w->path, way->path) == 0) {
+                return w;
+            }
+
+            if (ngx_strncmp(w->path, way->path, len) == 0
+                && w->path[len] == '\0')
+            {
+                found = w;
+            }
+        }
+    }
+
+    return found;
 }
 
 

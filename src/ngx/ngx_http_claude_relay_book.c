@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_feed.h"
 
 
 static ngx_uint_t ngx_http_claude_relay_bookable(
@@ -168,6 +169,10 @@ ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx)
     ngx_http_claude_relay_ledger_wake();
     ngx_http_claude_relay_audit(ctx, &rec);
 
+    if (ngx_http_claude_relay_feed_wanted(rmcf->zone)) {
+        ngx_http_claude_relay_feed_request(rmcf, &rec);
+    }
+
     /* what was reserved is free again */
 
     ngx_http_claude_relay_ring(rmcf->zone);
@@ -236,6 +241,16 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
 
     ngx_http_claude_relay_record_texts(ctx, rec);
     ngx_http_claude_relay_record_answer(ctx, rec);
+
+    if (ctx->local) {
+        ncr_str_set(&rec->platform, "local");
+        ncr_str_set(&rec->stop, "end_turn");
+        rec->flags |= ctx->stream ? NCR_RECORD_STREAM : 0;
+    }
+
+    if (ctx->killed && rec->stop.len == 0) {
+        ncr_str_set(&rec->stop, "operator");
+    }
 }
 
 

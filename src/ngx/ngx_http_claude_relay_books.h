@@ -39,7 +39,8 @@ struct ngx_http_claude_relay_subject_s {
     u_char                             digest[NCR_SHA256_LEN];
     char                               prefix[NCR_STORE_PREFIX];
     uint8_t                            scope;       /* ncr_scope_e */
-    uint8_t                            has_digest;
+    unsigned                           has_digest:1;
+    unsigned                           deleted:1;   /* and not counted */
     uint16_t                           name;        /* lengths */
     uint16_t                           record;
     uint16_t                           head;        /* of the JSON in here */
@@ -131,10 +132,30 @@ ngx_int_t ngx_http_claude_relay_subject_times_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
     ncr_msec_t *activated, ncr_msec_t *used);
 
+/*
+ * When keys were used: those of up to max buckets from *bucket on, which is
+ * moved; it is behind the mask when there are no more.  Returns how many.
+ */
+
+typedef struct {
+    uint64_t                           id;
+    ncr_msec_t                         used;
+} ngx_http_claude_relay_use_t;
+
+ngx_uint_t ngx_http_claude_relay_subject_uses_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *bucket,
+    ngx_http_claude_relay_use_t *uses, ngx_uint_t max);
+
 /* limits of models, for everybody: the enabled records of scope MODEL, one
  * after the other; *pos is NULL at first */
 ncr_key_t *ngx_http_claude_relay_global_limits_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_subject_t **pos);
+
+/* all of a bucket of ids, one after the other: *pos is NULL at first, and after
+ * the last.  NULL, too, for one that cannot be read */
+ncr_key_t *ngx_http_claude_relay_subject_of_bucket_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t bucket,
     ngx_http_claude_relay_subject_t **pos);
 
 /*

@@ -14,6 +14,19 @@
 #define _NGX_HTTP_CLAUDE_RELAY_CONF_H_INCLUDED_
 
 
+/* logins to the admin API, wherever it is */
+
+typedef struct {
+    ngx_uint_t                         locations;
+    ngx_uint_t                         failures;
+    ngx_msec_t                         window;
+    ngx_msec_t                         session;
+    ngx_msec_t                         idle;
+    ngx_str_t                          file;    /* of the first password */
+    ngx_uint_t                         set;
+} ngx_http_claude_relay_admin_conf_t;
+
+
 struct ngx_http_claude_relay_main_conf_s {
     ngx_shm_zone_t                    *shm_zone;
     ngx_http_claude_relay_zone_t      *zone;
@@ -41,6 +54,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_array_t                        controls;
                                      /* of ngx_http_claude_relay_control_t * */
     ngx_http_claude_relay_control_t   *control; /* while its server is read */
+    ngx_http_claude_relay_admin_conf_t admin;
     ngx_msec_t                         refresh_ahead;
     ngx_msec_t                         token_timeout;
     ngx_msec_t                         usage_poll;  /* 0 = off */
@@ -62,6 +76,7 @@ struct ngx_http_claude_relay_main_conf_s {
 
     ngx_http_claude_relay_proxy_t     *proxy;   /* of accounts without one */
     ngx_uint_t                         address_family; /* AF_UNSPEC: any */
+    ngx_flag_t                         allow_private;   /* see egress.c */
 
     ngx_array_t                        limits[NCR_SCOPE_MODEL + 1];
                                      /* of ncr_limit_t: everybody has them */
@@ -80,8 +95,14 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_http_claude_relay_audit_conf_t *audit;  /* NULL: nothing said of it */
     ngx_http_claude_relay_ring_t      *ring_file;   /* its file */
     ngx_http_claude_relay_usage_conf_t *usage;
+    ngx_http_claude_relay_alerts_conf_t *alerts;
+
+    ngx_http_claude_relay_github_t    *github;  /* NULL: no logins by it */
+
+    ngx_http_claude_relay_update_t    *update;  /* NULL: nobody is asked */
 
     ngx_uint_t                         relays;  /* locations that relay */
+    ngx_array_t                        routes;  /* of ..._route_conf_t: they */
     ngx_array_t                        located; /* of
                                             ngx_http_claude_relay_located_t */
     ngx_uint_t                         warned;
@@ -131,6 +152,10 @@ typedef struct {
 typedef struct {
     ngx_flag_t                         enable;
     ngx_http_claude_relay_control_t   *control; /* NULL: not one of these */
+    ngx_http_claude_relay_admin_t     *admin;   /* the same */
+    ngx_uint_t                         admin_secure;
+    ngx_http_complex_value_t          *admin_user;  /* nginx vouches for it */
+    ngx_http_complex_value_t          *admin_role;
     u_char                            *file;    /* where it was written */
     ngx_uint_t                         line;
     ngx_uint_t                         keys;
@@ -160,12 +185,14 @@ typedef struct {
     ngx_flag_t                         queue_overload;
     ngx_flag_t                         limit_headers;
     off_t                              max_body;
+    ngx_flag_t                         warmup;      /* answered here */
     ngx_array_t                       *models;      /* of ..._model_t */
     ngx_array_t                       *map;         /* of ..._map_t, or NULL */
     ngx_array_t                       *cors;        /* of ngx_str_t */
     ngx_http_claude_relay_profile_t    profile;
     ngx_uint_t                         metrics_accounts;    /* at most */
     ngx_uint_t                         metrics_keys;
+    ngx_http_complex_value_t          *health_full; /* who may; NULL: none */
     ngx_http_claude_relay_audit_loc_t *audit;   /* NULL: off */
     ngx_str_t                          token_uri;   /* empty: none */
     ngx_str_t                          token_args;
@@ -175,6 +202,15 @@ typedef struct {
     ngx_http_upstream_conf_t           upstream;
     ngx_http_upstream_conf_t           streaming;
 } ngx_http_claude_relay_loc_conf_t;
+
+
+/* a location that relays */
+
+typedef struct {
+    ngx_str_t                          name;
+    ngx_http_core_srv_conf_t          *server;
+    ngx_http_claude_relay_loc_conf_t  *conf;
+} ngx_http_claude_relay_route_conf_t;
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_CONF_H_INCLUDED_ */

@@ -16,8 +16,6 @@
 #include <sys/un.h>
 
 
-/* the largest body, which stays in memory: it may have secrets */
-#define NGX_HTTP_CLAUDE_RELAY_CONTROL_BODY    (16 * 1024 * 1024)
 #define NGX_HTTP_CLAUDE_RELAY_CONTROL_GROUPS  1024
 
 
@@ -441,8 +439,6 @@ ngx_http_claude_relay_set_control(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* bodies have secrets in them: they stay in memory, and are not repeated */
-
 char *
 ngx_http_claude_relay_control_merge(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf)
@@ -460,10 +456,9 @@ ngx_http_claude_relay_control_merge(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    clcf->client_max_body_size = NGX_HTTP_CLAUDE_RELAY_CONTROL_BODY;
-    clcf->client_body_buffer_size = 2 * NGX_HTTP_CLAUDE_RELAY_CONTROL_BODY;
-    clcf->client_body_in_single_buffer = 1;
-    clcf->client_body_in_file_only = 0;
+    /* what is too large for a way is refused by it, in its own words */
+
+    clcf->client_max_body_size = 0;
 
     return NGX_CONF_OK;
 }

@@ -37,6 +37,10 @@ static void ngx_http_claude_relay_idle_close(
 static void ngx_http_claude_relay_close(ngx_connection_t *c);
 static void ngx_http_claude_relay_dial_deadline(ngx_event_t *ev);
 static void ngx_http_claude_relay_dial_hop(ngx_http_claude_relay_dial_t *dial);
+static ngx_int_t ngx_http_claude_relay_dial_guard(
+    ngx_http_claude_relay_dial_t *dial);
+static ngx_uint_t ngx_http_claude_relay_dial_private(
+    ngx_http_claude_relay_dial_t *dial, ngx_addr_t *addr);
 static ngx_int_t ngx_http_claude_relay_dial_resolve(
     ngx_http_claude_relay_dial_t *dial);
 static void ngx_http_claude_relay_dial_resolved(ngx_resolver_ctx_t *ctx);
@@ -122,6 +126,7 @@ ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
 {
     dial->connection = NULL;
     dial->cached = 0;
+    dial->refused = 0;
     dial->failure = NCR_REPLY_CONNECT;
 
     if (!fresh) {
@@ -131,6 +136,11 @@ ngx_http_claude_relay_dial(ngx_http_claude_relay_dial_t *dial,
             dial->cached = 1;
             return NGX_OK;
         }
+    }
+
+    if (ngx_http_claude_relay_dial_guard(dial) != NGX_OK) {
+        dial->refused = 1;
+        return NGX_ERROR;
     }
 
     dial->active = 1;
@@ -181,6 +191,7 @@ ngx_http_claude_relay_dial_hop(ngx_http_claude_relay_dial_t *dial)
         dial->naddrs = p->naddrs;
         dial->turn = &p->turn;
         dial->literal = p->literal;
+        dial->guarded = p->guarded;
 
         return;
     }
@@ -191,6 +202,64 @@ ngx_http_claude_relay_dial_hop(ngx_http_claude_relay_dial_t *dial)
     dial->naddrs = t->naddrs;
     dial->turn = &t->turn;
     dial->literal = t->literal;
+    dial->guarded = t->guarded;
+}
+
+
+/*
+ * Names and addresses as they are written, of the target, too, if a proxy is
+ * to connect to it; addresses that are found come later.
+ */
+
+static ngx_int_t
+ngx_http_claude_relay_dial_guard(ngx_http_claude_relay_dial_t *dial)
+{
+    u_char                           error[NGX_HTTP_CLAUDE_RELAY_ERROR];
+    ngx_http_claude_relay_target_t  *t;
+
+    t = dial->target;
+
+    if ((t->guarded
+         && ngx_http_claude_relay_guard_host(dial->rmcf, &t->host, error)
+            != NGX_OK)
+        || (t->proxy && t->proxy->guarded
+            && ngx_http_claude_relay_guard_host(dial->rmcf, &t->proxy->host,
+                                                error)
+               != NGX_OK))
+    {
+        ngx_log_error(NGX_LOG_ERR, dial->log, 0, "not connected to: %s",
+                      error);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* what is asked here is what is connected to, whatever the name was before */
+
+static ngx_uint_t
+ngx_http_claude_relay_dial_private(ngx_http_claude_relay_dial_t *dial,
+    ngx_addr_t *addr)
+{
+    ncr_address_e  class;
+
+    if (!dial->guarded || dial->rmcf->allow_private) {
+        return 0;
+    }
+
+    class = ngx_http_claude_relay_guard_addr(addr->sockaddr);
+
+    if (ncr_address_allowed(class)) {
+        return 0;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, dial->log, 0,
+                  "\"%V\" is not connected to: its address %V is %s, which "
+                  "claude_relay_allow_private_upstreams does not allow",
+                  &dial->host, &addr->name, ncr_address_text(class));
+
+    return 1;
 }
 
 
@@ -490,6 +559,11 @@ ngx_http_claude_relay_dial_next(ngx_http_claude_relay_dial_t *dial)
             continue;
         }
 
+        if (ngx_http_claude_relay_dial_private(dial, addr)) {
+            dial->refused = 1;
+            continue;
+        }
+
         dial->tried = 1;
 
         ngx_memzero(pc, sizeof(ngx_peer_connection_t));
@@ -534,7 +608,10 @@ ngx_http_claude_relay_dial_next(ngx_http_claude_relay_dial_t *dial)
         return;
     }
 
-    if (!dial->tried) {
+    if (dial->tried) {
+        dial->refused = 0;
+
+    } else if (!dial->refused) {
         ngx_log_error(NGX_LOG_ERR, dial->log, 0, "no %saddress of \"%V\" known",
                       (family == AF_INET) ? "IPv4 "
                           : (family == AF_INET6) ? "IPv6 " : "",

@@ -65,6 +65,8 @@ typedef struct ngx_http_claude_relay_dial_s {
     ngx_connection_t                  *connection;
     ncr_reply_kind_e                   failure; /* CONNECT, TLS, TIMEOUT */
     unsigned                           cached:1;
+    unsigned                           refused:1;   /* not a public address:
+                                                     * see egress.c */
 
     /* private */
 
@@ -86,6 +88,7 @@ typedef struct ngx_http_claude_relay_dial_s {
     unsigned                           active:1;
     unsigned                           starting:1;
     unsigned                           literal:1;
+    unsigned                           guarded:1;   /* the hop */
     unsigned                           tried:1; /* an address, at least */
 } ngx_http_claude_relay_dial_t;
 

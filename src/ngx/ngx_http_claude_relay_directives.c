@@ -589,3 +589,50 @@ ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf, ngx_command_t *cmd,
 
     return NGX_CONF_OK;
 }
+
+
+char *
+ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_http_core_loc_conf_t            *clcf;
+    ngx_http_claude_relay_srv_conf_t    *rscf;
+    ngx_http_claude_relay_main_conf_t   *rmcf;
+    ngx_http_claude_relay_route_conf_t  *route;
+
+    if (rlcf->enable) {
+        return "is duplicate";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler) {
+        return "conflicts with another handler of this location";
+    }
+
+    rscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_claude_relay_module);
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
+
+    rlcf->enable = 1;
+    rlcf->file = cf->conf_file->file.name.data;
+    rlcf->line = cf->conf_file->line;
+
+    rscf->relays++;
+    rmcf->relays++;
+
+    route = ngx_array_push(&rmcf->routes);
+    if (route == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    route->name = clcf->name;
+    route->conf = rlcf;
+    route->server = ngx_http_conf_get_module_srv_conf(cf,
+                                                      ngx_http_core_module);
+
+    clcf->handler = ngx_http_claude_relay_handler;
+
+    return NGX_CONF_OK;
+}

@@ -12,6 +12,7 @@
 
 #include "ngx_http_claude_relay_settings.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_live.h"
 
 #include <time.h>
 
@@ -178,6 +179,8 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
     if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_claude_relay_live_start(ctx);
 
     rc = ngx_http_read_client_request_body(r,
                                            ngx_http_claude_relay_body_handler);
@@ -508,6 +511,8 @@ ngx_http_claude_relay_body_handler(ngx_http_request_t *r)
         ctx->has_id = 1;
     }
 
+    ngx_http_claude_relay_live_body(ctx);
+
     ngx_http_claude_relay_start(r, ctx);
 }
 
@@ -570,11 +575,12 @@ static ngx_int_t
 ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    char         buf[256];
-    ngx_int_t    rc;
-    ngx_str_t    id;
-    ncr_str_t    text;
-    const char  *why;
+    char                               buf[256];
+    ngx_int_t                          rc;
+    ngx_str_t                          id;
+    ncr_str_t                          text;
+    const char                        *why;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     if (ctx->scan == NULL) {
         ngx_http_claude_relay_session(r, ctx);
@@ -620,7 +626,19 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return (rc == NGX_OK) ? NGX_DONE : rc;
     }
 
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (rlcf->warmup && ctx->route.op == NCR_OP_MESSAGES) {
+
+        rc = ngx_http_claude_relay_warmup(r, ctx, ctx->scan->stream);
+
+        if (rc != NGX_DECLINED) {
+            return (rc == NGX_OK) ? NGX_DONE : rc;
+        }
+    }
+
     ctx->max_tokens = ctx->scan->max_tokens;
+    ctx->stream_asked = ctx->scan->stream;
     ctx->system = ctx->scan->system;
     ctx->user_turn = (ctx->route.op == NCR_OP_MESSAGES
                       && ctx->scan->user && !ctx->scan->result);
@@ -693,6 +711,8 @@ ngx_http_claude_relay_end(void *data)
     if (ctx->record) {
         ngx_http_claude_relay_audit_end(ctx);
     }
+
+    ngx_http_claude_relay_live_end(ctx);
 }
 
 
@@ -726,5 +746,6 @@ ngx_http_claude_relay_cleanup(void *data)
         ngx_close_connection(ctx->ready);
     }
 
+    ngx_http_claude_relay_live_end(ctx);
     ngx_http_claude_relay_ctx_give(ctx);
 }

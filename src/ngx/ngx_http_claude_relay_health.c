@@ -5,8 +5,9 @@
 
 
 /*
- * GET /health: version, pools, accounts with state, reason and end of rest,
- * windows; 200 while anything can serve, 503 otherwise.  No secrets: names,
+ * GET /health: a word for everybody; and "?full" for whom the operator lets
+ * see it: version, pools, accounts with state, reason and end of rest,
+ * windows.  200 while anything can serve, 503 otherwise.  No secrets: names,
  * states and numbers only.
  */
 
@@ -19,6 +20,27 @@
     (1024 + NGX_HTTP_CLAUDE_RELAY_VIEW_SIZE)
 
 
+/* what is asked for */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_HEALTH_SMALL = 0,
+    NGX_HTTP_CLAUDE_RELAY_HEALTH_FULL,
+    NGX_HTTP_CLAUDE_RELAY_HEALTH_READY,
+    NGX_HTTP_CLAUDE_RELAY_HEALTH_LIVE
+} ngx_http_claude_relay_health_ask_e;
+
+
+static ngx_int_t ngx_http_claude_relay_health_handler(ngx_http_request_t *r);
+static ngx_http_claude_relay_health_ask_e ngx_http_claude_relay_health_asked(
+    ngx_http_request_t *r);
+static ngx_uint_t ngx_http_claude_relay_health_allowed(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_claude_relay_health_serving(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *trouble);
+static ngx_int_t ngx_http_claude_relay_health_small(ngx_pool_t *pool,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *body);
+static const char *ngx_http_claude_relay_health_word(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t serving,
+    ngx_uint_t trouble);
 static void ngx_http_claude_relay_health_usage(ncr_out_t *out,
     ngx_http_claude_relay_main_conf_t *rmcf);
 static void ngx_http_claude_relay_health_store(ncr_out_t *out,
@@ -42,19 +64,76 @@ static ngx_str_t  ngx_http_claude_relay_health_type =
     ngx_string("application/json");
 
 
-ngx_int_t
+/* claude_relay_health [full=on | full=off | full=$variable]; */
+
+char *
+ngx_http_claude_relay_set_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_claude_relay_loc_conf_t *rlcf = conf;
+
+    ngx_str_t                          *value, full;
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+    ngx_http_compile_complex_value_t    ccv;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_claude_relay_module);
+
+    if (clcf->handler) {
+        return "is duplicate, or conflicts with another handler";
+    }
+
+    if (rmcf->shm_zone == NULL) {
+        return "needs \"claude_relay_zone\" before it";
+    }
+
+    clcf->handler = ngx_http_claude_relay_health_handler;
+
+    if (cf->args->nelts == 1) {
+        return NGX_CONF_OK;
+    }
+
+    value = cf->args->elts;
+
+    if (!ncr_str_prefix(ncr(&value[1]), "full=") || value[1].len == 5) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    full.data = value[1].data + 5;
+    full.len = value[1].len - 5;
+
+    if (ngx_http_script_variables_count(&full) == 0
+        && !ncr_str_eq(ncr(&full), "on") && !ncr_str_eq(ncr(&full), "off"))
+    {
+        return "takes \"full=on\", \"full=off\" or a variable";
+    }
+
+    rlcf->health_full = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (rlcf->health_full == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &full;
+    ccv.complex_value = rlcf->health_full;
+
+    return (ngx_http_compile_complex_value(&ccv) == NGX_OK) ? NGX_CONF_OK
+                                                            : NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
 ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
 {
-    size_t                              size;
-    u_char                             *p;
     ngx_int_t                           rc;
-    ncr_out_t                           out;
     ngx_str_t                           body;
-    ncr_msec_t                          now;
-    ngx_uint_t                          i, j, serving;
-    ngx_http_claude_relay_pool_t       *pool;
-    ngx_http_claude_relay_view_t        view;
-    ngx_http_claude_relay_account_t   **a;
+    ngx_uint_t                          status, serving;
+    ngx_http_claude_relay_health_ask_e  ask;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -68,13 +147,201 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
 
     rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 
+    ask = ngx_http_claude_relay_health_asked(r);
+
+    if (ask == NGX_HTTP_CLAUDE_RELAY_HEALTH_FULL) {
+
+        if (!ngx_http_claude_relay_health_allowed(r)) {
+            return NGX_HTTP_FORBIDDEN;
+        }
+
+        rc = ngx_http_claude_relay_health_full(r->pool, rmcf, &body);
+
+    } else {
+        rc = ngx_http_claude_relay_health_small(r->pool, rmcf, &body);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    serving = ngx_http_claude_relay_health_serving(rmcf, NULL);
+
+    if (ask == NGX_HTTP_CLAUDE_RELAY_HEALTH_READY) {
+        serving = serving && ngx_http_claude_relay_ledger_ready(rmcf);
+    }
+
+    status = (serving || ask == NGX_HTTP_CLAUDE_RELAY_HEALTH_LIVE)
+             ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE;
+
+    return ngx_http_claude_relay_send(r, status,
+                                      &ngx_http_claude_relay_health_type,
+                                      &body);
+}
+
+
+/* "?full", "?ready", "?live", perhaps among other things that probes add */
+
+static ngx_http_claude_relay_health_ask_e
+ngx_http_claude_relay_health_asked(ngx_http_request_t *r)
+{
+    u_char     *p, *last, *end;
+    ncr_str_t   word;
+
+    p = r->args.data;
+    last = p + r->args.len;
+
+    while (p < last) {
+
+        end = ngx_strlchr(p, last, '&');
+        end = end ? end : last;
+
+        word.data = p;
+        word.len = end - p;
+
+        if (ncr_str_eq(&word, "full")) {
+            return NGX_HTTP_CLAUDE_RELAY_HEALTH_FULL;
+        }
+
+        if (ncr_str_eq(&word, "ready")) {
+            return NGX_HTTP_CLAUDE_RELAY_HEALTH_READY;
+        }
+
+        if (ncr_str_eq(&word, "live")) {
+            return NGX_HTTP_CLAUDE_RELAY_HEALTH_LIVE;
+        }
+
+        p = end + 1;
+    }
+
+    return NGX_HTTP_CLAUDE_RELAY_HEALTH_SMALL;
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_health_allowed(ngx_http_request_t *r)
+{
+    ngx_str_t                          value;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (rlcf->health_full == NULL
+        || ngx_http_complex_value(r, rlcf->health_full, &value) != NGX_OK)
+    {
+        return 0;
+    }
+
+    return value.len
+           && !ncr_str_eq(ncr(&value), "0") && !ncr_str_eq(ncr(&value), "off");
+}
+
+
+/* accounts that can serve; *trouble: those that are enabled, and cannot */
+
+static ngx_uint_t
+ngx_http_claude_relay_health_serving(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_uint_t *trouble)
+{
+    ncr_msec_t                         now;
+    ngx_uint_t                         i, serving, other;
+    ngx_http_claude_relay_view_t       view;
+    ngx_http_claude_relay_account_t  **a;
+
+    now = ngx_http_claude_relay_now();
+    a = rmcf->roster->accounts.elts;
+    serving = 0;
+    other = 0;
+
+    for (i = 0; i < rmcf->roster->accounts.nelts; i++) {
+
+        ngx_http_claude_relay_view(rmcf, a[i], now, &view);
+
+        if (ngx_strcmp(view.state, "ok") == 0) {
+            serving++;
+
+        } else if (ngx_strcmp(view.state, "disabled") != 0) {
+            other++;
+        }
+    }
+
+    if (trouble) {
+        *trouble = other;
+    }
+
+    return serving;
+}
+
+
+/* for everybody: no names, no numbers */
+
+static ngx_int_t
+ngx_http_claude_relay_health_small(ngx_pool_t *pool,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *body)
+{
+    ncr_out_t   out;
+    ngx_uint_t  serving, trouble;
+
+    body->data = ngx_pnalloc(pool, 256);
+    if (body->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    serving = ngx_http_claude_relay_health_serving(rmcf, &trouble);
+
+    ncr_out_init(&out, body->data, 256);
+    ncr_out_text(&out, "{\"status\":\"");
+    ncr_out_text(&out, ngx_http_claude_relay_health_word(rmcf, serving,
+                                                         trouble));
+    ncr_out_text(&out, "\",\"version\":\"" NGX_HTTP_CLAUDE_RELAY_VERSION
+                       "\"}");
+
+    body->len = out.last - out.start;
+
+    return NGX_OK;
+}
+
+
+static const char *
+ngx_http_claude_relay_health_word(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_uint_t serving, ngx_uint_t trouble)
+{
+    if (serving == 0) {
+        return "down";
+    }
+
+    if (trouble
+        || (rmcf->store && rmcf->zone->store_failed)
+        || (rmcf->ring && (rmcf->zone->usage_failed
+                           || !ngx_http_claude_relay_ledger_ready(rmcf))))
+    {
+        return "degraded";
+    }
+
+    return "ok";
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_health_full(ngx_pool_t *pool,
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *body)
+{
+    size_t                              size;
+    u_char                             *p;
+    ncr_out_t                           out;
+    ncr_msec_t                          now;
+    ngx_uint_t                          i, j, serving, trouble;
+    ngx_http_claude_relay_pool_t       *pools;
+    ngx_http_claude_relay_view_t        view;
+    ngx_http_claude_relay_account_t   **a;
+
     size = 2048 + rmcf->roster->pools.nelts * 256
            + rmcf->roster->accounts.nelts * NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE
            + ngx_http_claude_relay_health_limits(rmcf);
 
-    p = ngx_pnalloc(r->pool, size);
+    p = ngx_pnalloc(pool, size);
     if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     now = ngx_http_claude_relay_now();
@@ -103,24 +370,19 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
 
     ncr_out_text(&out, ",\"pools\":[");
 
-    pool = rmcf->roster->pools.elts;
-    serving = 0;
+    pools = rmcf->roster->pools.elts;
 
     for (i = 0; i < rmcf->roster->pools.nelts; i++) {
 
         ncr_out_text(&out, i ? ",{\"name\":" : "{\"name\":");
-        ncr_out_json_string(&out, ncr(&pool[i].name));
+        ncr_out_json_string(&out, ncr(&pools[i].name));
         ncr_out_text(&out, ",\"accounts\":[");
 
-        a = pool[i].accounts.elts;
+        a = pools[i].accounts.elts;
 
-        for (j = 0; j < pool[i].accounts.nelts; j++) {
+        for (j = 0; j < pools[i].accounts.nelts; j++) {
 
             ngx_http_claude_relay_view(rmcf, a[j], now, &view);
-
-            if (ngx_strcmp(view.state, "ok") == 0) {
-                serving++;
-            }
 
             if (j) {
                 ncr_out_text(&out, ",");
@@ -132,19 +394,17 @@ ngx_http_claude_relay_health_handler(ngx_http_request_t *r)
         ncr_out_text(&out, "]}");
     }
 
-    ncr_out_text(&out, "],\"status\":");
-    ncr_out_text(&out, serving ? "\"ok\"}" : "\"unavailable\"}");
+    serving = ngx_http_claude_relay_health_serving(rmcf, &trouble);
 
-    if (out.overflow) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ncr_out_text(&out, "],\"status\":\"");
+    ncr_out_text(&out, ngx_http_claude_relay_health_word(rmcf, serving,
+                                                         trouble));
+    ncr_out_text(&out, "\"}");
 
-    body.data = p;
-    body.len = out.last - p;
+    body->data = p;
+    body->len = out.last - p;
 
-    return ngx_http_claude_relay_send(r,
-                           serving ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE,
-                           &ngx_http_claude_relay_health_type, &body);
+    return out.overflow ? NGX_ERROR : NGX_OK;
 }
 
 

@@ -813,8 +813,6 @@ ngx_http_claude_relay_prepare_person(ngx_http_claude_relay_import_t *im,
 }
 
 
-/* what it sends to is for who enables it to look at */
-
 static void
 ngx_http_claude_relay_prepare_hook(ngx_http_claude_relay_import_t *im,
     ngx_http_claude_relay_item_t *item)
@@ -860,8 +858,8 @@ ngx_http_claude_relay_prepare_hook(ngx_http_claude_relay_import_t *im,
     h->url = (char *) url;
     h->secret = (char *) (secret ? secret : "");
     h->settings = item->row.data;
-
-    item->reason = "it is disabled until it has been tested";
+    h->enabled = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(item->object,
+                                                                 "enabled"));
 }
 
 

@@ -86,6 +86,8 @@ static char *ngx_http_claude_relay_key_set_secret(ngx_conf_t *cf,
 static char *ngx_http_claude_relay_key_owners(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_key_t *key);
+static ngx_uint_t ngx_http_claude_relay_key_account(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_str_t name);
 static ngx_uint_t ngx_http_claude_relay_key_missing(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope,
     ncr_str_t *name);
@@ -802,9 +804,7 @@ ngx_http_claude_relay_key_owners(ngx_conf_t *cf,
         name = &pool;
 
     } else if (account.len
-               && ngx_http_claude_relay_roster_find(rmcf->roster,
-                                                    (ngx_str_t *) &account)
-                  == NULL)
+               && !ngx_http_claude_relay_key_account(rmcf, account))
     {
         what = "account";
         name = &account;
@@ -820,6 +820,27 @@ ngx_http_claude_relay_key_owners(ngx_conf_t *cf,
                   &key->name, key->file, key->line);
 
     return NGX_CONF_ERROR;
+}
+
+
+/* an account, or a group that has some */
+
+static ngx_uint_t
+ngx_http_claude_relay_key_account(ngx_http_claude_relay_main_conf_t *rmcf,
+    ncr_str_t name)
+{
+    if (!ncr_str_prefix(&name, NGX_HTTP_CLAUDE_RELAY_GROUP)) {
+        return ngx_http_claude_relay_roster_find(rmcf->roster,
+                                                 (ngx_str_t *) &name)
+               != NULL;
+    }
+
+    name.data += sizeof(NGX_HTTP_CLAUDE_RELAY_GROUP) - 1;
+    name.len -= sizeof(NGX_HTTP_CLAUDE_RELAY_GROUP) - 1;
+
+    return ngx_http_claude_relay_roster_group(rmcf->roster,
+                                              (ngx_str_t *) &name)
+           != NULL;
 }
 
 

@@ -27,6 +27,7 @@
 #define NGX_HTTP_CLAUDE_RELAY_ITEMS    64       /* of a list */
 #define NGX_HTTP_CLAUDE_RELAY_ICON     8192
 #define NGX_HTTP_CLAUDE_RELAY_AGENT    255
+#define NGX_HTTP_CLAUDE_RELAY_OWN_KEYS 10000
 
 /* nothing is wanted for longer, and sums stay in range */
 #define NGX_HTTP_CLAUDE_RELAY_LONGEST  ((ncr_msec_t) 36500 * 86400 * 1000)
@@ -83,6 +84,12 @@ static const char *ngx_http_claude_relay_key_enabled(
     ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_fallback(
     ngx_http_claude_relay_key_read_t *rd);
+static const char *ngx_http_claude_relay_key_flag(
+    ngx_http_claude_relay_key_read_t *rd);
+static const char *ngx_http_claude_relay_key_max_keys(
+    ngx_http_claude_relay_key_read_t *rd);
+static const char *ngx_http_claude_relay_key_deleted(
+    ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_permissions(
     ngx_http_claude_relay_key_read_t *rd);
 static const char *ngx_http_claude_relay_key_expires(
@@ -116,7 +123,10 @@ static u_char *ngx_http_claude_relay_limit_amount(cJSON *amount, u_char *p);
     { name, scopes, ngx_http_claude_relay_key_ ## read, 0, max }
 
 
-/* limits come first: in a record they are in front of all texts */
+/*
+ * Limits come first: in a record they are in front of all texts.  What is
+ * deleted comes after "enabled".
+ */
 
 static ngx_http_claude_relay_key_member_t
     ngx_http_claude_relay_key_members[] =
@@ -160,6 +170,14 @@ static ngx_http_claude_relay_key_member_t
     ngx_http_claude_relay_plain("map", NGX_HTTP_CLAUDE_RELAY_KEY, map, 0),
     ngx_http_claude_relay_plain("rates", NGX_HTTP_CLAUDE_RELAY_KEY, rates,
                                 0),
+    ngx_http_claude_relay_plain("self_made", NGX_HTTP_CLAUDE_RELAY_KEY, flag,
+                                0),
+    ngx_http_claude_relay_plain("max_keys", (1 << NCR_SCOPE_USER), max_keys,
+                                NGX_HTTP_CLAUDE_RELAY_OWN_KEYS),
+    ngx_http_claude_relay_plain("deleted_at", NGX_HTTP_CLAUDE_RELAY_KEY,
+                                deleted, 0),
+    ngx_http_claude_relay_plain("deleted_by", NGX_HTTP_CLAUDE_RELAY_KEY, note,
+                                255),
     { NULL, 0, NULL, 0, 0 }
 };
 
@@ -478,6 +496,53 @@ static const char *
 ngx_http_claude_relay_key_fallback(ngx_http_claude_relay_key_read_t *rd)
 {
     return ngx_http_claude_relay_key_bool(rd->value, &rd->key->fallback);
+}
+
+
+/* for those who manage keys only */
+
+static const char *
+ngx_http_claude_relay_key_flag(ngx_http_claude_relay_key_read_t *rd)
+{
+    uint8_t  flag;
+
+    return ngx_http_claude_relay_key_bool(rd->value, &flag);
+}
+
+
+/* how many keys a user may make for itself */
+
+static const char *
+ngx_http_claude_relay_key_max_keys(ngx_http_claude_relay_key_read_t *rd)
+{
+    double  n;
+
+    n = cJSON_IsNumber(rd->value) ? rd->value->valuedouble : -1;
+
+    if (!(n >= 0 && n <= (double) rd->max && n == (double) (int) n)) {
+        return "must be a number from 0 to 10000";
+    }
+
+    return NULL;
+}
+
+
+/* it is kept, but refused as if it was disabled */
+
+static const char *
+ngx_http_claude_relay_key_deleted(ngx_http_claude_relay_key_read_t *rd)
+{
+    ncr_msec_t   t;
+    const char  *wrong;
+
+    wrong = ngx_http_claude_relay_key_time(rd->value, &t);
+
+    if (wrong == NULL) {
+        rd->key->deleted = 1;
+        rd->key->enabled = 0;
+    }
+
+    return wrong;
 }
 
 

@@ -23,12 +23,9 @@ typedef struct {
 } ngx_http_claude_relay_oauth_conf_t;
 
 
-static const char *ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url,
-    ngx_str_t *path);
 static ngx_http_claude_relay_target_t *ngx_http_claude_relay_token_target(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
-static ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 
 
 static ngx_str_t  ngx_http_claude_relay_oauth_names[] = {
@@ -159,9 +156,7 @@ ngx_http_claude_relay_oauth(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-/* a whole URL, where a base URL would lose a "/v1" */
-
-static const char *
+const char *
 ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url, ngx_str_t *path)
 {
     u_char     *p, *last;
@@ -232,7 +227,7 @@ ngx_http_claude_relay_token_target(ngx_http_claude_relay_main_conf_t *rmcf,
 
 /* the one of http { }, if there is one: nobody's location is at hand */
 
-static ngx_resolver_t *
+ngx_resolver_t *
 ngx_http_claude_relay_resolver(void)
 {
     ngx_http_conf_ctx_t       *http;
@@ -349,8 +344,7 @@ ngx_http_claude_relay_token_answer(ngx_http_claude_relay_fetch_t *f,
 
     (void) ngx_snprintf((u_char *) tokens->error, sizeof(tokens->error),
                         "%s%Z", f->cut ? "the answer is too long"
-                                 : ngx_http_claude_relay_fetch_failure(
-                                                                  f->kind));
+                                 : ngx_http_claude_relay_fetch_words(f));
 }
 
 
@@ -379,6 +373,20 @@ ngx_http_claude_relay_fetch_failure(ncr_reply_kind_e kind)
     default:
         return "an answer of no use";
     }
+}
+
+
+/* and why there is no connection, if that is known */
+
+const char *
+ngx_http_claude_relay_fetch_words(ngx_http_claude_relay_fetch_t *f)
+{
+    if (f->kind == NCR_REPLY_CONNECT && f->dial.refused) {
+        return "its address is no public one, which only "
+               "claude_relay_allow_private_upstreams allows";
+    }
+
+    return ngx_http_claude_relay_fetch_failure(f->kind);
 }
 
 

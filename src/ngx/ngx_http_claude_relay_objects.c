@@ -184,25 +184,29 @@ ngx_http_claude_relay_object_read(ngx_http_claude_relay_main_conf_t *rmcf,
 ngx_int_t
 ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_t *objects, ngx_http_claude_relay_since_t *since,
-    ngx_log_t *log)
+    ngx_uint_t most, ngx_log_t *log)
 {
-    ngx_uint_t                         n, older;
-    ngx_queue_t                       *q, *first;
+    ngx_uint_t                         n, all;
+    ngx_queue_t                       *q;
     ngx_http_claude_relay_object_t    *object;
     ngx_http_claude_relay_subjects_t  *subjects;
 
     subjects = rmcf->subjects;
-    older = ngx_http_claude_relay_objects_settings(rmcf, objects, since, log);
 
-    if (subjects == NULL || ngx_queue_empty(objects)) {
-        return older ? NGX_DECLINED : NGX_OK;
+    since->older |= ngx_http_claude_relay_objects_settings(rmcf, objects,
+                                                           since, log);
+
+    if (subjects == NULL) {
+        return NGX_OK;
     }
 
-    q = ngx_queue_head(objects);
+    for (all = 0; !ngx_queue_empty(objects); /* void */) {
 
-    while (q != ngx_queue_sentinel(objects)) {
+        if (most && all >= most) {
+            return NGX_AGAIN;
+        }
 
-        first = q;
+        q = ngx_queue_head(objects);
 
         for (n = 0; n < NGX_HTTP_CLAUDE_RELAY_HELD
                     && q != ngx_queue_sentinel(objects); n++)
@@ -235,7 +239,7 @@ ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
             ngx_http_claude_relay_subjects_anew_locked(rmcf, since->file);
         }
 
-        for (q = first; n; n--) {
+        for (q = ngx_queue_head(objects), all += n; n; n--) {
             object = ngx_queue_data(q, ngx_http_claude_relay_object_t, queue);
             ngx_http_claude_relay_object_apply_locked(rmcf, object);
             q = ngx_queue_next(q);
@@ -243,20 +247,22 @@ ngx_http_claude_relay_objects_apply(ngx_http_claude_relay_main_conf_t *rmcf,
 
         ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
-        while (first != q) {
-            object = ngx_queue_data(first, ngx_http_claude_relay_object_t,
-                                    queue);
-            first = ngx_queue_next(first);
+        while (ngx_queue_head(objects) != q) {
+            object = ngx_queue_data(ngx_queue_head(objects),
+                                    ngx_http_claude_relay_object_t, queue);
 
-            older |= (object->rc == NGX_ABORT);
+            since->older |= (object->rc == NGX_ABORT);
 
             if (object->rc == NGX_ERROR) {
                 ngx_http_claude_relay_object_said(rmcf, object, log);
             }
+
+            ngx_queue_remove(&object->queue);
+            ngx_http_claude_relay_object_free(object);
         }
     }
 
-    return older ? NGX_DECLINED : NGX_OK;
+    return NGX_OK;
 }
 
 

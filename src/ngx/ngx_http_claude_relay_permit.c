@@ -34,6 +34,11 @@ static ngx_int_t ngx_http_claude_relay_permit_pool(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_permit_account(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *name, ngx_uint_t fallback);
+static ngx_int_t ngx_http_claude_relay_permit_group(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *name, ngx_uint_t fallback);
+static ngx_int_t ngx_http_claude_relay_permit_join(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t **first,
+    ngx_uint_t n, ngx_uint_t others);
 static void ngx_http_claude_relay_permit_first(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_msec_t now);
 
@@ -377,6 +382,14 @@ ngx_http_claude_relay_permit_pool(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    if (ncr_str_prefix(&name, NGX_HTTP_CLAUDE_RELAY_GROUP)) {
+        name.data += sizeof(NGX_HTTP_CLAUDE_RELAY_GROUP) - 1;
+        name.len -= sizeof(NGX_HTTP_CLAUDE_RELAY_GROUP) - 1;
+
+        return ngx_http_claude_relay_permit_group(r, ctx, (ngx_str_t *) &name,
+                                                  ctx->key->fallback);
+    }
+
     return ngx_http_claude_relay_permit_account(r, ctx,
                                                 (ngx_str_t *) &name,
                                                 ctx->key->fallback);
@@ -393,11 +406,9 @@ ngx_http_claude_relay_permit_account(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *name, ngx_uint_t fallback)
 {
     ngx_uint_t                         i;
-    ngx_http_claude_relay_pool_t      *pool, *others;
     ngx_http_claude_relay_account_t   *a, **own;
 
-    others = ctx->pool;
-    own = others->accounts.elts;
+    own = ctx->pool->accounts.elts;
 
     a = ngx_http_claude_relay_roster_find(ctx->roster, name);
 
@@ -410,51 +421,105 @@ ngx_http_claude_relay_permit_account(ngx_http_request_t *r,
             return NGX_OK;
         }
 
-        for (i = 0; i < others->accounts.nelts; i++) {
+        for (i = 0; i < ctx->pool->accounts.nelts; i++) {
             if (own[i] == a) {
                 return NGX_OK;
             }
         }
     }
 
+    return ngx_http_claude_relay_permit_join(r, ctx, &a, a ? 1 : 0, fallback);
+}
+
+
+/* the accounts of a group, wherever they are; others come after all of them */
+
+static ngx_int_t
+ngx_http_claude_relay_permit_group(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *name, ngx_uint_t fallback)
+{
+    ngx_http_claude_relay_pool_t  *group;
+
+    ctx->grouped = *name;
+    ctx->bound = !fallback;
+
+    group = ngx_http_claude_relay_roster_group(ctx->roster, name);
+
+    if (group == NULL) {
+        return ngx_http_claude_relay_permit_join(r, ctx, NULL, 0, fallback);
+    }
+
+    if (!fallback) {
+        ctx->pool = group;
+        return NGX_OK;
+    }
+
+    ctx->nfirst = group->accounts.nelts;
+
+    return ngx_http_claude_relay_permit_join(r, ctx, group->accounts.elts,
+                                             group->accounts.nelts, 1);
+}
+
+
+/* a pool of these n, and of those of the present one that are not among them
+ * if others may serve, too */
+
+static ngx_int_t
+ngx_http_claude_relay_permit_join(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t **first,
+    ngx_uint_t n, ngx_uint_t others)
+{
+    ngx_uint_t                         i;
+    ngx_http_claude_relay_pool_t      *pool;
+    ngx_http_claude_relay_account_t  **a, **own;
+
     pool = ngx_palloc(r->pool, sizeof(ngx_http_claude_relay_pool_t));
 
     if (pool == NULL) {
-        return ngx_http_claude_relay_refuse_key(ctx,
-                                            NGX_HTTP_INTERNAL_SERVER_ERROR,
-                                            "internal error");
+        goto failed;
     }
 
-    *pool = *others;
+    *pool = *ctx->pool;
 
     pool->accounts.pool = r->pool;
     pool->accounts.size = sizeof(ngx_http_claude_relay_account_t *);
-    pool->accounts.nalloc = 1 + (fallback ? others->accounts.nelts : 0);
-    pool->accounts.nelts = 0;
+    pool->accounts.nalloc = 1 + n + (others ? ctx->pool->accounts.nelts : 0);
     pool->accounts.elts = ngx_palloc(r->pool, pool->accounts.nalloc
                                               * pool->accounts.size);
 
     if (pool->accounts.elts == NULL) {
-        return ngx_http_claude_relay_refuse_key(ctx,
-                                            NGX_HTTP_INTERNAL_SERVER_ERROR,
-                                            "internal error");
+        goto failed;
     }
 
-    if (a) {
-        *((ngx_http_claude_relay_account_t **) pool->accounts.elts) = a;
-        pool->accounts.nelts = 1;
-        pool->turns |= a->turns.on;
+    a = pool->accounts.elts;
+
+    for (i = 0; i < n; i++) {
+        *a++ = first[i];
+        pool->turns |= first[i]->turns.on;
     }
 
-    if (fallback) {
-        ngx_memcpy((ngx_http_claude_relay_account_t **) pool->accounts.elts
-                   + 1, own, others->accounts.nelts * pool->accounts.size);
-        pool->accounts.nelts += others->accounts.nelts;
+    own = ctx->pool->accounts.elts;
+
+    for (i = 0; others && i < ctx->pool->accounts.nelts; i++) {
+        if (ctx->grouped.len == 0
+            || !ngx_http_claude_relay_in_group(own[i], &ctx->grouped))
+        {
+            *a++ = own[i];
+        }
     }
+
+    pool->accounts.nelts = a - (ngx_http_claude_relay_account_t **)
+                                   pool->accounts.elts;
 
     ctx->pool = pool;
 
     return NGX_OK;
+
+failed:
+
+    return ngx_http_claude_relay_refuse_key(ctx,
+                                            NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                            "internal error");
 }
 
 

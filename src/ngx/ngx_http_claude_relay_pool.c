@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_feed.h"
 
 
 /* candidates looked at in one pick; more accounts than this in one pool are
@@ -60,12 +61,17 @@ static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
 static ngx_uint_t ngx_http_claude_relay_guarded(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a, ncr_msec_t *reset);
+static void ngx_http_claude_relay_failure(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status, ncr_msec_t now, ngx_http_claude_relay_note_t *note);
 static ncr_msec_t ngx_http_claude_relay_soonest_reset(ncr_health_t *h,
     ncr_msec_t now);
 
 
 /* below every priority that can be written */
 #define NGX_HTTP_CLAUDE_RELAY_LAST  10000000
+
+/* above every one, and below what is last of those */
+#define NGX_HTTP_CLAUDE_RELAY_FIRST  3000000
 
 
 ncr_msec_t
@@ -437,6 +443,10 @@ ngx_http_claude_relay_collect_locked(ngx_http_claude_relay_ctx_t *ctx,
         c->account = j;
         c->priority = (int32_t) a[j]->priority;
 
+        if (j < ctx->nfirst) {
+            c->priority += NGX_HTTP_CLAUDE_RELAY_FIRST;
+        }
+
         /* before those that have failed, after all others */
 
         if (guarded) {
@@ -475,6 +485,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         if ((!a->enabled || (a->valid_until && a->valid_until <= ch->now))
             && ctx->refusal == NCR_CLASS_OK
+            && ngx_http_claude_relay_open_to(ctx, a)
             && ngx_http_claude_relay_offers(a, ctx->route.op, &ctx->wanted))
         {
             ctx->refusal = NCR_CLASS_DISABLED;
@@ -650,8 +661,15 @@ ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
         return 0;
     }
 
-    if ((a->models == NULL && a->model_map == NULL) || model->len == 0) {
+    if (model->len == 0) {
         return 1;
+    }
+
+    if (a->models == NULL && a->model_map == NULL) {
+
+        /* what an operator writes counts more than what is known of a plan */
+
+        return ncr_plan_serves(a->plan, ncr(model));
     }
 
     if (ngx_http_claude_relay_mapped(a->model_map, model)) {
@@ -674,6 +692,17 @@ ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
 }
 
 
+ngx_uint_t
+ngx_http_claude_relay_open_to(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a)
+{
+    return !a->dedicated
+           || a == ctx->preferred
+           || (ctx->grouped.len
+               && ngx_http_claude_relay_in_group(a, &ctx->grouped));
+}
+
+
 static ngx_uint_t
 ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a)
@@ -682,6 +711,7 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
     ncr_platform_t  **platform;
 
     if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->wanted)
+        || !ngx_http_claude_relay_open_to(ctx, a)
         || !ngx_http_claude_relay_slotted(ctx, a->platform)
         || (a->valid_until && a->valid_until <= ch->now))
     {
@@ -812,6 +842,7 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
 {
     ncr_msec_t                          now, until, rest;
     ncr_health_t                       *h;
+    ngx_http_claude_relay_note_t        note;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     rmcf = ngx_http_get_module_main_conf(ctx->request,
@@ -820,7 +851,21 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
     h = &ctx->account->node->health;
     now = ngx_http_claude_relay_now();
 
+    /* asked again at once, though not by this request */
+
+    if (!ctx->account->protect) {
+        ctx->verdict.rest = NCR_REST_NONE;
+        ctx->verdict.same = 0;
+    }
+
+    ngx_http_claude_relay_failure(ctx, status, now, &note);
+
     ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    if (note.at) {
+        ngx_http_claude_relay_note_locked(rmcf, &ctx->account->node->failures,
+                                          &note);
+    }
 
     /* what an auxiliary request is told marks nobody (C.3, case 9) */
 
@@ -849,6 +894,8 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                       ncr_class_name(ctx->verdict.class), status,
                       (until == NCR_HEALTH_FOREVER)
                           ? ", until an operator acts" : "");
+
+        ngx_http_claude_relay_feed_account(rmcf, ctx->account);
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);
@@ -859,6 +906,49 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
 }
 
 
+/* what operators are told of it; note->at 0: it was not the account's fault */
+
+static void
+ngx_http_claude_relay_failure(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t status, ncr_msec_t now, ngx_http_claude_relay_note_t *note)
+{
+    ncr_str_t  body;
+    ngx_str_t  text;
+
+    ngx_memzero(note, sizeof(ngx_http_claude_relay_note_t));
+
+    if (ctx->verdict.fault == NCR_FAULT_NONE
+        || ctx->verdict.fault == NCR_FAULT_CLIENT)
+    {
+        return;
+    }
+
+    note->at = now;
+    note->class = ctx->verdict.class;
+    note->status = (uint32_t) status;
+    note->ms = (uint32_t) (ngx_current_msec - ctx->attempt_at);
+
+    (void) ngx_cpystrn((u_char *) note->id, ctx->request_id.data,
+                       ngx_min(sizeof(note->id), ctx->request_id.len + 1));
+
+    ngx_str_null(&text);
+
+    if (status && ctx->answer && ctx->answer->error_message[0]) {
+        text.data = (u_char *) ctx->answer->error_message;
+        text.len = ngx_strlen(text.data);
+
+    } else if (status && ctx->peek_body && !ctx->encoded) {
+        body.data = ctx->peek_body;
+        body.len = ctx->npeek_body;
+        body = ncr_reply_message(&body);
+        text = ngx_http_claude_relay_str(&body);
+    }
+
+    ngx_http_claude_relay_note_words(ctx->account, note->text,
+                                     sizeof(note->text), &text);
+}
+
+
 /* the answer is committed; the slot is kept until it is through */
 
 void
@@ -866,7 +956,7 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status)
 {
     ncr_msec_t                          now, ttl;
-    ngx_uint_t                          turn;
+    ngx_uint_t                          turn, moved;
     ncr_health_t                       *h;
     ngx_http_claude_relay_bond_t       *bond;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -893,14 +983,22 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
             bond = ngx_http_claude_relay_bond_locked(rmcf->zone, ctx->session,
                                                      now);
 
-            if (bond == NULL
-                || bond->account != ctx->account->node->number
+            moved = (bond
+                     && bond->account != ctx->account->node->number);
+
+            if (bond == NULL || moved
                 || now - bond->renewed
                    >= (ncr_msec_t) rlcf->sticky_renew * 1000)
             {
-                ngx_http_claude_relay_bond_set_locked(rmcf,
+                bond = ngx_http_claude_relay_bond_set_locked(rmcf,
                                      &rmcf->zone->sessions, ctx->session,
                                      ctx->account->node->number, 0, now, ttl);
+
+                if (bond && moved) {
+                    bond->moved = now;
+                    bond->moves++;
+                    bond->why = (uint8_t) ctx->moved;
+                }
             }
         }
     }
@@ -944,7 +1042,8 @@ ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
-    ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids, ctx->id_key,
+    (void) ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids,
+                                          ctx->id_key,
                                           ctx->account->node->number,
                                           ngx_http_claude_relay_owner(ctx),
                                           now, NGX_HTTP_CLAUDE_RELAY_ID_TTL);

@@ -49,8 +49,13 @@ ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_api_request(
     ngx_http_claude_relay_account_t *a, const char *method, ncr_str_t *path,
     ngx_str_t *body);
 
+/* the one of http { }, or NULL: for who has no location at hand */
+ngx_resolver_t *ngx_http_claude_relay_resolver(void);
+
 /* what failed, in words for an operator */
 const char *ngx_http_claude_relay_fetch_failure(ncr_reply_kind_e kind);
+const char *ngx_http_claude_relay_fetch_words(
+    ngx_http_claude_relay_fetch_t *f);
 
 
 /* refresh.c: by an operator; NGX_AGAIN: under way */

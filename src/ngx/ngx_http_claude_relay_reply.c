@@ -15,7 +15,7 @@
  */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_live.h"
 
 
 /* the rest of an error's body is waited for this long, ms */
@@ -319,7 +319,8 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     ngx_http_claude_relay_read_limits(r, ctx);
 
-    ncr_anthropic_answer_init(ctx->answer);
+    ncr_anthropic_answer_done(ctx->answer);
+    ncr_anthropic_answer_init(ctx->answer, &ngx_http_claude_relay_lender);
 
     if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
 
@@ -784,6 +785,9 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
     }
 
     ctx->committed = 1;
+
+    ngx_http_claude_relay_live_answer(ctx);
+
     ctx->ttft = ngx_current_msec - ctx->started;
     ctx->has_ttft = 1;
 

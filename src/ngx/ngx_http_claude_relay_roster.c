@@ -14,10 +14,17 @@
 
 #include "ngx_http_claude_relay_store.h"
 
+#include <cjson/cJSON.h>
+
 
 static ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_pool(
-    ngx_http_claude_relay_roster_t *roster, ngx_pool_t *pool,
-    ngx_str_t *name);
+    ngx_array_t *pools, ngx_pool_t *pool, ngx_str_t *name);
+static ngx_http_claude_relay_pool_t *ngx_http_claude_relay_pool_find(
+    ngx_array_t *pools, ngx_str_t *name);
+static ngx_int_t ngx_http_claude_relay_roster_join(ngx_array_t *pools,
+    ngx_pool_t *p, ngx_str_t *name, ngx_http_claude_relay_account_t *a);
+static ncr_plan_e ngx_http_claude_relay_account_plan(
+    ngx_http_claude_relay_info_t *info);
 static ngx_int_t ngx_http_claude_relay_roster_add(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_roster_t *roster, ngx_pool_t *pool,
@@ -77,6 +84,9 @@ ngx_http_claude_relay_roster_init(ngx_conf_t *cf,
            != NGX_OK
         || ngx_array_init(&roster->pools, cf->pool, 2,
                           sizeof(ngx_http_claude_relay_pool_t))
+           != NGX_OK
+        || ngx_array_init(&roster->groups, cf->pool, 2,
+                          sizeof(ngx_http_claude_relay_pool_t))
            != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -130,7 +140,8 @@ ngx_http_claude_relay_pool_index(ngx_conf_t *cf,
 
     n = rmcf->roster->pools.nelts;
 
-    pool = ngx_http_claude_relay_roster_pool(rmcf->roster, cf->pool, name);
+    pool = ngx_http_claude_relay_roster_pool(&rmcf->roster->pools, cf->pool,
+                                             name);
 
     if (pool == NULL) {
         return NGX_ERROR;
@@ -148,23 +159,18 @@ ngx_http_claude_relay_pool_index(ngx_conf_t *cf,
 
 
 static ngx_http_claude_relay_pool_t *
-ngx_http_claude_relay_roster_pool(ngx_http_claude_relay_roster_t *roster,
-    ngx_pool_t *p, ngx_str_t *name)
+ngx_http_claude_relay_roster_pool(ngx_array_t *pools, ngx_pool_t *p,
+    ngx_str_t *name)
 {
-    ngx_uint_t                     i;
     ngx_http_claude_relay_pool_t  *pool;
 
-    pool = roster->pools.elts;
+    pool = ngx_http_claude_relay_pool_find(pools, name);
 
-    for (i = 0; i < roster->pools.nelts; i++) {
-        if (pool[i].name.len == name->len
-            && ngx_strncmp(pool[i].name.data, name->data, name->len) == 0)
-        {
-            return &pool[i];
-        }
+    if (pool) {
+        return pool;
     }
 
-    pool = ngx_array_push(&roster->pools);
+    pool = ngx_array_push(pools);
     if (pool == NULL) {
         return NULL;
     }
@@ -185,12 +191,41 @@ ngx_http_claude_relay_roster_pool(ngx_http_claude_relay_roster_t *roster,
 }
 
 
+static ngx_http_claude_relay_pool_t *
+ngx_http_claude_relay_pool_find(ngx_array_t *pools, ngx_str_t *name)
+{
+    ngx_uint_t                     i;
+    ngx_http_claude_relay_pool_t  *pool;
+
+    pool = pools->elts;
+
+    for (i = 0; i < pools->nelts; i++) {
+        if (pool[i].name.len == name->len
+            && ngx_strncmp(pool[i].name.data, name->data, name->len) == 0)
+        {
+            return &pool[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_claude_relay_pool_t *
+ngx_http_claude_relay_roster_group(ngx_http_claude_relay_roster_t *roster,
+    ngx_str_t *name)
+{
+    return ngx_http_claude_relay_pool_find(&roster->groups, name);
+}
+
+
 static ngx_int_t
 ngx_http_claude_relay_roster_add(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_roster_t *roster, ngx_pool_t *p,
     ngx_http_claude_relay_account_t *a)
 {
-    ngx_http_claude_relay_pool_t      *pool;
+    ngx_str_t                         *group;
+    ngx_uint_t                         i;
     ngx_http_claude_relay_account_t  **slot;
 
     if (a->refs == 0 && ngx_http_claude_relay_index(rmcf, a) != NGX_OK) {
@@ -205,7 +240,37 @@ ngx_http_claude_relay_roster_add(ngx_http_claude_relay_main_conf_t *rmcf,
     *slot = a;
     a->refs++;
 
-    pool = ngx_http_claude_relay_roster_pool(roster, p, &a->pool);
+    if (ngx_http_claude_relay_roster_join(&roster->pools, p, &a->pool, a)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    group = a->groups ? a->groups->elts : NULL;
+
+    for (i = 0; a->groups && i < a->groups->nelts; i++) {
+        if (ngx_http_claude_relay_roster_join(&roster->groups, p, &group[i],
+                                              a)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    roster->nindex = ngx_max(roster->nindex, a->index + 1);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_roster_join(ngx_array_t *pools, ngx_pool_t *p,
+    ngx_str_t *name, ngx_http_claude_relay_account_t *a)
+{
+    ngx_http_claude_relay_pool_t      *pool;
+    ngx_http_claude_relay_account_t  **slot;
+
+    pool = ngx_http_claude_relay_roster_pool(pools, p, name);
     if (pool == NULL) {
         return NGX_ERROR;
     }
@@ -216,10 +281,7 @@ ngx_http_claude_relay_roster_add(ngx_http_claude_relay_main_conf_t *rmcf,
     }
 
     *slot = a;
-
     pool->turns |= a->turns.on;
-
-    roster->nindex = ngx_max(roster->nindex, a->index + 1);
 
     return NGX_OK;
 }
@@ -270,6 +332,9 @@ ngx_http_claude_relay_roster_create(ngx_http_claude_relay_main_conf_t *rmcf)
            != NGX_OK
         || ngx_array_init(&roster->pools, p, old->pools.nelts + 1,
                           sizeof(ngx_http_claude_relay_pool_t))
+           != NGX_OK
+        || ngx_array_init(&roster->groups, p, old->groups.nelts + 1,
+                          sizeof(ngx_http_claude_relay_pool_t))
            != NGX_OK)
     {
         ngx_destroy_pool(p);
@@ -281,7 +346,7 @@ ngx_http_claude_relay_roster_create(ngx_http_claude_relay_main_conf_t *rmcf)
     pool = old->pools.elts;
 
     for (i = 0; i < old->pools.nelts; i++) {
-        if (ngx_http_claude_relay_roster_pool(roster, p, &pool[i].name)
+        if (ngx_http_claude_relay_roster_pool(&roster->pools, p, &pool[i].name)
             == NULL)
         {
             ngx_destroy_pool(p);
@@ -703,6 +768,14 @@ ngx_http_claude_relay_account_row(ngx_http_claude_relay_main_conf_t *rmcf,
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
     a->node = ngx_http_claude_relay_node_locked(rmcf, &a->name);
+
+    if (a->node && !a->protect) {
+
+        /* one that may not rest is not left in the rest that it is in */
+
+        ncr_health_clear(&a->node->health);
+    }
+
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
     if (a->node == NULL) {
@@ -802,6 +875,9 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
 
     a->token = (a->platform && a->platform->token);
 
+    /* where a platform is by itself is the module's word, not the store's */
+    a->target.guarded = (a->base_url.data != NULL);
+
     if (ngx_http_claude_relay_account_finish(pool, a, error) != NGX_OK) {
         goto failed;
     }
@@ -817,6 +893,10 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
                             "invalid proxy of account \"%V\": %s%Z", &a->name,
                             wrong);
         goto failed;
+    }
+
+    if (a->proxy_url.len && a->proxy) {
+        a->proxy->guarded = 1;
     }
 
     if (ngx_http_claude_relay_target_way(rmcf, pool, &a->target, &a->url,
@@ -892,6 +972,34 @@ ngx_http_claude_relay_account_info(ngx_http_claude_relay_account_t *a,
     }
 
     a->info = info;
+    a->plan = ngx_http_claude_relay_account_plan(info);
 
     return NGX_OK;
+}
+
+
+static ncr_plan_e
+ngx_http_claude_relay_account_plan(ngx_http_claude_relay_info_t *info)
+{
+    cJSON       *json, *name;
+    ncr_str_t    s;
+    ncr_plan_e   plan;
+
+    if (info->meta.len == 0) {
+        return NCR_PLAN_ANY;
+    }
+
+    json = cJSON_ParseWithLength((char *) info->meta.data, info->meta.len);
+    name = cJSON_GetObjectItemCaseSensitive(json, "plan");
+    plan = NCR_PLAN_ANY;
+
+    if (cJSON_IsString(name)) {
+        s.data = (u_char *) name->valuestring;
+        s.len = ngx_strlen(name->valuestring);
+        plan = ncr_plan(&s);
+    }
+
+    cJSON_Delete(json);
+
+    return plan;
 }

@@ -48,8 +48,23 @@ static ngx_int_t ngx_http_claude_relay_spare_give(
     ngx_http_claude_relay_spares_t *spares, void *p);
 
 
+static ncr_anthropic_reader_t *ngx_http_claude_relay_answer_take(void);
+static void ngx_http_claude_relay_answer_give(ncr_anthropic_reader_t *reader);
+static ncr_anthropic_bill_t *ngx_http_claude_relay_bill_take(void);
+static void ngx_http_claude_relay_bill_give(ncr_anthropic_bill_t *bill);
+
+
+static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_answers;
+static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_bills;
 static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_readers;
 static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_contexts;
+
+const ncr_anthropic_lender_t  ngx_http_claude_relay_lender = {
+    ngx_http_claude_relay_answer_take,
+    ngx_http_claude_relay_answer_give,
+    ngx_http_claude_relay_bill_take,
+    ngx_http_claude_relay_bill_give
+};
 
 
 /* with its hashes made; the caller gives it back */
@@ -114,6 +129,8 @@ ngx_http_claude_relay_ctx(ngx_log_t *log)
     ngx_memzero(&parts->ctx, sizeof(ngx_http_claude_relay_ctx_t));
 
     parts->ctx.answer = &parts->answer;
+    parts->answer.reader = NULL;
+    parts->answer.bill = NULL;
 
     return &parts->ctx;
 }
@@ -122,10 +139,55 @@ ngx_http_claude_relay_ctx(ngx_log_t *log)
 void
 ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx)
 {
+    ncr_anthropic_answer_done(ctx->answer);
+
     if (ngx_http_claude_relay_spare_give(&ngx_http_claude_relay_contexts, ctx)
         != NGX_OK)
     {
         ngx_free(ctx);
+    }
+}
+
+
+/* what a body, or an event in pieces, is read with */
+
+static ncr_anthropic_reader_t *
+ngx_http_claude_relay_answer_take(void)
+{
+    return ngx_http_claude_relay_spare_take(&ngx_http_claude_relay_answers,
+                                            sizeof(ncr_anthropic_reader_t),
+                                            ngx_cycle->log);
+}
+
+
+static void
+ngx_http_claude_relay_answer_give(ncr_anthropic_reader_t *reader)
+{
+    if (ngx_http_claude_relay_spare_give(&ngx_http_claude_relay_answers,
+                                         reader)
+        != NGX_OK)
+    {
+        ngx_free(reader);
+    }
+}
+
+
+static ncr_anthropic_bill_t *
+ngx_http_claude_relay_bill_take(void)
+{
+    return ngx_http_claude_relay_spare_take(&ngx_http_claude_relay_bills,
+                                            sizeof(ncr_anthropic_bill_t),
+                                            ngx_cycle->log);
+}
+
+
+static void
+ngx_http_claude_relay_bill_give(ncr_anthropic_bill_t *bill)
+{
+    if (ngx_http_claude_relay_spare_give(&ngx_http_claude_relay_bills, bill)
+        != NGX_OK)
+    {
+        ngx_free(bill);
     }
 }
 

@@ -17,6 +17,9 @@
 /* changes of others are looked for this often, ms; broken stores tried */
 #define NGX_HTTP_CLAUDE_RELAY_LOOK   1000
 
+/* so many objects are put in place before others have their turn */
+#define NGX_HTTP_CLAUDE_RELAY_STEP   256
+
 /* how long other writers may hold the file, ms */
 #define NGX_HTTP_CLAUDE_RELAY_BUSY   5000
 
@@ -26,6 +29,8 @@ typedef struct {
     int                                locks;
     ngx_atomic_uint_t                  changes; /* of the zone, seen */
     ngx_http_claude_relay_main_conf_t *rmcf;
+    ngx_queue_t                        applying;    /* jobs of ..._rows_t */
+    ngx_event_t                        step;
 
     /* the thread's own */
 
@@ -82,6 +87,9 @@ static void ngx_http_claude_relay_restore(ncr_store_t *store,
 static void ngx_http_claude_relay_restored(ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_rows_done(
     ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_rows_step(ngx_event_t *ev);
+static void ngx_http_claude_relay_rows_apply(
+    ngx_http_claude_relay_rows_t *rows);
 static void ngx_http_claude_relay_state_done(
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_lost_done(
@@ -113,6 +121,14 @@ ngx_http_claude_relay_store_init_process(ngx_cycle_t *cycle,
     t->file = rmcf->store->file;
     t->changes = rmcf->zone->changes;
     t->key_number = 0;
+
+    ngx_queue_init(&t->applying);
+
+    /* debug builds read an fd of what an event has: this one is none */
+
+    t->step.data = t;
+    t->step.log = cycle->log;
+    t->step.handler = ngx_http_claude_relay_rows_step;
 
     t->thread.data = t;
     t->thread.work = ngx_http_claude_relay_keeper_work;
@@ -766,13 +782,73 @@ ngx_http_claude_relay_restored(ngx_http_claude_relay_job_t *job)
 }
 
 
-/* rows of the store, in the loop */
+/*
+ * Rows of the store, in the loop: one job after the other, as their seqs go
+ * on, and of many objects some at a time.
+ */
 
 static void
 ngx_http_claude_relay_rows_done(ngx_http_claude_relay_job_t *job)
 {
-    ngx_http_claude_relay_rows_t *rows = job->data;
+    ngx_uint_t                       idle;
+    ngx_http_claude_relay_keeper_t  *t;
 
+    t = &ngx_http_claude_relay_store_thread;
+
+    idle = ngx_queue_empty(&t->applying);
+
+    ngx_queue_insert_tail(&t->applying, &job->queue);
+
+    if (idle) {
+        ngx_http_claude_relay_rows_step(&t->step);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_rows_step(ngx_event_t *ev)
+{
+    ngx_queue_t                     *q;
+    ngx_http_claude_relay_job_t     *job;
+    ngx_http_claude_relay_rows_t    *rows;
+    ngx_http_claude_relay_keeper_t  *t;
+
+    t = &ngx_http_claude_relay_store_thread;
+
+    while (!ngx_queue_empty(&t->applying)) {
+
+        q = ngx_queue_head(&t->applying);
+        job = ngx_queue_data(q, ngx_http_claude_relay_job_t, queue);
+        rows = job->data;
+
+        if (ngx_http_claude_relay_objects_apply(t->rmcf, &rows->objects,
+                                                &rows->since,
+                                                NGX_HTTP_CLAUDE_RELAY_STEP,
+                                                ngx_cycle->log)
+            == NGX_AGAIN)
+        {
+            ngx_post_event(&t->step, &ngx_posted_next_events);
+            return;
+        }
+
+        ngx_queue_remove(q);
+
+        ngx_http_claude_relay_rows_apply(rows);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_store_applying(void)
+{
+    return ngx_http_claude_relay_store_thread.thread.running
+           && !ngx_queue_empty(&ngx_http_claude_relay_store_thread.applying);
+}
+
+
+static void
+ngx_http_claude_relay_rows_apply(ngx_http_claude_relay_rows_t *rows)
+{
     ngx_str_t                           name;
     ngx_uint_t                          older;
     ngx_queue_t                        *q;
@@ -782,16 +858,10 @@ ngx_http_claude_relay_rows_done(ngx_http_claude_relay_job_t *job)
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
     rmcf = ngx_http_claude_relay_store_thread.rmcf;
-    older = 0;
 
-    if (ngx_http_claude_relay_objects_apply(rmcf, &rows->objects, &rows->since,
-                                            ngx_cycle->log)
-        == NGX_DECLINED)
-    {
-        /* what cannot be restored is not tried again and again */
+    /* what cannot be restored is not tried again and again */
 
-        older = !rows->again;
-    }
+    older = rows->since.older && !rows->again;
 
     if (ngx_http_claude_relay_roster_apply(rmcf, &rows->rows, rows->seq, NULL)
         != NGX_OK)

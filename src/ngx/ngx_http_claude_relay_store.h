@@ -43,6 +43,7 @@ typedef struct {
 typedef struct {
     uint64_t                           file;    /* see ncr_store_file() */
     uint64_t                           from;    /* seq, 0: all there is */
+    ngx_uint_t                         older;   /* the zone has newer ones */
 } ngx_http_claude_relay_since_t;
 
 
@@ -78,6 +79,9 @@ ngx_int_t ngx_http_claude_relay_store_post(ngx_http_claude_relay_job_t *job);
 void ngx_http_claude_relay_job_rc(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job, ncr_int_t rc);
 
+/* what was read of it is still being put in place */
+ngx_uint_t ngx_http_claude_relay_store_applying(void);
+
 /* this worker changed the store: all workers look into it, soon */
 void ngx_http_claude_relay_store_touched(void);
 
@@ -96,10 +100,11 @@ void ngx_http_claude_relay_stored_free(
 
 
 /*
- * objects.c.  apply: into the zone, in the order of their seq; NGX_DECLINED:
- * the zone has newer ones.  read: makes the record; apply does so, too, but a
- * thread has the time.  remember: all rows of the zone; the texts and the
- * array are to be freed.
+ * objects.c.  apply: into the zone, in the order of their seq; they are freed.
+ * NGX_AGAIN: that were "most" (0: no matter how many), there are more.
+ * since->older tells if the zone has newer ones.  read: makes the record;
+ * apply does so, too, but a thread has the time.  remember: all rows of the
+ * zone; the texts and the array are to be freed.
  */
 
 ngx_http_claude_relay_object_t *ngx_http_claude_relay_object(
@@ -112,7 +117,7 @@ void ngx_http_claude_relay_object_free(
 void ngx_http_claude_relay_objects_free(ngx_queue_t *objects);
 ngx_int_t ngx_http_claude_relay_objects_apply(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *objects,
-    ngx_http_claude_relay_since_t *since, ngx_log_t *log);
+    ngx_http_claude_relay_since_t *since, ngx_uint_t most, ngx_log_t *log);
 ncr_store_object_t *ngx_http_claude_relay_objects_remember(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *n);
 

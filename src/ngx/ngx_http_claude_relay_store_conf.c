@@ -11,6 +11,7 @@
  */
 
 
+#include "ngx_http_claude_relay_admin.h"
 #include "ngx_http_claude_relay_settings.h"
 
 
@@ -255,6 +256,13 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
 
     rc = ncr_store_load(db, &seq, ngx_http_claude_relay_store_row,
                         &rmcf->store->rows);
+
+    if (rc == NCR_OK
+        && ngx_http_claude_relay_admin_first(cf, rmcf, db) != NGX_CONF_OK)
+    {
+        ncr_store_close(db);
+        return NGX_CONF_ERROR;
+    }
 
     if (rc == NCR_OK) {
         rmcf->store->file = ncr_store_file(db);
@@ -771,11 +779,12 @@ ngx_http_claude_relay_store_objects(ngx_http_claude_relay_main_conf_t *rmcf,
 
     since.file = rmcf->store->file;
     since.from = 0;
+    since.older = 0;
 
-    if (ngx_http_claude_relay_objects_apply(rmcf, &rmcf->store->objects,
-                                            &since, log)
-        == NGX_DECLINED)
-    {
+    (void) ngx_http_claude_relay_objects_apply(rmcf, &rmcf->store->objects,
+                                               &since, 0, log);
+
+    if (since.older) {
         rmcf->store->older = 1;
     }
 

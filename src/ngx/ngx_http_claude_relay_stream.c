@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_live.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_EVENT_LEN  512
@@ -106,6 +107,10 @@ ngx_http_claude_relay_filter(void *data, ssize_t bytes)
 
     ctx->last_out = ngx_current_msec;
     ctx->own_from = ngx_http_claude_relay_clock();
+
+    if (ctx->live) {
+        ctx->live->bytes += bytes;
+    }
 
     rc = u->headers_in.chunked
          ? ngx_http_claude_relay_filter_chunked(r, ctx, bytes)
@@ -433,7 +438,7 @@ ngx_http_claude_relay_incomplete(ngx_http_claude_relay_ctx_t *ctx)
  * never a clean end (clients.md 4.6).
  */
 
-void
+ngx_int_t
 ngx_http_claude_relay_broken(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_int_t rc)
 {
@@ -449,17 +454,20 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
         || ctx->encoded
         || !ncr_anthropic_boundary(ctx->answer))
     {
-        return;
+        return NGX_DECLINED;
     }
 
     p = ngx_pnalloc(r->pool, NGX_HTTP_CLAUDE_RELAY_EVENT_LEN);
     b = ngx_calloc_buf(r->pool);
 
     if (p == NULL || b == NULL) {
-        return;
+        return NGX_DECLINED;
     }
 
-    if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+    if (ctx->killed) {
+        ncr_str_set(&text, NGX_HTTP_CLAUDE_RELAY_KILLED);
+
+    } else if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
         ncr_str_set(&text, "the upstream fell silent in the middle of the "
                            "stream");
 
@@ -484,7 +492,8 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
     cl.buf = b;
     cl.next = NULL;
 
-    (void) ngx_http_output_filter(r, &cl);
+    return (ngx_http_output_filter(r, &cl) == NGX_ERROR) ? NGX_DECLINED
+                                                         : NGX_OK;
 }
 
 

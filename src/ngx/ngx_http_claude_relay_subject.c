@@ -200,6 +200,17 @@ ngx_http_claude_relay_global_limits_locked(
 }
 
 
+ncr_key_t *
+ngx_http_claude_relay_subject_of_bucket_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t bucket,
+    ngx_http_claude_relay_subject_t **pos)
+{
+    *pos = *pos ? (*pos)->by_id : rmcf->subjects->ids[bucket];
+
+    return *pos ? ngx_http_claude_relay_subject_key(*pos) : NULL;
+}
+
+
 ngx_int_t
 ngx_http_claude_relay_subject_used_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *key, ncr_msec_t now)
@@ -247,6 +258,56 @@ ngx_http_claude_relay_subject_times_locked(
     *used = s->used;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_subject_uses_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *bucket,
+    ngx_http_claude_relay_use_t *uses, ngx_uint_t max)
+{
+    ngx_uint_t                         n, first, looks;
+    ngx_http_claude_relay_subject_t   *s;
+    ngx_http_claude_relay_subjects_t  *subjects;
+
+    subjects = rmcf->subjects;
+
+    if (subjects == NULL) {
+        return 0;
+    }
+
+    n = 0;
+
+    /* empty buckets take time, too */
+
+    for (looks = 0; looks < max && *bucket <= subjects->mask; looks++) {
+
+        first = n;
+
+        for (s = subjects->ids[*bucket]; s; s = s->by_id) {
+
+            if (s->scope != NCR_SCOPE_KEY || s->used == 0) {
+                continue;
+            }
+
+            if (n == max) {
+
+                if (first) {
+                    return first;
+                }
+
+                break;
+            }
+
+            uses[n].id = s->id;
+            uses[n].used = s->used;
+            n++;
+        }
+
+        (*bucket)++;
+    }
+
+    return n;
 }
 
 
@@ -494,6 +555,7 @@ ngx_http_claude_relay_subject_make(ngx_http_claude_relay_main_conf_t *rmcf,
     s->seq = key->seq;
     s->activated = key->activated;
     s->scope = key->scope;
+    s->deleted = (key->deleted != 0);
     s->name = (uint16_t) name.len;
     s->record = (uint16_t) (sizeof(key->size) + packed);
     s->head = (uint16_t) head;
@@ -588,7 +650,9 @@ ngx_http_claude_relay_subject_show(ngx_http_claude_relay_subjects_t *subjects,
         *digests = s;
     }
 
-    subjects->n[s->scope]++;
+    if (!s->deleted) {
+        subjects->n[s->scope]++;
+    }
 }
 
 
@@ -636,7 +700,9 @@ ngx_http_claude_relay_subject_drop(ngx_http_claude_relay_main_conf_t *rmcf,
 {
     ngx_http_claude_relay_subject_unlink(subjects, s);
 
-    subjects->n[s->scope]--;
+    if (!s->deleted) {
+        subjects->n[s->scope]--;
+    }
 
     ngx_memory_barrier();
 

@@ -15,6 +15,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_live.h"
 
 #include <sys/eventfd.h>
 
@@ -38,10 +39,6 @@ static void ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_mark(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t **marks);
 static void ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_claude_relay_refusal(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, time_t after);
 static ngx_int_t ngx_http_claude_relay_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc,
@@ -186,6 +183,8 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         rc = ngx_http_claude_relay_admit(ctx);
 
         if (rc == NGX_AGAIN) {
+            ngx_http_claude_relay_live_state(ctx,
+                                           NGX_HTTP_CLAUDE_RELAY_LIVE_QUEUED);
             ngx_http_claude_relay_wait(ctx,
                            ngx_min(ngx_http_claude_relay_patience(ctx) + 1,
                                    NGX_HTTP_CLAUDE_RELAY_SLOT_POLL));
@@ -195,6 +194,9 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         if (rc != NGX_OK) {
             return NGX_DECLINED;
         }
+
+        ngx_http_claude_relay_live_state(ctx,
+                                         NGX_HTTP_CLAUDE_RELAY_LIVE_WAITING);
     }
 
 again:
@@ -329,6 +331,8 @@ ngx_http_claude_relay_connect(ngx_http_claude_relay_ctx_t *ctx)
     ctx->decided = 0;
     ctx->saved_now = 0;
     ctx->headers_done = 0;
+
+    ngx_http_claude_relay_live_account(ctx);
 
     dial = &ctx->dial;
 
@@ -528,6 +532,7 @@ ngx_http_claude_relay_trail(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_attempt_t  *a;
 
     ngx_http_claude_relay_metrics_attempt(ctx->account, class);
+    ngx_http_claude_relay_live_try(ctx, status, class);
 
     a = ngx_array_push(&ctx->attempts);
 
@@ -695,7 +700,9 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
 
     ctx->finished = 1;
 
-    if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize) {
+    if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize
+        && !ctx->killed)
+    {
         rc = ngx_http_claude_relay_send_saved(r, ctx);
 
     } else {
@@ -706,160 +713,71 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
 }
 
 
-static ngx_int_t
-ngx_http_claude_relay_refusal(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx)
+/*
+ * An operator has had enough of it; called from the event loop.  No account
+ * is blamed: its lease goes back without a verdict.
+ */
+
+void
+ngx_http_claude_relay_kill(ngx_http_claude_relay_ctx_t *ctx)
 {
-    char         buf[NCR_MODEL_LEN + 64];
-    time_t       after;
-    ngx_uint_t   status;
-    const char  *message;
+    ngx_int_t             rc;
+    ngx_connection_t     *c;
+    ngx_http_request_t   *r;
+    ngx_http_upstream_t  *u;
 
-    if (ctx->refused.status) {
-        return ngx_http_claude_relay_refused(r, ctx);
-    }
+    r = ctx->request;
+    c = r->connection;
 
-    if (ctx->soonest_any == 0) {
-        ngx_http_claude_relay_outlook(ctx);
-    }
+    ctx->killed = 1;
 
-    after = -1;
+    if (!ctx->finished && !ctx->committed) {
 
-    if (ctx->soonest_any) {
-        after = (time_t) ((ctx->soonest_any - ngx_http_claude_relay_now()
-                           + 999) / 1000);
-        after = ngx_max(after, 1);
-    }
+        ctx->error = NCR_CLASS_ABORTED;
 
-    if (ctx->saved.set) {
-
-        /* its status is known, its words are too many, or not to be told */
-
-        if (ctx->saved.retry_after >= 0) {
-            after = (time_t) ((ctx->saved.retry_after + 999) / 1000);
+        if (ctx->lease) {
+            ngx_http_claude_relay_trail(ctx, 0, NCR_CLASS_ABORTED);
         }
 
-        return ngx_http_claude_relay_error(r, ctx, ctx->saved.status,
-                       (ctx->saved.status < 500)
-                           ? "the upstream refused the request"
-                           : "the upstream failed to serve the request",
-                       after);
+        ngx_http_claude_relay_give_up(ctx);
+        ngx_http_run_posted_requests(c);
+        return;
     }
 
-    if (ctx->error == NCR_CLASS_OK) {
-        ctx->error = ctx->refusal;
-    }
+    rc = NGX_ERROR;
 
-    switch (ctx->error) {
+    if (!ctx->finished) {
 
-    case NCR_CLASS_OK:
-
-        if (ctx->has_id) {
-            ctx->error = NCR_CLASS_CLIENT;
-            return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_NOT_FOUND,
-                                        "no account here has this object",
-                                        -1);
+        if (!ctx->completed) {
+            ctx->error = NCR_CLASS_ABORTED;
         }
 
-        /* no account ever serves this */
+        ngx_http_claude_relay_complete(ctx);
 
-        ctx->error = NCR_CLASS_CLIENT;
-        ngx_snprintf((u_char *) buf, sizeof(buf), "model: %V%Z", &ctx->model);
+        /* an event in the dialect, if one fits here; else the answer is cut:
+         * never a clean end */
 
-        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_NOT_FOUND,
-                                      ctx->model.len ? buf
-                                          : "no account serves this path",
-                                      -1);
-
-    case NCR_CLASS_LIMITED:
-    case NCR_CLASS_MODEL_LIMITED:
-    case NCR_CLASS_CAPPED:
-        status = NGX_HTTP_TOO_MANY_REQUESTS;
-        message = "all accounts of this relay have reached their limits";
-        break;
-
-    case NCR_CLASS_THROTTLED:
-        status = NGX_HTTP_TOO_MANY_REQUESTS;
-        message = "all accounts of this relay are busy";
-        after = ngx_max(after, 1);
-        break;
-
-    case NCR_CLASS_OVERLOADED:
-        status = 529;
-        message = "the upstream is overloaded";
-        after = ngx_max(after, 1);
-        break;
-
-    case NCR_CLASS_ABORTED:
-    case NCR_CLASS_BROKEN:
-    case NCR_CLASS_CLIENT:
-    case NCR_CLASS_POLICY:
-    case NCR_CLASS_AUTH:
-    case NCR_CLASS_FORBIDDEN:
-    case NCR_CLASS_EDGE:
-    case NCR_CLASS_DISABLED:
-    case NCR_CLASS_BILLING:
-    case NCR_CLASS_ENTITLEMENT:
-    case NCR_CLASS_SERVER:
-    case NCR_CLASS_NETWORK:
-    case NCR_CLASS_TLS:
-    case NCR_CLASS_TIMEOUT:
-    case NCR_CLASS_PROTOCOL:
-    case NCR_CLASSES:
-    default:
-        status = NGX_HTTP_SERVICE_UNAVAILABLE;
-        message = "no account of this relay can serve the request now";
-
-        /* what was no account's own fault may be over soon */
-
-        if (after == -1 && ctx->error >= NCR_CLASS_SERVER) {
-            after = 1;
+        if (r->headers_out.content_length_n == -1
+            && ngx_http_claude_relay_broken(r, ctx,
+                                            NGX_HTTP_SERVICE_UNAVAILABLE)
+               == NGX_OK)
+        {
+            rc = NGX_OK;
         }
 
-        break;
+        ctx->finished = 1;
+        ngx_http_claude_relay_forget(ctx);
+
+        u = r->upstream;
+
+        if (u->cleanup) {
+            r->main->count++;
+            (*u->cleanup)(r);
+        }
     }
 
-    if (ctx->bound) {
-        return ngx_http_claude_relay_bound_refusal(r, ctx, status, after);
-    }
-
-    if (ctx->strict) {
-        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
-                        "session_binding_error: the account of this session "
-                        "cannot serve it now, start a new session", after);
-    }
-
-    return ngx_http_claude_relay_error(r, ctx, status, message, after);
-}
-
-
-/* the key's own account, and no other: why it cannot, and until when */
-
-static ngx_int_t
-ngx_http_claude_relay_bound_refusal(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, time_t after)
-{
-    char         buf[NGX_HTTP_CLAUDE_RELAY_NAME_LEN + 128];
-    const char  *why;
-
-    if (ctx->preferred == NULL) {
-        return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN,
-                        "the account of this API key does not exist", -1);
-    }
-
-    why = ncr_class_name(ctx->error);
-
-    /* what waiting does not mend is not to be tried again */
-
-    if (status == NGX_HTTP_SERVICE_UNAVAILABLE && after == -1) {
-        status = NGX_HTTP_FORBIDDEN;
-    }
-
-    ngx_snprintf((u_char *) buf, sizeof(buf),
-                 "the account of this API key cannot serve the request now: "
-                 "%s%Z", why);
-
-    return ngx_http_claude_relay_error(r, ctx, status, buf, after);
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
 }
 
 
@@ -892,6 +810,8 @@ ngx_http_claude_relay_peer_get(ngx_peer_connection_t *pc, void *data)
     pc->connection = ctx->ready;
     ctx->ready = NULL;
     ctx->attempt_account = ctx->account;
+
+    ngx_http_claude_relay_live_state(ctx, NGX_HTTP_CLAUDE_RELAY_LIVE_SENT);
 
     pc->cached = ctx->dial.cached;
     pc->sockaddr = &ngx_http_claude_relay_nowhere;
@@ -1117,7 +1037,7 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
     }
 
     if (broken) {
-        ngx_http_claude_relay_broken(r, ctx, rc);
+        (void) ngx_http_claude_relay_broken(r, ctx, rc);
     }
 
     ngx_http_claude_relay_forget(ctx);

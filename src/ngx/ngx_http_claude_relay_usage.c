@@ -217,7 +217,7 @@ ngx_http_claude_relay_usage_told(ngx_http_claude_relay_fetch_t *fetch)
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                       "usage of account \"%V\" is not known: %s, status %ui",
                       &usage->account->name,
-                      ngx_http_claude_relay_fetch_failure(fetch->kind),
+                      ngx_http_claude_relay_fetch_words(fetch),
                       fetch->status);
 
         ngx_shmtx_lock(&rmcf->shpool->mutex);

@@ -7,7 +7,11 @@
 #include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_ledger.h"
 #include "ngx_http_claude_relay_fetch.h"
+#include "ngx_http_claude_relay_alerts.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_passwords.h"
+#include "ngx_http_claude_relay_feed.h"
+#include "ngx_http_claude_relay_live.h"
 #include "ngx_http_claude_relay_work.h"
 
 #include <sys/eventfd.h>
@@ -153,6 +157,8 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     if (ngx_http_claude_relay_metrics_zone(rmcf, shm_zone->shm.log)
         != NGX_OK
+        || ngx_http_claude_relay_guards_zone(rmcf, shm_zone->shm.log)
+           != NGX_OK
         || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
            != NGX_OK)
     {
@@ -198,6 +204,7 @@ ngx_http_claude_relay_zone_create(ngx_shm_zone_t *shm_zone,
     }
 
     ngx_queue_init(&zone->nodes);
+    ngx_queue_init(&zone->notes);
     ngx_rbtree_init(&zone->names, &zone->names_sentinel,
                     ngx_str_rbtree_insert_value);
 
@@ -256,6 +263,13 @@ ngx_http_claude_relay_zone_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
         }
 
         a[i]->node = node;
+
+        if (!a[i]->protect) {
+
+            /* one that may not rest is not left in the rest that it is in */
+
+            ncr_health_clear(&node->health);
+        }
     }
 
     ngx_http_claude_relay_zone_sweep_locked(rmcf);
@@ -327,6 +341,9 @@ ngx_http_claude_relay_node_free_locked(
     if (node->tokens) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, node->tokens);
     }
+
+    ngx_http_claude_relay_notes_free_locked(rmcf, &node->failures);
+    ngx_http_claude_relay_notes_free_locked(rmcf, &node->tests);
 
     ngx_slab_free_locked(rmcf->shpool, node);
 }
@@ -422,8 +439,16 @@ ngx_http_claude_relay_alloc_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
         p = ngx_slab_calloc_locked(rmcf->shpool, size);
 
-        if (p || evict-- == 0 || ngx_queue_empty(&zone->sessions)) {
+        if (p) {
             return p;
+        }
+
+        if (ngx_http_claude_relay_notes_evict_locked(rmcf)) {
+            continue;
+        }
+
+        if (evict-- == 0 || ngx_queue_empty(&zone->sessions)) {
+            return NULL;
         }
 
         q = ngx_queue_last(&zone->sessions);
@@ -452,6 +477,10 @@ ngx_http_claude_relay_room_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     zone = rmcf->zone;
 
     while (rmcf->shpool->pfree * ngx_pagesize <= size) {
+
+        if (ngx_http_claude_relay_notes_evict_locked(rmcf)) {
+            continue;
+        }
 
         if (ngx_queue_empty(&zone->sessions)) {
             return 0;
@@ -551,6 +580,40 @@ ngx_http_claude_relay_bond_locked(ngx_http_claude_relay_zone_t *zone,
 }
 
 
+ngx_http_claude_relay_bond_t *
+ngx_http_claude_relay_bond_after_locked(ngx_http_claude_relay_zone_t *zone,
+    u_char *key)
+{
+    ngx_uint_t                     greater;
+    ngx_rbtree_key_t               hash;
+    ngx_rbtree_node_t             *node, *best;
+    ngx_http_claude_relay_bond_t  *bond;
+
+    hash = key ? ngx_http_claude_relay_bond_hash(key) : 0;
+    node = zone->bonds.root;
+    best = NULL;
+
+    while (node != &zone->sentinel) {
+
+        bond = (ngx_http_claude_relay_bond_t *) node;
+
+        greater = key == NULL || node->key > hash
+                  || (node->key == hash
+                      && ngx_memcmp(bond->key, key, sizeof(bond->key)) > 0);
+
+        if (greater) {
+            best = node;
+            node = node->left;
+
+        } else {
+            node = node->right;
+        }
+    }
+
+    return (ngx_http_claude_relay_bond_t *) best;
+}
+
+
 void
 ngx_http_claude_relay_bond_free_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_bond_t *bond)
@@ -561,9 +624,10 @@ ngx_http_claude_relay_bond_free_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-/* makes or renews a bond; a full zone forgets the oldest, or this one */
+/* makes or renews a bond; a full zone forgets the oldest, or this one: then
+ * it is NULL */
 
-void
+ngx_http_claude_relay_bond_t *
 ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_t *list, u_char *key, ngx_uint_t account, uint64_t owner,
     ncr_msec_t now, ncr_msec_t ttl)
@@ -604,7 +668,7 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
         bond = ngx_http_claude_relay_alloc_locked(rmcf,
                                 sizeof(ngx_http_claude_relay_bond_t), 32);
         if (bond == NULL) {
-            return;
+            return NULL;
         }
 
         ngx_memcpy(bond->key, key, sizeof(bond->key));
@@ -613,12 +677,23 @@ ngx_http_claude_relay_bond_set_locked(ngx_http_claude_relay_main_conf_t *rmcf,
         (*n)++;
     }
 
+    /* what had expired is another session now */
+
+    if (bond->expires <= now) {
+        bond->created = now;
+        bond->moved = 0;
+        bond->moves = 0;
+    }
+
+    bond->session = (list == &zone->sessions);
     bond->account = account;
     bond->owner = owner;
     bond->expires = now + ttl;
     bond->renewed = now;
 
     ngx_queue_insert_head(list, &bond->queue);
+
+    return bond;
 }
 
 
@@ -710,6 +785,7 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
 
     ngx_queue_init(&row->leases);
 
+    ngx_http_claude_relay_live_drop_locked(rmcf, row);
     ngx_http_claude_relay_recount_locked(zone, gone);
 
     if (ngx_http_claude_relay_tickets_drop_locked(rmcf, row) == NGX_OK) {
@@ -804,6 +880,9 @@ ngx_http_claude_relay_reap(ngx_event_t *ev)
         ngx_http_claude_relay_ring(zone);
     }
 
+    /* should a ring have been missed */
+    ngx_http_claude_relay_live_rung(rmcf);
+
     if (!ngx_exiting && !ngx_terminate && !ngx_quit) {
         ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
     }
@@ -834,8 +913,9 @@ ngx_http_claude_relay_ring_all(void)
 static void
 ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev)
 {
-    ngx_queue_t                  *q;
-    ngx_http_claude_relay_ctx_t  *ctx;
+    ngx_queue_t                        *q;
+    ngx_http_claude_relay_ctx_t        *ctx;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
 
     for (q = ngx_queue_head(&ngx_http_claude_relay_waiters);
          q != ngx_queue_sentinel(&ngx_http_claude_relay_waiters);
@@ -849,6 +929,12 @@ ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev)
     }
 
     ngx_http_claude_relay_store_rung();
+
+    rmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_claude_relay_module);
+
+    ngx_http_claude_relay_live_rung(rmcf);
+    ngx_http_claude_relay_feed_rung(rmcf);
 }
 
 
@@ -938,7 +1024,7 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
     if (row->pid || !ngx_queue_empty(&row->leases)
-        || !ngx_queue_empty(&row->tickets))
+        || !ngx_queue_empty(&row->tickets) || row->live)
     {
         ngx_http_claude_relay_row_drop_locked(rmcf, row);
     }
@@ -949,6 +1035,8 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     row->subjects = rmcf->subjects;
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    ngx_http_claude_relay_live_init();
 
     if (ngx_http_claude_relay_doorbell_init(cycle) != NGX_OK) {
         return NGX_ERROR;
@@ -967,7 +1055,8 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
     ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_REAP);
 
     if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK
-        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK
+        || ngx_http_claude_relay_alerts_init_process(cycle, rmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -992,6 +1081,10 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     if (rmcf == NULL || rmcf->zone == NULL) {
         return;
     }
+
+    ngx_http_claude_relay_alerts_exit_process();
+    /* what it hands back may go on in the store */
+    ngx_http_claude_relay_passwords_exit_process();
 
     ngx_http_claude_relay_work_exit_process();
     ngx_http_claude_relay_store_exit_process(rmcf);

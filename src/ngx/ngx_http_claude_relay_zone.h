@@ -44,6 +44,32 @@ typedef struct {
 } ngx_http_claude_relay_tokens_t;
 
 
+/*
+ * The last failures of an account, or its last tests.  A ring is made with
+ * the first note, and goes before anything else when the zone is full.
+ */
+
+#define NGX_HTTP_CLAUDE_RELAY_NOTES  16
+
+typedef struct {
+    ncr_msec_t                         at;
+    uint32_t                           class;       /* ncr_class_e */
+    uint32_t                           status;      /* 0: there was none */
+    uint32_t                           ms;
+    char                               id[36];      /* the request's, or "" */
+    char                               text[NGX_HTTP_CLAUDE_RELAY_REASON];
+} ngx_http_claude_relay_note_t;
+
+typedef struct ngx_http_claude_relay_notes_s  ngx_http_claude_relay_notes_t;
+
+struct ngx_http_claude_relay_notes_s {
+    ngx_queue_t                        queue;       /* of zone->notes */
+    ngx_http_claude_relay_notes_t    **place;       /* of the node */
+    uint64_t                           n;           /* ever */
+    ngx_http_claude_relay_note_t       note[NGX_HTTP_CLAUDE_RELAY_NOTES];
+};
+
+
 /* kinds of tokens: they add up, so those of thinking are no kind */
 
 typedef enum {
@@ -119,6 +145,14 @@ struct ngx_http_claude_relay_node_s {
     ngx_uint_t                         test_status;
     ngx_msec_t                         test_ms;
 
+    ngx_http_claude_relay_notes_t     *failures;    /* or NULL, both */
+    ngx_http_claude_relay_notes_t     *tests;
+
+    /* of events */
+
+    ngx_uint_t                         told;        /* state, 0: none */
+    uint64_t                           told_refreshes;
+
     ngx_http_claude_relay_tally_t      tally;
 };
 
@@ -143,6 +177,7 @@ typedef struct {
     ngx_queue_t                        leases;
     ngx_queue_t                        tickets;
     ngx_http_claude_relay_subjects_t  *subjects;    /* of its store */
+    ngx_http_claude_relay_live_page_t *live;        /* see live.h */
 } ngx_http_claude_relay_row_t;
 
 
@@ -166,6 +201,11 @@ typedef struct {
     uint64_t                           owner;       /* key of an id, or 0 */
     ncr_msec_t                         expires;
     ncr_msec_t                         renewed;
+    ncr_msec_t                         created;
+    ncr_msec_t                         moved;       /* last, or 0 */
+    uint32_t                           moves;
+    uint8_t                            why;         /* class of the last one */
+    uint8_t                            session;     /* 0: of an id */
 } ngx_http_claude_relay_bond_t;
 
 
@@ -178,6 +218,7 @@ struct ngx_http_claude_relay_zone_s {
     u_char                             secret[32];
 
     ngx_queue_t                        nodes;
+    ngx_queue_t                        notes;       /* newest first */
     ngx_rbtree_t                       names;
     ngx_rbtree_node_t                  names_sentinel;
 
@@ -204,6 +245,16 @@ struct ngx_http_claude_relay_zone_s {
     ngx_atomic_t                       audited;     /* entries written */
     ngx_atomic_t                       audit_dropped;
 
+    ngx_atomic_t                       kills;       /* of requests, rung */
+    ngx_atomic_t                       unlisted;    /* requests: no room */
+
+    /* events; ms of ngx_current_msec, see feed.h */
+
+    ngx_http_claude_relay_feed_t      *feed;        /* NULL: none yet */
+    ngx_atomic_t                       watched;     /* until then */
+    ngx_msec_t                         polled;
+    ngx_msec_t                         feed_rung;
+
     ngx_atomic_t                       changes;     /* of the store, rung */
     uint32_t                           store;       /* hash of its path */
     ngx_http_claude_relay_subjects_t  *subjects;        /* newest first */
@@ -220,6 +271,13 @@ struct ngx_http_claude_relay_zone_s {
     ncr_msec_t                         usage_since;
     char                               usage_error[NCR_STORE_ERROR];
 
+    ngx_http_claude_relay_guards_t    *guards;  /* NULL: nobody logs in */
+
+    /* the worker that tells of alerts; ms of ngx_current_msec */
+
+    ngx_pid_t                          alerter;     /* 0 = nobody */
+    ngx_msec_t                         alert_deadline;  /* of its lease */
+
     ngx_uint_t                         key_number;  /* of a new store key */
     u_char                             key[NCR_SEAL_KEY];
 
@@ -231,7 +289,12 @@ struct ngx_http_claude_relay_zone_s {
 
 ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_locked(
     ngx_http_claude_relay_zone_t *zone, u_char *key, ncr_msec_t now);
-void ngx_http_claude_relay_bond_set_locked(
+
+/* the one with the next key in the tree, of whatever age; key NULL: the first
+ * one; NULL: there is none */
+ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_after_locked(
+    ngx_http_claude_relay_zone_t *zone, u_char *key);
+ngx_http_claude_relay_bond_t *ngx_http_claude_relay_bond_set_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_queue_t *list, u_char *key,
     ngx_uint_t account, uint64_t owner, ncr_msec_t now, ncr_msec_t ttl);
 void ngx_http_claude_relay_bond_free_locked(
@@ -265,6 +328,24 @@ void *ngx_http_claude_relay_alloc_locked(
 
 ngx_uint_t ngx_http_claude_relay_room_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, size_t size);
+
+/* notes.c: place is the node's */
+
+void ngx_http_claude_relay_note_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_notes_t **place,
+    ngx_http_claude_relay_note_t *note);
+void ngx_http_claude_relay_notes_free_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_notes_t **place);
+
+/* 1: the oldest ring went, there is more room */
+ngx_uint_t ngx_http_claude_relay_notes_evict_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* without the lock: others' words, less what is a secret of the account's */
+void ngx_http_claude_relay_note_words(ngx_http_claude_relay_account_t *a,
+    char *dst, size_t size, ngx_str_t *text);
 
 /* every worker looks after its waiting requests, if there are any */
 void ngx_http_claude_relay_ring(ngx_http_claude_relay_zone_t *zone);

@@ -37,10 +37,17 @@ static const char *const  ncr_oauth_facts[NCR_OAUTH_FACTS] = {
 cJSON *
 ncr_oauth_json(ncr_str_t *text)
 {
+    return ncr_oauth_json_large(text, NCR_OAUTH_BODY);
+}
+
+
+cJSON *
+ncr_oauth_json_large(ncr_str_t *text, size_t max)
+{
     cJSON       *root;
     ncr_json_t   json;
 
-    if (text->len == 0 || text->len > NCR_OAUTH_BODY
+    if (text->len == 0 || text->len > max
         || ncr_oauth_has_nul(text))
     {
         return NULL;

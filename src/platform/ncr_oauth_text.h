@@ -44,6 +44,9 @@ typedef enum {
  */
 cJSON *ncr_oauth_json(ncr_str_t *text);
 
+/* the same, of up to max bytes instead of NCR_OAUTH_BODY */
+cJSON *ncr_oauth_json_large(ncr_str_t *text, size_t max);
+
 /* a member: NULL if it is missing or null, or object is none */
 cJSON *ncr_oauth_member(cJSON *object, const char *name);
 

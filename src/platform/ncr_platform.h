@@ -72,6 +72,10 @@ void ncr_limits_reset(ncr_limits_t *limits);
 void ncr_limits_header(ncr_limits_t *limits, ncr_str_t *name,
     ncr_str_t *value, ncr_msec_t now);
 
+/* what an error says: its error.message, or all of a body that is no JSON; a
+ * slice of it with the escapes that it has; "" if it says nothing */
+ncr_str_t ncr_reply_message(ncr_str_t *body);
+
 /* "opus", "sonnet", "haiku", "fable", "mythos"; else "" */
 ncr_str_t ncr_model_family(ncr_str_t *model);
 

@@ -90,6 +90,22 @@ ncr_reply_read(ncr_reply_text_t *text, ncr_reply_t *reply)
 }
 
 
+ncr_str_t
+ncr_reply_message(ncr_str_t *body)
+{
+    ncr_reply_t       reply;
+    ncr_reply_text_t  text;
+
+    memset(&reply, 0, sizeof(ncr_reply_t));
+
+    reply.body = *body;
+
+    ncr_reply_read(&text, &reply);
+
+    return text.json ? text.message : *body;
+}
+
+
 ncr_uint_t
 ncr_reply_says(ncr_reply_text_t *text, const char *what)
 {

@@ -79,7 +79,7 @@ typedef struct {
     uint32_t      services;
     uint32_t      clients;
     uint32_t      nlimits;
-    uint32_t      spare;
+    uint32_t      deleted;              /* it is refused, and may come back */
 
     ncr_slice_t   name;
     ncr_slice_t   user;                 /* names of its owners, or "" */

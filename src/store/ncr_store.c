@@ -188,7 +188,8 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     "UPDATE hooks SET state = ?2 WHERE name = ?1",
 
     "SELECT id, hook, event, created, attempts, next FROM deliveries"
-    " WHERE next <= ?1 ORDER BY id",
+    " WHERE id IN (SELECT min(id) FROM deliveries WHERE next <= ?1"
+    " GROUP BY hook) ORDER BY id",
 
     "SELECT min(next) FROM deliveries WHERE next > ?1",
 
@@ -211,7 +212,12 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     " (?1, ?2, ?3, ?4, ?5)",
 
     "DELETE FROM alerts WHERE ended <> 0 AND key NOT IN (SELECT key"
-    " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)"
+    " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)",
+    "SELECT count(*) FROM objects WHERE kind = ?1 AND removed = 0"
+    " AND instr(data, ?2) > 0 AND instr(data, ?3) = 0",
+
+    "SELECT " NCR_STORE_OBJECT " FROM objects"
+    " WHERE digest = ?1 AND kind = ?2 AND removed = 0"
 };
 
 

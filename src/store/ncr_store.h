@@ -258,9 +258,15 @@ ncr_int_t ncr_store_objects(ncr_store_t *store, uint64_t *seq,
 ncr_int_t ncr_store_object_list(ncr_store_t *store, const char *kind,
     const char *after, ncr_store_object_pt handler, void *data);
 
+/* those of these ids, in this order; what is gone is passed over */
+ncr_int_t ncr_store_object_pick(ncr_store_t *store, const uint64_t *ids,
+    size_t n, ncr_store_object_pt handler, void *data);
+
 /* one into row (release it with ..._object_free()), or NCR_DECLINED */
 ncr_int_t ncr_store_object_find(ncr_store_t *store, const char *kind,
     const char *name, ncr_store_object_t *row);
+ncr_int_t ncr_store_object_digest(ncr_store_t *store, const char *kind,
+    const ncr_char_t *digest, ncr_store_object_t *row);
 void ncr_store_object_free(ncr_store_object_t *row);
 
 /*
@@ -271,6 +277,24 @@ void ncr_store_object_free(ncr_store_object_t *row);
  */
 ncr_int_t ncr_store_object_put(ncr_store_t *store, ncr_store_object_t *row,
     uint64_t *version, ncr_msec_t now);
+
+/*
+ * Many of them in one transaction, all or none.  A row's version is as
+ * *version above; a row that is "removed" becomes a tombstone.  What is told
+ * of one is set in each, and the digest's prefix.  NCR_DECLINED: *which is
+ * the first that does not hold, and no row is of use any more; n: the bound
+ * does not hold.
+ */
+
+typedef struct {
+    const char   *kind;
+    const char   *part;                 /* live rows whose data has this, */
+    const char   *without;              /* and not that, */
+    size_t        max;                  /* are so many at most, afterwards */
+} ncr_store_bound_t;
+
+ncr_int_t ncr_store_objects_put(ncr_store_t *store, ncr_store_object_t *rows,
+    size_t n, ncr_store_bound_t *bound, ncr_msec_t now, size_t *which);
 
 /* as ncr_store_remove(); *seq: of the tombstone */
 ncr_int_t ncr_store_object_remove(ncr_store_t *store, const char *kind,

@@ -27,6 +27,8 @@ static ncr_int_t ncr_store_set_state(ncr_store_t *store, const char *name,
     const char *state);
 static ncr_int_t ncr_store_delivery_next(ncr_store_t *store, ncr_msec_t due,
     ncr_msec_t *next);
+static ncr_int_t ncr_store_delivery_over(ncr_store_t *store,
+    sqlite3_stmt *stmt, const char *hook, const char *state);
 static ncr_int_t ncr_store_delivery_add(ncr_store_t *store,
     ncr_store_delivery_t *delivery, ncr_msec_t now);
 static ncr_int_t ncr_store_alert_write(ncr_store_t *store,
@@ -166,6 +168,20 @@ ncr_store_hook_free(ncr_store_hook_t *hook)
     ncr_store_drop(&hook->secret);
     ncr_store_drop(&hook->settings);
     ncr_store_drop(&hook->state);
+}
+
+
+void
+ncr_store_hook_text(char **text, const char *value)
+{
+    char  *copy;
+
+    copy = ncr_store_dup(value, strlen(value));
+
+    if (copy) {
+        ncr_store_drop(text);
+        *text = copy;
+    }
 }
 
 
@@ -576,7 +592,7 @@ ncr_store_delivery_next(ncr_store_t *store, ncr_msec_t due, ncr_msec_t *next)
 
 ncr_int_t
 ncr_store_delivery_again(ncr_store_t *store, uint64_t id, ncr_uint_t attempts,
-    ncr_msec_t next)
+    ncr_msec_t next, const char *hook, const char *state)
 {
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
@@ -597,7 +613,7 @@ ncr_store_delivery_again(ncr_store_t *store, uint64_t id, ncr_uint_t attempts,
     sqlite3_bind_int64(stmt, 2, (sqlite3_int64) attempts);
     sqlite3_bind_int64(stmt, 3, next);
 
-    return ncr_store_write_end(store, ncr_store_run(store, stmt));
+    return ncr_store_delivery_over(store, stmt, hook, state);
 }
 
 
@@ -621,6 +637,16 @@ ncr_store_delivery_end(ncr_store_t *store, uint64_t id, const char *hook,
     }
 
     sqlite3_bind_int64(stmt, 1, (sqlite3_int64) id);
+
+    return ncr_store_delivery_over(store, stmt, hook, state);
+}
+
+
+static ncr_int_t
+ncr_store_delivery_over(ncr_store_t *store, sqlite3_stmt *stmt,
+    const char *hook, const char *state)
+{
+    ncr_int_t  rc;
 
     rc = ncr_store_run(store, stmt);
 

@@ -40,6 +40,9 @@ typedef ncr_int_t (*ncr_store_hook_pt)(void *data, ncr_store_hook_t *hook);
 ncr_int_t ncr_store_hook_find(ncr_store_t *store, const char *name,
     ncr_store_hook_t *hook);
 void ncr_store_hook_free(ncr_store_hook_t *hook);
+
+/* another one in place of a text; without memory it stays */
+void ncr_store_hook_text(char **text, const char *value);
 ncr_int_t ncr_store_hooks(ncr_store_t *store, ncr_store_hook_pt handler,
     void *data);
 ncr_int_t ncr_store_hook_put(ncr_store_t *store, ncr_store_hook_t *hook,
@@ -69,14 +72,15 @@ typedef struct {
 typedef ncr_int_t (*ncr_store_delivery_pt)(void *data,
     ncr_store_delivery_t *delivery);
 
-/* those that are due, the oldest first; NCR_DONE of the handler is the end,
- * too.  *next: when the first of the others is, or 0 */
+/* the oldest one of each hook that is due; NCR_DONE of the handler is the end,
+ * too.  *next: when the first is that is not yet, or 0 */
 ncr_int_t ncr_store_deliveries(ncr_store_t *store, ncr_msec_t due,
     ncr_store_delivery_pt handler, void *data, ncr_msec_t *next);
-ncr_int_t ncr_store_delivery_again(ncr_store_t *store, uint64_t id,
-    ncr_uint_t attempts, ncr_msec_t next);
 
-/* it was told, or is given up; state is the hook's, as below, or NULL */
+/* it was not told, or told, or is given up; state is the hook's, or NULL */
+ncr_int_t ncr_store_delivery_again(ncr_store_t *store, uint64_t id,
+    ncr_uint_t attempts, ncr_msec_t next, const char *hook,
+    const char *state);
 ncr_int_t ncr_store_delivery_end(ncr_store_t *store, uint64_t id,
     const char *hook, const char *state);
 

@@ -30,6 +30,11 @@ static ncr_int_t ncr_store_object_new(ncr_store_t *store,
 static ncr_int_t ncr_store_object_put_row(ncr_store_t *store,
     ncr_store_object_t *row, uint64_t version, ncr_msec_t now,
     ncr_store_object_t *cur);
+static ncr_int_t ncr_store_object_remove_row(ncr_store_t *store,
+    const char *kind, const char *name, uint64_t version, ncr_msec_t now,
+    ncr_store_object_t *cur);
+static ncr_int_t ncr_store_object_bound(ncr_store_t *store,
+    ncr_store_bound_t *bound);
 static ncr_int_t ncr_store_object_restore_row(ncr_store_t *store,
     ncr_store_object_t *row);
 static ncr_int_t ncr_store_object_restore_id(ncr_store_t *store,
@@ -98,6 +103,43 @@ ncr_store_object_list(ncr_store_t *store, const char *kind,
     sqlite3_bind_text(stmt, 2, after, -1, SQLITE_STATIC);
 
     rc = ncr_store_object_each(store, stmt, NULL, handler, data);
+
+    return ncr_store_read_end(store, rc == NCR_DONE ? NCR_OK : rc);
+}
+
+
+ncr_int_t
+ncr_store_object_pick(ncr_store_t *store, const uint64_t *ids, size_t n,
+    ncr_store_object_pt handler, void *data)
+{
+    size_t               i;
+    ncr_int_t            rc;
+    ncr_store_object_t   row;
+
+    if (store->older) {
+        return NCR_OK;
+    }
+
+    rc = ncr_store_read(store);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < n && rc == NCR_OK; i++) {
+
+        rc = ncr_store_object_id(store, ids[i], &row);
+
+        if (rc == NCR_OK && !row.removed) {
+            rc = handler(data, &row);
+        }
+
+        ncr_store_object_free(&row);
+
+        if (rc == NCR_DECLINED) {
+            rc = NCR_OK;
+        }
+    }
 
     return ncr_store_read_end(store, rc == NCR_DONE ? NCR_OK : rc);
 }
@@ -345,6 +387,40 @@ ncr_store_object_find(ncr_store_t *store, const char *kind, const char *name,
 }
 
 
+ncr_int_t
+ncr_store_object_digest(ncr_store_t *store, const char *kind,
+    const ncr_char_t *digest, ncr_store_object_t *row)
+{
+    ncr_int_t      rc;
+    sqlite3_stmt  *stmt;
+
+    memset(row, 0, sizeof(ncr_store_object_t));
+
+    if (store->older) {
+        return NCR_DECLINED;
+    }
+
+    rc = ncr_store_read(store);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    stmt = ncr_store_stmt(store, NCR_STORE_SQL_OBJECT_BY_DIGEST);
+
+    if (stmt == NULL) {
+        return ncr_store_read_end(store, ncr_store_fail(store));
+    }
+
+    sqlite3_bind_blob(stmt, 1, digest, 32, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, kind, -1, SQLITE_STATIC);
+
+    rc = ncr_store_object_own(store, stmt, row);
+
+    return ncr_store_read_end(store, rc);
+}
+
+
 void
 ncr_store_object_free(ncr_store_object_t *row)
 {
@@ -489,6 +565,84 @@ ncr_store_object_new(ncr_store_t *store, ncr_store_object_t *row,
 
 
 ncr_int_t
+ncr_store_objects_put(ncr_store_t *store, ncr_store_object_t *rows, size_t n,
+    ncr_store_bound_t *bound, ncr_msec_t now, size_t *which)
+{
+    size_t               i;
+    ncr_int_t            rc;
+    ncr_store_object_t  *row, cur;
+
+    rc = ncr_store_write(store);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < n && rc == NCR_OK; i++) {
+
+        row = &rows[i];
+        *which = i;
+
+        rc = row->removed
+             ? ncr_store_object_remove_row(store, row->kind, row->name,
+                                           row->version, now, &cur)
+             : ncr_store_object_put_row(store, row, row->version, now, &cur);
+
+        row->id = cur.id;
+        row->seq = cur.seq;
+        row->version = cur.version;
+        row->created = cur.created;
+        row->updated = cur.updated;
+        row->activated = cur.activated;
+
+        memcpy(row->prefix, cur.prefix, NCR_STORE_PREFIX);
+
+        ncr_store_object_free(&cur);
+    }
+
+    if (rc == NCR_OK && bound) {
+        *which = n;
+        rc = ncr_store_object_bound(store, bound);
+    }
+
+    return ncr_store_write_end(store, rc);
+}
+
+
+static ncr_int_t
+ncr_store_object_bound(ncr_store_t *store, ncr_store_bound_t *bound)
+{
+    ncr_int_t      rc;
+    sqlite3_stmt  *stmt;
+
+    stmt = ncr_store_stmt(store, NCR_STORE_SQL_OBJECT_COUNT);
+
+    if (stmt == NULL) {
+        return ncr_store_fail(store);
+    }
+
+    sqlite3_bind_text(stmt, 1, bound->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, bound->part, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 3, bound->without, -1, SQLITE_STATIC);
+
+    if (sqlite3_step(stmt) != SQLITE_ROW) {
+        return ncr_store_fail(store);
+    }
+
+    rc = ((uint64_t) sqlite3_column_int64(stmt, 0) <= bound->max)
+         ? NCR_OK : NCR_DECLINED;
+
+    sqlite3_reset(stmt);
+
+    if (rc != NCR_OK) {
+        (void) ncr_store_say(store, "has as many of them as there may be");
+    }
+
+    return rc;
+}
+
+
+ncr_int_t
 ncr_store_object_remove(ncr_store_t *store, const char *kind,
     const char *name, uint64_t version, ncr_msec_t now, uint64_t *seq)
 {
@@ -501,38 +655,51 @@ ncr_store_object_remove(ncr_store_t *store, const char *kind,
         return rc;
     }
 
-    rc = ncr_store_object_name(store, kind, name, &cur);
-
-    if (rc == NCR_DECLINED) {
-        (void) ncr_store_object_says(store, "has no", kind);
-
-    } else if (rc == NCR_OK && version != UINT64_MAX
-               && version != cur.version)
-    {
-        (void) ncr_store_object_says(store, "has another version of the",
-                                     kind);
-        rc = NCR_DECLINED;
-    }
-
-    if (rc == NCR_OK) {
-        free(cur.data);
-
-        cur.data = NULL;
-        cur.has_digest = 0;
-        cur.prefix[0] = '\0';
-        cur.removed = 1;
-        cur.activated = 0;
-        cur.version++;
-        cur.updated = now;
-
-        rc = ncr_store_object_save(store, &cur, 0);
-    }
+    rc = ncr_store_object_remove_row(store, kind, name, version, now, &cur);
 
     *seq = cur.seq;
 
     ncr_store_object_free(&cur);
 
     return ncr_store_write_end(store, rc);
+}
+
+
+static ncr_int_t
+ncr_store_object_remove_row(ncr_store_t *store, const char *kind,
+    const char *name, uint64_t version, ncr_msec_t now,
+    ncr_store_object_t *cur)
+{
+    ncr_int_t  rc;
+
+    rc = ncr_store_object_name(store, kind, name, cur);
+
+    if (rc == NCR_DECLINED) {
+        (void) ncr_store_object_says(store, "has no", kind);
+
+    } else if (rc == NCR_OK && version != UINT64_MAX
+               && version != cur->version)
+    {
+        (void) ncr_store_object_says(store, "has another version of the",
+                                     kind);
+        rc = NCR_DECLINED;
+    }
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    free(cur->data);
+
+    cur->data = NULL;
+    cur->has_digest = 0;
+    cur->prefix[0] = '\0';
+    cur->removed = 1;
+    cur->activated = 0;
+    cur->version++;
+    cur->updated = now;
+
+    return ncr_store_object_save(store, cur, 0);
 }
 
 

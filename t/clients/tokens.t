@@ -39,7 +39,7 @@ my $nginx = nginx(<<"END", workers => 2);
 server {
     listen 127.0.0.1:%%PORT%%;
     location / { claude_relay; }
-    location = /health { claude_relay_health; }
+    location = /health { claude_relay_health full=on; }
 }
 END
 

@@ -83,6 +83,9 @@ Options:
     env => { ... }     environment variables
     level => "info"    of error.log
     allow => [qr//]    alerts that are expected in error.log
+    guard => 1         accounts of the store reach public addresses only, as
+                       is usual; a test's are on 127.0.0.1, so otherwise
+                       claude_relay_allow_private_upstreams is on
 
 The http block has temp paths, underscores_in_headers, and an access.log of
 JSON with all variables of the module (log()).
@@ -117,7 +120,7 @@ JSON with all variables of the module (log()).
 
 nginx() with what most tests need: zone, key "alice", account "one" with the
 credential sk-ant-one-000001 at the sandbox, "location / { claude_relay; }" and
-"location = /health { claude_relay_health; }".  More options:
+"location = /health { claude_relay_health full=on; }".  More options:
 
     http => "..."      more in http { }
     server => "..."    more in server { }
@@ -400,7 +403,7 @@ server {
         $location
     }
     location = /health {
-        claude_relay_health;
+        claude_relay_health full=on;
     }
 }
 END
@@ -908,6 +911,8 @@ sub conf {
     my $level = $opt->{level} // "info";
     my $events = $opt->{events} // "worker_connections 1024;";
     my $main = $opt->{main} // "";
+    my $private = $opt->{guard} || $http =~ /_allow_private_upstreams\s/
+                  ? "" : "claude_relay_allow_private_upstreams on;";
 
     my $variables = join ",", map { "\"$_\":\"\$claude_relay_$_\"" } @VARIABLES;
 
@@ -927,7 +932,7 @@ error_log error.log $level;
 $main
 events { $events }
 http {
-    underscores_in_headers on;
+    underscores_in_headers on; $private
     client_body_temp_path temp/body;
     proxy_temp_path temp/proxy;
     fastcgi_temp_path temp/fastcgi;
@@ -1112,7 +1117,7 @@ sub post {
 sub health {
     my ($self) = @_;
 
-    return $self->request("GET", "/health", key => undef)->json;
+    return $self->request("GET", "/health?full", key => undef)->json;
 }
 
 

@@ -145,13 +145,54 @@ ncr_test_told(char *p)
 }
 
 
+static ncr_anthropic_reader_t *
+ncr_test_take(void)
+{
+    return malloc(sizeof(ncr_anthropic_reader_t));
+}
+
+
+static void
+ncr_test_give(ncr_anthropic_reader_t *reader)
+{
+    free(reader);
+}
+
+
+static ncr_anthropic_bill_t *
+ncr_test_take_bill(void)
+{
+    return malloc(sizeof(ncr_anthropic_bill_t));
+}
+
+
+static void
+ncr_test_give_bill(ncr_anthropic_bill_t *bill)
+{
+    free(bill);
+}
+
+
+static const ncr_anthropic_lender_t  ncr_test_lender = {
+    ncr_test_take, ncr_test_give, ncr_test_take_bill, ncr_test_give_bill
+};
+
+
 static void
 ncr_test_begin(void)
 {
+    static ncr_uint_t  before;
+
     /* the glue's memory comes as it is */
 
+    if (before) {
+        ncr_anthropic_answer_done(&ncr_test_a);
+    }
+
+    before = 1;
+
     memset(&ncr_test_a, 0xA5, sizeof(ncr_test_a));
-    ncr_anthropic_answer_init(&ncr_test_a);
+    ncr_anthropic_answer_init(&ncr_test_a, &ncr_test_lender);
 }
 
 

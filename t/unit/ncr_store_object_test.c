@@ -268,6 +268,99 @@ ncr_test_activate(void)
 
 
 static void
+ncr_test_batch(void)
+{
+    size_t               which;
+    uint64_t             ids[4];
+    ncr_store_t         *store;
+    ncr_test_seen_t      seen;
+    ncr_store_bound_t    bound;
+    ncr_store_object_t   rows[3], found;
+
+    store = ncr_test_open();
+
+    ncr_test_row(&rows[0], "key", "a", "{\"user\":\"u\"}", 1);
+    ncr_test_row(&rows[1], "key", "b", "{\"user\":\"u\"}", 2);
+    ncr_test_row(&rows[2], "key", "c", "{\"user\":\"u\"}", 1);
+
+    ncr_test(ncr_store_objects_put(store, rows, 3, NULL, 1000, &which)
+             == NCR_DECLINED && which == 2
+             && strstr(ncr_store_error(store), "has a key with this secret"),
+             "many: one that does not hold");
+    ncr_test(ncr_store_object_find(store, "key", "a", &found) == NCR_DECLINED,
+             "many: then there is none of them");
+
+    bound.kind = "key";
+    bound.part = "\"user\":\"u\"";
+    bound.without = "\"gone\"";
+    bound.max = 1;
+
+    ncr_test_row(&rows[0], "key", "a", "{\"user\":\"u\"}", 1);
+    ncr_test_row(&rows[1], "key", "b", "{\"user\":\"u\"}", 2);
+
+    ncr_test(ncr_store_objects_put(store, rows, 2, &bound, 1000, &which)
+             == NCR_DECLINED && which == 2, "many: more than there may be");
+
+    ncr_test_row(&rows[0], "key", "a", "{\"user\":\"u\"}", 1);
+    ncr_test_row(&rows[1], "key", "b", "{\"user\":\"u\",\"gone\":1}", 2);
+    ncr_test_row(&rows[2], "key", "c", "{\"user\":\"v\"}", 3);
+
+    ncr_test(ncr_store_objects_put(store, rows, 3, &bound, 1000, &which)
+             == NCR_OK && rows[2].id == rows[0].id + 2
+             && rows[2].seq == rows[0].seq + 2 && rows[1].version == 1
+             && strcmp(rows[1].prefix, "cr_2") == 0, "many: all of them");
+
+    ids[0] = rows[2].id;
+    ids[1] = 4711;
+    ids[2] = rows[0].id;
+    ids[3] = rows[1].id;
+
+    ncr_test_row(&rows[0], "key", "a", "{}", 0);
+    rows[0].version = 1;
+    ncr_test_row(&rows[1], "key", "b", NULL, 0);
+    rows[1].version = 2;
+    rows[1].removed = 1;
+
+    ncr_test(ncr_store_objects_put(store, rows, 2, NULL, 2000, &which)
+             == NCR_DECLINED && which == 1
+             && strstr(ncr_store_error(store), "another version"),
+             "many: another version");
+    ncr_test(ncr_store_object_find(store, "key", "a", &found) == NCR_OK
+             && found.version == 1, "many: nothing was changed");
+    ncr_store_object_free(&found);
+
+    ncr_test_row(&rows[0], "key", "a", "{}", 0);
+    rows[0].version = 1;
+    ncr_test_row(&rows[1], "key", "b", NULL, 0);
+    rows[1].version = 1;
+    rows[1].removed = 1;
+
+    ncr_test(ncr_store_objects_put(store, rows, 2, NULL, 2000, &which)
+             == NCR_OK && rows[0].version == 2 && rows[0].created == 1000
+             && strcmp(rows[0].prefix, "cr_1") == 0,
+             "many: one is changed, one is removed");
+
+    memset(&seen, 0, sizeof(seen));
+    ncr_test(ncr_store_object_pick(store, ids, 4, ncr_test_handler, &seen)
+             == NCR_OK && strcmp(seen.names, "c a ") == 0,
+             "pick: in the order of the ids");
+
+    memset(rows[0].digest, 3, 32);
+    ncr_test(ncr_store_object_digest(store, "key", rows[0].digest, &found)
+             == NCR_OK && strcmp(found.name, "c") == 0, "found by its digest");
+    ncr_store_object_free(&found);
+    ncr_test(ncr_store_object_digest(store, "card", rows[0].digest, &found)
+             == NCR_DECLINED, "digest: of another kind");
+    memset(rows[0].digest, 2, 32);
+    ncr_test(ncr_store_object_digest(store, "key", rows[0].digest, &found)
+             == NCR_DECLINED, "digest: of one that was removed");
+
+    ncr_store_close(store);
+    ncr_test_clean();
+}
+
+
+static void
 ncr_test_restore(void)
 {
     uint64_t             version, last;
@@ -480,6 +573,7 @@ main(void)
 
     ncr_test_objects();
     ncr_test_activate();
+    ncr_test_batch();
     ncr_test_restore();
     ncr_test_migrate();
     ncr_test_many();
