@@ -442,6 +442,12 @@ ngx_http_claude_relay_setting_plain(cJSON *value, ngx_uint_t depth)
             }
         }
 
+        if (cJSON_IsArray(value)
+            && (cJSON_IsArray(item) || cJSON_IsObject(item)))
+        {
+            return "has an array of what is neither numbers nor texts";
+        }
+
         wrong = ngx_http_claude_relay_setting_plain(item, depth + 1);
 
         if (wrong) {
