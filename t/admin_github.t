@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Logins by GitHub (F074): the way there and back, who may, which name somebody
+# Logins by GitHub (F193, F074): the way there and back, who may, which name somebody
 # new gets, and what is forged, stale, repeated or broken on the way.
 
 use warnings;
@@ -186,7 +186,7 @@ sub refused {
 
 my ($r, $cookie, $state) = begin($nobody);
 
-is($r->status, 302, "F074: sent to GitHub");
+is($r->status, 302, "F193: sent to GitHub");
 like($r->header("location"),
      qr{^\Q$url\E/gh/login/oauth/authorize\?client_id=Iv1\.abc
         &scope=read%3Aorg&allow_signup=false&state=[0-9a-f]{32}$}x,
@@ -199,7 +199,7 @@ unlike($r->header("location") . $r->header("set-cookie"),
 
 my $octo = login("ok.583231.octocat.");
 
-is($octo->{answer}->status, 302, "F074: back, and logged in");
+is($octo->{answer}->status, 302, "F193: back, and logged in");
 is($octo->{answer}->header("location"), "/admin/", "where it began");
 is($octo->{person}, "octocat", "as a new person");
 is($octo->{role}, "user", "who is a user");
@@ -274,7 +274,7 @@ $nginx->control("POST", "/v1/people", { name => "alice", role => "admin" });
 $nginx->control("POST", "/v1/users", { name => "carol" });
 
 is(login("ok.11.alice.good")->{person}, "alice-2",
-   "F074: a person's name is not given away");
+   "F193: a person's name is not given away");
 is(login("ok.12.alice.good")->{person}, "alice-3", "nor the next one");
 is(login("ok.13.carol.good")->{person}, "carol-2",
    "nor a user's, who has keys");
@@ -290,7 +290,7 @@ is($nginx->control("GET", "/v1/people/alice")->json->{role}, "admin",
 my (undef, $cookie2, $state2) = begin($nobody);
 
 refused(back($nobody, "ok.583232.octocat.", $state), 400,
-        "F074: another browser", qr/browser/);
+        "F193: another browser", qr/browser/);
 refused(back($nobody, "ok.583232.octocat.", $state, $cookie2), 400,
         "the cookie of another login");
 refused(back($nobody, "ok.583232.octocat.", "0" x 32, $cookie), 400,

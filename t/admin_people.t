@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# People (F190 to F195): who may make, change and remove them; passwords,
+# People (F190, F194, F195): who may make, change and remove them; passwords,
 # sessions, tokens, second factors; nobody ever sees a hash; the trail, and
 # whether it is whole.
 
@@ -71,7 +71,7 @@ sub code {
 
 my $p = is_status($admin->call("POST", "/people", { name => "vera",
                                                     role => "viewer" }),
-                  201, "F190: a person");
+                  201, "F194: a person");
 
 is_deeply({ map { $_ => $p->{$_} } grep { !/_at$|version/ } keys %$p },
           { name => "vera", role => "viewer", enabled => $true,
@@ -147,7 +147,7 @@ is_status($admin->call("POST", "/people", { name => "twin", role => "user",
 is_status($admin->call("POST", "/people", { name => "gone",
                                             role => "user" }), 201, "another");
 is($nginx->control("GET", "/v1/users/gone")->status, 200,
-   "F191: with a user of its name");
+   "F194: with a user of its name");
 $etag = $admin->call("GET", "/people/gone")->header("etag");
 is_status($admin->call("DELETE", "/people/gone", undef, 'If-Match: "1"'),
           412, "not this version");
@@ -167,7 +167,7 @@ my $ursula = ClaudeRelayAdmin->person($nginx, "ursula", "user");
 my $victor = ClaudeRelayAdmin->person($nginx, "victor", "viewer");
 
 for my $who ($vera, $victor) {
-    is_status($who->call("GET", "/people"), 200, "F192: seen by others");
+    is_status($who->call("GET", "/people"), 200, "F194: seen by others");
     is_status($who->call("POST", "/people", { name => "x", role => "user" }),
               403, "made by admins");
     is_status($who->call("PATCH", "/people/ursula", { role => "viewer" }),
@@ -201,7 +201,7 @@ is_status($victor->call("POST", "/actions/check"), 403, "nor its check");
 
 $p = is_status($admin->call("POST", "/people/ursula/password",
                             { password => "quite another one 7" }), 200,
-               "F193: another password");
+               "F190: another password");
 is($p->{must_change}, $true, "to be changed");
 is_status($ursula->call("GET", "/people/ursula"), 401,
           "what it was logged in by is over");
@@ -230,7 +230,7 @@ my $second = ClaudeRelayAdmin->new($nginx);
 $second->login("ursula", ClaudeRelayAdmin::password("ursula"));
 
 my $list = is_status($ursula->call("GET", "/people/ursula/sessions"), 200,
-                     "F194: sessions")->{sessions};
+                     "F195: sessions")->{sessions};
 
 is(scalar @$list, 2, "two of them");
 is(scalar(grep { $_->{current} } @$list), 1, "one is this one");
@@ -260,7 +260,7 @@ $ursula->login("ursula", ClaudeRelayAdmin::password("ursula"));
 
 my $t = is_status($vera->call("POST", "/people/vera2/tokens",
                               { name => "ci", valid_for => "90d" }), 201,
-                  "F194: a token");
+                  "F195: a token");
 
 like($t->{secret}, qr/^crt_[0-9a-f]{64}$/, "its secret");
 is($t->{role}, "operator", "as its person");
@@ -351,7 +351,7 @@ is($vera->call("GET", "/session")->status, 401, "and sessions");
 my $tom = ClaudeRelayAdmin->person($nginx, "tom", "viewer");
 
 my $e = is_status($tom->call("POST", "/people/tom/totp"), 201,
-                  "F195: an enrolment");
+                  "F190: an enrolment of a second factor");
 
 like($e->{secret}, qr/^[A-Z2-7]{32}$/, "160 bits");
 is($e->{otpauth_uri}, "otpauth://totp/claude-relay:tom?secret=$e->{secret}"
@@ -406,7 +406,7 @@ is($in->login("tom", ClaudeRelayAdmin::password("tom"))->status, 200,
 # ---- the trail
 
 $r = $admin->call("GET", "/actions?limit=1000");
-my $trail = is_status($r, 200, "F193: the trail");
+my $trail = is_status($r, 200, "F194: the trail");
 my @actions = @{$trail->{actions}};
 
 is($trail->{next}, undef, "all of it");
@@ -479,7 +479,7 @@ my $secret = qr/scrypt|\$15\$8|correct horse|quite another one|
 my $text = join "\n", map { s/"(?:secret|otpauth_uri)":"[^"]*"//gr }
                           keys %seen;
 
-unlike($text, $secret, "F195: no answer has a hash or a password");
+unlike($text, $secret, "F190: no answer has a hash or a password");
 unlike($nginx->error_log, qr/$secret|crt_[0-9a-f]/, "no log has");
 unlike(join("\n", map { encode($_) } @actions),
        qr/$secret|crt_[0-9a-f]{8}|otpauth:/, "nor has the trail");
