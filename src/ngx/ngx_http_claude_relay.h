@@ -64,7 +64,6 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 
 
 typedef struct ngx_http_claude_relay_admin_s    ngx_http_claude_relay_admin_t;
-typedef struct ngx_http_claude_relay_github_s   ngx_http_claude_relay_github_t;
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
@@ -1072,34 +1071,7 @@ ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
 ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_group(
     ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
 
-/* directives.c: values that are more than a slot */
-
-char *ngx_http_claude_relay_set_relay(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_set_platforms(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_policy(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_sticky(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_tries(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_heartbeat(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_keepalive(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_rest(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_quota_guard(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_cors(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_refresh(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_token_location(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_usage_poll(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
+#include "ngx_http_claude_relay_directives.h"
 
 /* spare.c: large parts that are used again */
 
@@ -1132,10 +1104,6 @@ char *ngx_http_claude_relay_set_admin_login(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_admin_file(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_admin_user(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_github(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev);

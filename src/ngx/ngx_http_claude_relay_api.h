@@ -177,6 +177,10 @@ ngx_http_claude_relay_way_t *ngx_http_claude_relay_way(
     ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *name, ngx_str_t *item,
     ngx_uint_t *allow);
 
+/* the least role that it takes, of somebody of this role */
+ncr_role_e ngx_http_claude_relay_way_role(ngx_http_claude_relay_way_t *way,
+    ncr_role_e role);
+
 /* the way that shows what this one changes, or NULL */
 ngx_http_claude_relay_way_t *ngx_http_claude_relay_way_shows(
     ngx_http_claude_relay_way_t *way);

@@ -307,6 +307,7 @@ ngx_http_claude_relay_call_text(ngx_http_claude_relay_call_t *call,
     return NGX_ERROR;
 }
 
+
 ngx_int_t
 ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
     ngx_str_t *name)

@@ -37,8 +37,6 @@ main(void)
     ncr_char_t  random[NCR_CARD_RANDOM], code[NCR_CARD_CODE + 1];
     ncr_char_t  again[NCR_CARD_CODE + 1];
 
-    ncr_test_begin();
-
     memset(code, 0, sizeof(code));
     memset(again, 0, sizeof(again));
 
@@ -47,7 +45,7 @@ main(void)
     }
 
     ncr_card_code(code, random);
-    ncr_test(strcmp((char *) code, "CC_AFLR_W38E_KQV2") == 0, "a code");
+    ncr_test(strcmp((char *) code, "CC_AFLR_W38D_JPUZ") == 0, "a code");
 
     s.data = code;
     s.len = NCR_CARD_CODE;
@@ -74,8 +72,6 @@ main(void)
     ncr_test_is("CC_AFLR_W38E_KQV0", NULL);
     ncr_test_is("CC_AFLR_W38E_KQVI", NULL);
     ncr_test_is("CC_AFLR_W38E_KQV\"", NULL);
-
-    ncr_test_end();
 
     return ncr_test_done();
 }
