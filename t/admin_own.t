@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Keys that users make for themselves (F193), and what they see of keys: their
+# Keys that users make for themselves (F194), and what they see of keys: their
 # own; how many they may have, what they may set, which limits hold; and cards
 # that they redeem.
 
@@ -225,7 +225,7 @@ refused($alice->call("PATCH", "/keys/alices", { description => "x" }), 409,
 
 is(status($secret), 200, "the third request of the group");
 is(status($secret), 200, "the fourth");
-is(status($secret), 429, "F193: and no more");
+is(status($secret), 429, "F194: and no more");
 
 
 # ---- deleted

@@ -155,6 +155,8 @@ struct ngx_http_claude_relay_call_s {
     off_t                              file_size;
 
     unsigned                           has_file:1;
+    unsigned                           untold:1;    /* the trail has that it
+                                                   was done, not the answer */
     unsigned                           has_found:1;
     unsigned                           with_tokens:1;   /* in row */
     unsigned                           created:1;
