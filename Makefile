@@ -43,7 +43,7 @@ j2           = $(if $(findstring -j,$(MAKEFLAGS)),,-j2)
 
 
 .PHONY: all module sandbox run test unit unit-binaries asan fuzz bench \
-        check floors style prices strict matrix install clean help FORCE
+        check floors style prices openapi strict matrix install clean help FORCE
 .DELETE_ON_ERROR:
 
 all: module sandbox
@@ -170,7 +170,7 @@ install:
 
 # rules that a machine can check
 
-check: floors style prices strict
+check: floors style prices openapi strict
 	@util/leaks.pl
 
 floors:
@@ -181,6 +181,9 @@ style:
 
 prices:
 	@util/prices.pl --check
+
+openapi:
+	@util/openapi.pl --check
 
 strict: $(PLAIN:src/%.c=$(B)/plain/%.o) $(GLUE:%.c=$(B)/strict/%.o)
 
@@ -203,7 +206,7 @@ help:
 	@echo 'make asan [ONLY=area]    t/ under the sanitizers'
 	@echo 'make fuzz [SECONDS=60]   each fuzz/fuzz_*.c for so long [ONLY=name]'
 	@echo 'make bench               figures beside plain proxy_pass'
-	@echo 'make check               floors, style, prices, strict warnings'
+	@echo 'make check               floors, style, prices, api/, strict warnings'
 	@echo 'make matrix              nginx 1.22, 1.26, 1.30; dynamic and static'
 	@echo 'make install             what make and make run need, with apt-get'
 	@echo 'make clean               remove $(B)/'

@@ -31,7 +31,8 @@ sub http {
                      token_url=%%UP%%/v1/oauth/token;
                  claude_relay_allow_private_upstreams on;
                  claude_relay_alerts interval=500ms hold=1s calm=1s min=5
-                                     errors=50% service=test-relay;
+                                     errors=50% resting=3s
+                                     service=test-relay;
                  claude_relay_rest server=1s;
                  claude_relay_control unix:control.sock;",
         accounts => account("one")
@@ -462,6 +463,34 @@ my $teller;
     is($e->{json}{level}, "critical", "budget: used up");
     sleep 2;
     is(scalar events($main, "budget"), 2, "budget: what a minute has is none");
+
+    # of the store, by buckets
+
+    my $key = call("POST", "/v1/keys", { name => "stored",
+                                         limits => ["requests:2/week"] });
+
+    pop @told for 1 .. 2;
+
+    is($key->status, 201, "budget: a key of the store");
+    $nginx->request("POST", "/v1/messages", key => $key->json->{secret},
+                    body => message()) for 1 .. 2;
+
+    ok(wait_for(sub {
+        grep { $_->{json}{subject} eq "key/stored/requests:2/week"
+               && $_->{json}{level} eq "critical" } events($main, "budget");
+    }, 20), "budget: told");
+
+    # one that rests
+
+    $nginx->post("/max/v1/messages", message(),
+                 "x-sandbox: status=429,retry-after=600");
+
+    $e = event($main, "resting", "firing");
+    is($e->{json}{subject}, "account/max", "resting: told");
+    like($e->{json}{fields}{until}, qr/^\d{4}-/, "resting: until when");
+
+    call("POST", "/v1/accounts/max/reset");
+    event($main, "resting", "resolved");
 
     $up->behave("sk-ant-one-000001", "status=400");
     $nginx->post("/v1/messages", message()) for 1 .. 6;

@@ -19,7 +19,7 @@ my $up = sandbox();
 
 my $nginx = nginx(relay_http(
     http => store() . "claude_relay_control unix:control.sock;
-                       claude_relay_audit_log path=%%DIR%%/audit.db;",
+                       claude_relay_audit_log %%DIR%%/audit.db;",
     location => "claude_relay_audit on;",
     server => "location /admin/ { claude_relay_admin; }"), workers => 2);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The door to the admin API (F195, F196): the first admin, logging in and out,
+# The door to the admin API (F190, F190): the first admin, logging in and out,
 # cookies, CSRF, origins, tokens, bodies that are too large, paths, and where
 # the location may stand.
 
@@ -47,7 +47,7 @@ sub refused {
 
 # ---- the first one
 
-ok(-f $file, "F196: a first password");
+ok(-f $file, "F190: a first password");
 is((stat $file)[2] & 07777, 0600, "for nobody else");
 
 my $first = slurp($file);
@@ -62,7 +62,7 @@ my $admin = ClaudeRelayAdmin->new($nginx);
 
 my $r = $admin->login("admin", $first);
 
-is($r->status, 200, "F196: logged in");
+is($r->status, 200, "F190: logged in");
 is($r->json->{person}, "admin", "as admin");
 is($r->json->{role}, "admin", "who is one");
 is($r->json->{must_change}, JSON::PP::true(), "and must change it");
@@ -78,13 +78,13 @@ my %headers = ("content-security-policy" => qr/default-src 'none'/,
                "cache-control" => qr/^no-store$/);
 
 for my $name (sort keys %headers) {
-    like($r->header($name), $headers{$name}, "F195: $name");
+    like($r->header($name), $headers{$name}, "F190: $name");
     like($nobody->call("GET", "/status")->header($name), $headers{$name},
          "$name of a refusal");
 }
 
 refused($admin->call("GET", "/status"), 403, "password_change_required",
-        "F196: nothing else before");
+        "F190: nothing else before");
 refused($admin->call("POST", "/keys", { name => "early" }), 403,
         "password_change_required", "no change either");
 is($admin->call("GET", "/session")->status, 200, "but who it is");
@@ -108,7 +108,7 @@ refused($admin->call("POST", "/session/password",
 $r = $admin->call("POST", "/session/password",
                   { old => $first, new => ClaudeRelayAdmin::password("admin") });
 
-is($r->status, 200, "F196: another password");
+is($r->status, 200, "F190: another password");
 is($r->json->{must_change}, JSON::PP::false(), "it is done");
 ok(wait_for(sub { !-e $file }), "the file is gone");
 refused($other->call("GET", "/session"), 401, "unauthorized",
@@ -127,7 +127,7 @@ is($r->json->{by}, "session", "somebody with a session");
 is($r->json->{csrf}, $admin->{csrf}, "whose CSRF token is told again");
 
 refused($nobody->call("GET", "/status"), 401, "unauthorized",
-        "F196: nobody gets in");
+        "F190: nobody gets in");
 like($nobody->call("GET", "/status")->header("www-authenticate"), qr/^Bearer/,
      "401 says what it takes");
 refused($nobody->call("GET", "/no/such/path"), 401, "unauthorized",
@@ -182,7 +182,7 @@ for (@bad) {
     next if $_ eq "Origin: ";
 
     refused($admin->call("GET", "/status", undef, $_), 403, "cross_origin",
-            "F196: $_");
+            "F190: $_");
     refused($admin->call("POST", "/keys", { name => "evil" }, $_), 403,
             "cross_origin", "to change something: $_");
     refused($nobody->call("POST", "/session",
@@ -208,7 +208,7 @@ is($admin->call("GET", "/status", undef, "Host: relay.example:8443",
         my @h = defined $csrf ? "X-CSRF-Token: $csrf" : ();
 
         refused($admin->call("POST", "/keys", { name => "evil" }, @h), 403,
-                "csrf", "F196: POST without its token");
+                "csrf", "F190: POST without its token");
         refused($admin->call("DELETE", "/keys/alice", undef, @h), 403, "csrf",
                 "DELETE without its token");
         refused($admin->call("PATCH", "/keys/alice", { enabled => 0 }, @h),
@@ -241,7 +241,7 @@ is($nginx->control("GET", "/v1/keys/evil")->status, 404,
 
 my $bot = ClaudeRelayAdmin->token($nginx, "admin");
 
-like($bot->{token}, qr/^crt_\w{64}$/, "F196: a token");
+like($bot->{token}, qr/^crt_\w{64}$/, "F190: a token");
 is($bot->call("GET", "/session")->json->{by}, "token", "tells who it is");
 is($bot->call("POST", "/keys", { name => "bots" })->status, 201,
    "needs no CSRF token");
@@ -334,7 +334,7 @@ for my $path ("/admin/", "/admin/api", "/admin/api/", "/admin/api/v1",
               "/admin/%61pi/v3/")
 {
     $r = $nginx->request("GET", $path, key => undef);
-    refused($r, 404, "not_found", "F195: $path");
+    refused($r, 404, "not_found", "F190: $path");
 }
 
 for my $path ("/admin/api/v1/../v1/status", "/admin//api/v1/status",
@@ -363,7 +363,7 @@ for my $name ("..%2f..%2fstatus", "%2e%2e/%2e%2e/etc/passwd", "a%0d%0aX: y",
 }
 
 $r = $bot->call("PUT", "/session");
-is($r->status, 405, "F195: another method");
+is($r->status, 405, "F190: another method");
 is($r->header("allow"), "GET, HEAD, POST, DELETE", "and those that there are");
 is($bot->call("HEAD", "/status")->status, 200, "HEAD");
 is($bot->call("OPTIONS", "/status")->status, 405, "no preflight is answered");
@@ -392,7 +392,7 @@ is($nginx->request("GET", "/subrequest", key => undef)->status, 204,
 
 $r = $admin->call("DELETE", "/session");
 
-is($r->status, 204, "F196: logged out");
+is($r->status, 204, "F190: logged out");
 like($r->header("set-cookie"), qr/^claude_relay_session=; .*Max-Age=0/,
      "the cookie is taken back");
 refused($admin->call("GET", "/status"), 401, "unauthorized",

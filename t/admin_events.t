@@ -249,7 +249,7 @@ unlike($l->{in}, qr/sk-ant|secret/, "events: no secrets");
     say_something();
     $up->behave("sk-ant-$_-000001", "") for qw/ one two /;
 
-    ok(hear($l, sub { of_type($l, "alert") >= 1 }, 15), "alert: an event");
+    ok(hear($l, sub { of_type($l, "alert") >= 1 }, 60), "alert: an event");
 
     my ($alert) = of_type($l, "alert");
 
@@ -259,7 +259,7 @@ unlike($l->{in}, qr/sk-ant|secret/, "events: no secrets");
 
     $nginx->control("POST", "/v1/accounts/$_/reset") for qw/ one two /;
 
-    hear($l, sub { of_type($l, "alert") >= 2 }, 15);
+    hear($l, sub { of_type($l, "alert") >= 2 }, 20);
 }
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# Whoever guesses passwords (F196): how many are checked, how fast the others
+# Whoever guesses passwords (F191): how many are checked, how fast the others
 # are refused, who is held up and who is not, what the relay feels of it, and
 # what the time of an answer tells.
 
@@ -62,13 +62,13 @@ for (["admin", "no"], ["nobody", "no"],
 }
 
 is(told(@same), join(" ", ("401:login_failed") x 6),
-   "F196: who fails is told the same");
+   "F191: who fails is told the same");
 is(scalar(keys %{{ map { $_->body => 1 } @same }}), 1, "to the letter");
 
 my ($known, $unknown) = map { (sort { $a <=> $b } @{ $took{$_} })[0] }
                             qw/ known unknown /;
 
-cmp_ok($unknown, ">", $known / 4, sprintf "F196: and it takes as long: "
+cmp_ok($unknown, ">", $known / 4, sprintf "F191: and it takes as long: "
        . "%.0f ms, of a known name %.0f ms", 1000 * $unknown, 1000 * $known);
 cmp_ok($unknown, ">", 0.02, "which is as long as a password takes");
 
@@ -92,7 +92,7 @@ is(new("127.0.1.8")->call("POST", "/session", { name => "a", password => "b",
 my @r = map { new("127.0.3.1")->login("idle", "wrong $_") } 1 .. 4;
 
 is(told(@r[0, 1]), "401:login_failed 401:login_failed",
-   "F196: one failure is free, one more is to find out");
+   "F191: one failure is free, one more is to find out");
 is(told(@r[2, 3]), "429:too_many_requests 429:too_many_requests",
    "then it has to wait");
 cmp_ok($r[2]->header("retry-after"), ">=", 20, "for half a minute");
@@ -103,7 +103,7 @@ is(new("127.0.3.1")->login("idle", ClaudeRelayAdmin::password("idle"))->status,
 is(new("127.0.3.1")->login("admin", "no")->status, 401,
    "another name is another matter");
 is(new("127.0.3.2")->login("idle", ClaudeRelayAdmin::password("idle"))->status,
-   200, "F196: from elsewhere the right one passes");
+   200, "F191: from elsewhere the right one passes");
 
 @r = map { new("127.0.3.3")->login("n$_", "wrong") } 1 .. 6;
 
@@ -125,7 +125,7 @@ for my $i (1 .. 6) {
                 == 200;
 }
 
-is($checked, 4, "F196: a login of its own frees nobody");
+is($checked, 4, "F191: a login of its own frees nobody");
 cmp_ok($spied, "<", 6, "and waits as well");
 
 
@@ -140,10 +140,10 @@ for my $i (1 .. 15) {
 }
 
 cmp_ok($n, ">=", 8, "a botnet has some tries for a name");
-cmp_ok($n, "<", 24, "F196: but not as many as it has addresses");
+cmp_ok($n, "<", 24, "F191: but not as many as it has addresses");
 
 is(new("127.0.3.2")->login("idle", ClaudeRelayAdmin::password("idle"))->status,
-   200, "F196: who has logged in from there before is not held up");
+   200, "F191: who has logged in from there before is not held up");
 
 
 # ---- ten thousand
@@ -176,7 +176,7 @@ for my $round (1 .. 100) {
 
 my $spent = time - $start;
 
-is($status{401} + $status{429}, 10000, "F196: 10,000 wrong logins");
+is($status{401} + $status{429}, 10000, "F191: 10,000 wrong logins");
 cmp_ok($status{401}, "<=", 5, "of which few were looked at");
 cmp_ok($spent, "<", asan() ? 400 : 150,
        sprintf "all were answered in %.1f s", $spent);
@@ -186,7 +186,7 @@ cmp_ok($total / 100, "<", 1,
        10 * $total, 1000 * $worst);
 
 is(new("127.0.6.1")->login("admin", ClaudeRelayAdmin::password("admin"))
-       ->status, 200, "F196: and the admin gets in from elsewhere");
+       ->status, 200, "F191: and the admin gets in from elsewhere");
 is($admin->call("GET", "/status")->status, 200, "or is in");
 
 my $failed = () = $nginx->error_log =~ /login as .* has failed/g;
@@ -217,7 +217,7 @@ my %many;
 $many{ $_->response(timeout => 60)->status }++ for @c;
 $_->close for @c;
 
-cmp_ok($many{401} // 0, "<=", 3, "F196: what comes at once is not checked all");
+cmp_ok($many{401} // 0, "<=", 3, "F191: what comes at once is not checked all");
 is(($many{401} // 0) + ($many{429} // 0), 20, "and is answered");
 
 @c = map { connection("127.0.8.$_") } 1 .. 20;
@@ -246,7 +246,7 @@ ok(wait_for(sub {
 
 # ---- who steals a session does not guess the password
 
-my $thief = ClaudeRelayAdmin->new($nginx, from => "127.0.10.1",
+my $thief = ClaudeRelayAdmin->new($nginx, from => "127.0.6.1",
                                   cookie => $admin->{cookie},
                                   csrf => $admin->{csrf});
 
@@ -255,7 +255,7 @@ my $thief = ClaudeRelayAdmin->new($nginx, from => "127.0.10.1",
          1 .. 4;
 
 is(told(@r[0, 1]), "403:wrong_password 403:wrong_password",
-   "F196: a thief has two tries");
+   "F191: a thief has two tries");
 is(told(@r[2, 3]), "429:too_many_requests 429:too_many_requests",
    "and has to wait then");
 

@@ -120,6 +120,7 @@ run_check() {
     step "check: style" util/ngxstyle.pl || true
     step "check: leaks" util/leaks.pl || true
     step "check: prices" util/prices.pl --check || true
+    step "check: api" util/openapi.pl --check || true
     step "check: strict warnings" make -j2 strict || true
 }
 

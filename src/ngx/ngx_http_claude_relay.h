@@ -64,7 +64,6 @@ ngx_http_claude_relay_str(ncr_str_t *s)
 
 
 typedef struct ngx_http_claude_relay_admin_s    ngx_http_claude_relay_admin_t;
-typedef struct ngx_http_claude_relay_github_s   ngx_http_claude_relay_github_t;
 typedef struct ngx_http_claude_relay_ctx_s      ngx_http_claude_relay_ctx_t;
 typedef struct ngx_http_claude_relay_claim_s    ngx_http_claude_relay_claim_t;
 typedef struct ngx_http_claude_relay_counter_s
@@ -1105,10 +1104,6 @@ char *ngx_http_claude_relay_set_admin_login(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_claude_relay_set_admin_file(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_admin_user(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_claude_relay_set_github(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_claude_relay_admin_merge(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev);

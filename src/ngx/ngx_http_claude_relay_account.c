@@ -285,6 +285,7 @@ static ngx_int_t
 ngx_http_claude_relay_account_target(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, u_char *error)
 {
+    ngx_str_t    shown;
     const char  *wrong;
 
     if (a->base_url.data == NULL) {
@@ -300,9 +301,18 @@ ngx_http_claude_relay_account_target(ngx_pool_t *pool,
     wrong = ncr_url_parse(ncr(&a->base_url), &a->url);
 
     if (wrong) {
+        shown = a->base_url;
+
+        if (ngx_strlchr(shown.data, shown.data + shown.len, '@')) {
+
+            /* it has a password, perhaps */
+
+            ngx_str_set(&shown, "...@...");
+        }
+
         (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
                             "invalid base_url \"%V\" in account \"%V\": %s%Z",
-                            &a->base_url, &a->name, wrong);
+                            &shown, &a->name, wrong);
         return NGX_ERROR;
     }
 

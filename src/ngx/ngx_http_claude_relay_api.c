@@ -40,6 +40,13 @@ static void ngx_http_claude_relay_call_send(
     ngx_str_t *body, uint64_t version);
 
 
+/*
+ * A handler of nginx's is on the stack, which looks at its request when it is
+ * back, and runs what was posted itself: if that is done before, the request
+ * of a client that has left is gone by then.
+ */
+static ngx_uint_t  ngx_http_claude_relay_inside;
+
 static ngx_str_t  ngx_http_claude_relay_call_json =
     ngx_string("application/json");
 
@@ -86,7 +93,7 @@ ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 
     call->way = way;
 
-    if (caller->role < way->role
+    if (caller->role < ngx_http_claude_relay_way_role(way, caller->role)
         || (caller->must_change
             && ngx_strcmp(way->path, "/v1/session") != 0
             && ngx_strcmp(way->path, "/v1/session/password") != 0))
@@ -139,6 +146,7 @@ static ngx_int_t
 ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
 {
     ngx_int_t            rc;
+    ncr_role_e           role;
     ngx_http_request_t  *r;
 
     r = call->request;
@@ -153,17 +161,23 @@ ngx_http_claude_relay_api_forbid(ngx_http_claude_relay_call_t *call)
 
     r->main->count++;
 
-    if (call->caller.role >= call->way->role) {
+    ngx_http_claude_relay_inside++;
+
+    role = ngx_http_claude_relay_way_role(call->way, call->caller.role);
+
+    if (call->caller.role >= role) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN,
                                          "password_change_required",
                                          "the password must be changed first, "
                                          "by \"/v1/session/password\"");
-        return NGX_DONE;
+
+    } else {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                         "this takes the role \"%s\"",
+                                         ncr_role_name(role));
     }
 
-    ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
-                                     "this takes the role \"%s\"",
-                                     ncr_role_name(call->way->role));
+    ngx_http_claude_relay_inside--;
 
     return NGX_DONE;
 }
@@ -384,13 +398,15 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    if (ngx_http_claude_relay_call_match(call) != NGX_OK
-        || ngx_http_claude_relay_call_parse(call) != NGX_OK)
+    ngx_http_claude_relay_inside++;
+
+    if (ngx_http_claude_relay_call_match(call) == NGX_OK
+        && ngx_http_claude_relay_call_parse(call) == NGX_OK)
     {
-        return;
+        ngx_http_claude_relay_call_start(call);
     }
 
-    ngx_http_claude_relay_call_start(call);
+    ngx_http_claude_relay_inside--;
 }
 
 
@@ -771,7 +787,10 @@ ngx_http_claude_relay_call_leave(ngx_http_claude_relay_call_t *call)
                                            &answer.body);
 
     ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+
+    if (ngx_http_claude_relay_inside == 0) {
+        ngx_http_run_posted_requests(c);
+    }
 }
 
 

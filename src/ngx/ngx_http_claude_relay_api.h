@@ -155,6 +155,8 @@ struct ngx_http_claude_relay_call_s {
     off_t                              file_size;
 
     unsigned                           has_file:1;
+    unsigned                           untold:1;    /* the trail has that it
+                                                   was done, not the answer */
     unsigned                           has_found:1;
     unsigned                           with_tokens:1;   /* in row */
     unsigned                           created:1;
@@ -176,6 +178,10 @@ ngx_int_t ngx_http_claude_relay_api(ngx_http_request_t *r, ngx_str_t *path,
 ngx_http_claude_relay_way_t *ngx_http_claude_relay_way(
     ngx_http_request_t *r, ngx_str_t *path, ngx_str_t *name, ngx_str_t *item,
     ngx_uint_t *allow);
+
+/* the least role that it takes, of somebody of this role */
+ncr_role_e ngx_http_claude_relay_way_role(ngx_http_claude_relay_way_t *way,
+    ncr_role_e role);
 
 /* the way that shows what this one changes, or NULL */
 ngx_http_claude_relay_way_t *ngx_http_claude_relay_way_shows(

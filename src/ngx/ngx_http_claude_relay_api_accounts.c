@@ -482,8 +482,6 @@ ngx_http_claude_relay_call_check(ngx_http_claude_relay_call_t *call,
                                             call->account, error)
         != NGX_OK)
     {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                         "%s", error);
         return NGX_ERROR;
     }
 

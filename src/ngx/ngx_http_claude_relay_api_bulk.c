@@ -290,6 +290,7 @@ ngx_http_claude_relay_bulk_find(ngx_http_claude_relay_bulk_t *bulk,
 {
     ncr_int_t                      rc;
     ncr_str_t                      s;
+    ngx_http_claude_relay_key_t   *conf;
     ngx_http_claude_relay_call_t  *call;
 
     call = bulk->call;
@@ -305,15 +306,18 @@ ngx_http_claude_relay_bulk_find(ngx_http_claude_relay_bulk_t *bulk,
                                                bulk->kind->name);
     }
 
-    if (bulk->kind->scope == NCR_SCOPE_KEY
-        && ngx_http_claude_relay_key_conf(call->rmcf, NCR_SCOPE_KEY, &s))
-    {
+    conf = (bulk->kind->scope == NCR_SCOPE_KEY)
+           ? ngx_http_claude_relay_key_conf(call->rmcf, NCR_SCOPE_KEY, &s)
+           : NULL;
+
+    if (conf && ngx_http_claude_relay_key_own_conf(call, conf)) {
         return ngx_http_claude_relay_bulk_fail(bulk, NGX_HTTP_CONFLICT,
                                  "%s \"%s\" is one of nginx.conf: it is "
                                  "changed there", bulk->kind->name, name);
     }
 
-    rc = ncr_store_object_find(store, bulk->kind->name, name, found);
+    rc = conf ? NCR_DECLINED
+              : ncr_store_object_find(store, bulk->kind->name, name, found);
 
     if (rc == NCR_DECLINED
         || (rc == NCR_OK

@@ -66,6 +66,7 @@ ngx_http_claude_relay_api_card_redeem(ngx_http_claude_relay_call_t *call)
     cards = ngx_http_claude_relay_cards(call);
 
     if (cards == NULL
+        || ngx_http_claude_relay_key_changer(call) != NGX_OK
         || ngx_http_claude_relay_call_members(call, names, values, NULL)
            != NGX_OK)
     {

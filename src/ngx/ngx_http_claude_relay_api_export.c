@@ -798,6 +798,8 @@ ngx_http_claude_relay_export_done(ngx_http_claude_relay_call_t *call)
                   ex->passphrase.len ? "with sealed" : "without",
                   &call->caller.who);
 
+    call->untold = 1;
+
     text.data = (u_char *) ex->text;
     text.len = ex->len;
     ngx_str_null(&none);

@@ -142,6 +142,22 @@ ngx_http_claude_relay_key_own_conf(ngx_http_claude_relay_call_t *call,
 }
 
 
+ngx_int_t
+ngx_http_claude_relay_key_changer(ngx_http_claude_relay_call_t *call)
+{
+    if (call->caller.role == NCR_ROLE_USER
+        || call->caller.role >= NCR_ROLE_OPERATOR)
+    {
+        return NGX_OK;
+    }
+
+    ngx_http_claude_relay_call_error(call, NGX_HTTP_FORBIDDEN, NULL,
+                                     "this takes the role \"%s\"",
+                                     ncr_role_name(NCR_ROLE_OPERATOR));
+    return NGX_ERROR;
+}
+
+
 ngx_uint_t
 ngx_http_claude_relay_key_deleted(const char *data)
 {
@@ -302,7 +318,8 @@ ngx_http_claude_relay_key_count(void *data, ncr_store_object_t *row)
 {
     ngx_http_claude_relay_counted_t *own = data;
 
-    own->n += ngx_http_claude_relay_key_own(own->call, row->data);
+    own->n += (ngx_strstr(row->data, "\"self_made\":true") != NULL
+               && ngx_http_claude_relay_key_own(own->call, row->data));
 
     return NCR_OK;
 }
@@ -317,6 +334,7 @@ ngx_http_claude_relay_api_key_remove(ngx_http_claude_relay_call_t *call)
     bulk = ngx_http_claude_relay_bulk(call);
 
     if (bulk == NULL
+        || ngx_http_claude_relay_key_changer(call) != NGX_OK
         || ngx_http_claude_relay_key_args(call, &permanent) != NGX_OK)
     {
         return;

@@ -128,6 +128,11 @@ ngx_uint_t ngx_http_claude_relay_key_deleted(const char *data);
 ngx_int_t ngx_http_claude_relay_object_own_members(
     ngx_http_claude_relay_call_t *call, ngx_uint_t new);
 
+/* a viewer, who gets in where a user does, changes nothing; NGX_ERROR: the
+ * call has ended */
+ngx_int_t ngx_http_claude_relay_key_changer(
+    ngx_http_claude_relay_call_t *call);
+
 /* in the thread: how many keys the caller may have by itself; NCR_DECLINED:
  * none more */
 ncr_int_t ngx_http_claude_relay_key_allowance(

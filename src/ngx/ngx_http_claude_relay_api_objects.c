@@ -221,6 +221,12 @@ ngx_http_claude_relay_api_object_create(ngx_http_claude_relay_call_t *call)
         return;
     }
 
+    if (oc->kind->scope == NCR_SCOPE_KEY
+        && ngx_http_claude_relay_key_changer(call) != NGX_OK)
+    {
+        return;
+    }
+
     name = cJSON_DetachItemFromObjectCaseSensitive(call->body, "name");
 
     s.data = (u_char *) (cJSON_IsString(name) ? name->valuestring : "");
@@ -532,6 +538,7 @@ ngx_http_claude_relay_object_create_run(ncr_store_t *store,
         own = &bound;
 
         own->kind = "key";
+        own->also = "\"self_made\":true";
         own->without = "\"deleted_at\":";
         own->part = oc->part;
     }
@@ -649,6 +656,12 @@ ngx_http_claude_relay_object_of_store(ngx_http_claude_relay_call_t *call)
 
     oc = ngx_http_claude_relay_call_object(call);
     if (oc == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (oc->kind->scope == NCR_SCOPE_KEY
+        && ngx_http_claude_relay_key_changer(call) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

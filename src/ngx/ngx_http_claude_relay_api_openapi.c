@@ -34,6 +34,12 @@ ngx_http_claude_relay_api_openapi(ngx_http_claude_relay_call_t *call)
     ngx_str_t    text, next;
     ngx_uint_t   i;
 
+    static const char  *const names[] = { NULL };
+
+    if (ngx_http_claude_relay_call_query(call, names, NULL) != NGX_OK) {
+        return;
+    }
+
     text.len = 0;
 
     for (i = 0; ngx_http_claude_relay_openapi[i].len; i++) {

@@ -948,6 +948,7 @@ ngx_http_claude_relay_person_change_run(ncr_store_t *store,
     ngx_uint_t                            i;
     ngx_http_claude_relay_person_call_t  *pc;
 
+    rc = NCR_ERROR;
     pc = call->data;
 
     for (i = 0; i < NGX_HTTP_CLAUDE_RELAY_PEOPLE_MEETINGS; i++) {

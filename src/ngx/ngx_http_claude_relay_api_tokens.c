@@ -884,6 +884,7 @@ ngx_http_claude_relay_totp_confirm_run(ncr_store_t *store,
 
     pc = call->data;
     pc->why = NGX_HTTP_CLAUDE_RELAY_PERSON_ENROLMENT;
+    step = 0;
 
     rc = ncr_store_login_keep(store, pc->login, &data, call->now);
 

@@ -165,6 +165,27 @@ ngx_http_claude_relay_way(ngx_http_request_t *r, ngx_str_t *path,
 }
 
 
+/*
+ * A user may change what is its own.  A viewer has nothing of its own but
+ * itself: what it sees is everybody's.
+ */
+
+ncr_role_e
+ngx_http_claude_relay_way_role(ngx_http_claude_relay_way_t *way,
+    ncr_role_e role)
+{
+    if (role == NCR_ROLE_VIEWER && way->role == NCR_ROLE_USER
+        && way->method != NGX_HTTP_GET
+        && ngx_strncmp(way->path, "/v1/people/", 11) != 0
+        && ngx_strncmp(way->path, "/v1/session", 11) != 0)
+    {
+        return NCR_ROLE_OPERATOR;
+    }
+
+    return way->role;
+}
+
+
 /* of "/v1/keys/x/regenerate" that is "/v1/keys/x"; a list shows nothing */
 
 ngx_http_claude_relay_way_t *

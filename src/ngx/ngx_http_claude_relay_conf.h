@@ -14,6 +14,9 @@
 #define _NGX_HTTP_CLAUDE_RELAY_CONF_H_INCLUDED_
 
 
+typedef struct ngx_http_claude_relay_github_s   ngx_http_claude_relay_github_t;
+
+
 /* logins to the admin API, wherever it is */
 
 typedef struct {
@@ -211,6 +214,14 @@ typedef struct {
     ngx_http_core_srv_conf_t          *server;
     ngx_http_claude_relay_loc_conf_t  *conf;
 } ngx_http_claude_relay_route_conf_t;
+
+
+/* admin_user.c, github_conf.c */
+
+char *ngx_http_claude_relay_set_admin_user(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_claude_relay_set_github(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 
 #endif /* _NGX_HTTP_CLAUDE_RELAY_CONF_H_INCLUDED_ */

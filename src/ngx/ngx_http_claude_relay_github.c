@@ -37,7 +37,7 @@
  * Each login that begins is written, by anybody: this many in so many ms, in
  * each worker, as tokens wait for the same disk.
  */
-#define NGX_HTTP_CLAUDE_RELAY_GITHUB_BEGINS   20
+#define NGX_HTTP_CLAUDE_RELAY_GITHUB_BEGINS   30
 #define NGX_HTTP_CLAUDE_RELAY_GITHUB_WINDOW   10000
 
 

@@ -75,7 +75,9 @@ ngx_http_claude_relay_import_items(ngx_http_claude_relay_import_t *im)
                             (n + 1) * sizeof(ngx_http_claude_relay_item_t));
     im->names = ngx_palloc(im->call->pool, (n + 1) * sizeof(void *));
 
-    if (im->items == NULL || im->names == NULL) {
+    if (im->items == NULL || im->names == NULL
+        || ncr_sha256_create(&im->sha) != NCR_OK)
+    {
         im->status = NGX_HTTP_SERVICE_UNAVAILABLE;
         (void) ngx_snprintf(im->error, sizeof(im->error), "no memory%Z");
         return;
@@ -93,7 +95,7 @@ ngx_http_claude_relay_import_items(ngx_http_claude_relay_import_t *im)
             ? ngx_http_claude_relay_import_list(im, i, section)
             : ngx_http_claude_relay_import_item(im, i, section))
         {
-            return;
+            goto done;
         }
     }
 
@@ -104,6 +106,10 @@ ngx_http_claude_relay_import_items(ngx_http_claude_relay_import_t *im)
             ngx_http_claude_relay_import_prepare(im, &im->items[i]);
         }
     }
+
+done:
+
+    ncr_sha256_free(&im->sha);
 }
 
 
@@ -519,7 +525,7 @@ ngx_http_claude_relay_prepare_key(ngx_http_claude_relay_import_t *im,
             return NGX_ERROR;
         }
 
-        ngx_http_claude_relay_prepare_secret(item, p, len);
+        ngx_http_claude_relay_prepare_secret(&im->sha, item, p, len);
         return NGX_OK;
     }
 
@@ -569,14 +575,12 @@ ngx_http_claude_relay_prepare_digest(ngx_http_claude_relay_import_t *im,
 
 
 void
-ngx_http_claude_relay_prepare_secret(ngx_http_claude_relay_item_t *item,
-    u_char *secret, size_t len)
+ngx_http_claude_relay_prepare_secret(ncr_sha256_t *sha,
+    ngx_http_claude_relay_item_t *item, u_char *secret, size_t len)
 {
-    ncr_sha256_t  sha;
-
-    ncr_sha256_init(&sha);
-    ncr_sha256_update(&sha, secret, len);
-    ncr_sha256_final(&sha, item->row.digest);
+    ncr_sha256_init(sha);
+    ncr_sha256_update(sha, secret, len);
+    ncr_sha256_final(sha, item->row.digest);
 
     item->row.has_digest = 1;
 
@@ -809,8 +813,6 @@ ngx_http_claude_relay_prepare_person(ngx_http_claude_relay_import_t *im,
 }
 
 
-/* what it sends to is for who enables it to look at */
-
 static void
 ngx_http_claude_relay_prepare_hook(ngx_http_claude_relay_import_t *im,
     ngx_http_claude_relay_item_t *item)
@@ -856,8 +858,8 @@ ngx_http_claude_relay_prepare_hook(ngx_http_claude_relay_import_t *im,
     h->url = (char *) url;
     h->secret = (char *) (secret ? secret : "");
     h->settings = item->row.data;
-
-    item->reason = "it is disabled until it has been tested";
+    h->enabled = !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(item->object,
+                                                                 "enabled"));
 }
 
 

@@ -71,6 +71,7 @@ typedef struct {
     u_char                             error[NGX_HTTP_CLAUDE_RELAY_ERROR];
     uint64_t                           accounts;    /* seq of the last one */
     uint64_t                           objects;
+    ncr_sha256_t                       sha;         /* the thread's scratch */
 } ngx_http_claude_relay_import_t;
 
 
@@ -105,7 +106,8 @@ void ngx_http_claude_relay_import_drop(ngx_http_claude_relay_item_t *item);
 ngx_uint_t ngx_http_claude_relay_import_has(
     ngx_http_claude_relay_import_t *im, ngx_uint_t section, ncr_str_t *name);
 void ngx_http_claude_relay_prepare_secret(
-    ngx_http_claude_relay_item_t *item, u_char *secret, size_t len);
+    ncr_sha256_t *sha, ngx_http_claude_relay_item_t *item, u_char *secret,
+    size_t len);
 ngx_int_t ngx_http_claude_relay_import_print(
     ngx_http_claude_relay_import_t *im, ngx_http_claude_relay_item_t *item);
 void ngx_http_claude_relay_import_disable(

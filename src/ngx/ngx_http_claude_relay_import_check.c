@@ -8,10 +8,13 @@
 
 
 #include "ngx_http_claude_relay_import.h"
+#include "ngx_http_claude_relay_alerts.h"
 
 
 static ncr_int_t ngx_http_claude_relay_look_account(ncr_store_t *store,
     ngx_http_claude_relay_item_t *item);
+static void ngx_http_claude_relay_check_hook(
+    ngx_http_claude_relay_import_t *im, ngx_http_claude_relay_item_t *item);
 static void ngx_http_claude_relay_check_account(
     ngx_http_claude_relay_import_t *im, ngx_http_claude_relay_item_t *item);
 static void ngx_http_claude_relay_check_object(
@@ -176,8 +179,47 @@ ngx_http_claude_relay_import_check(ngx_http_claude_relay_import_t *im,
         ngx_http_claude_relay_check_object(im, item);
         break;
 
+    case NGX_HTTP_CLAUDE_RELAY_PORT_HOOKS:
+        ngx_http_claude_relay_check_hook(im, item);
+        break;
+
     default:
         break;
+    }
+}
+
+
+static void
+ngx_http_claude_relay_check_hook(ngx_http_claude_relay_import_t *im,
+    ngx_http_claude_relay_item_t *item)
+{
+    u_char                         error[NGX_HTTP_CLAUDE_RELAY_ERROR];
+    ncr_str_t                      kind;
+    const char                    *wrong;
+    ngx_http_claude_relay_hook_t   hook;
+
+    ngx_memzero(&hook, sizeof(ngx_http_claude_relay_hook_t));
+
+    hook.row = *item->hook;
+
+    kind.data = (u_char *) item->hook->kind;
+    kind.len = ngx_strlen(kind.data);
+
+    wrong = (ncr_notify_kind(&kind) == NCR_NOTIFY_KINDS)
+            ? "its \"kind\" is not known here"
+            : ngx_http_claude_relay_hook_settings(&hook, item->settings);
+
+    if (wrong == NULL
+        && ngx_http_claude_relay_hook_check(im->call->rmcf, &hook, error)
+           != NGX_OK)
+    {
+        wrong = (char *) error;
+    }
+
+    if (wrong) {
+        ngx_http_claude_relay_import_refuse(im, item,
+                                        NGX_HTTP_CLAUDE_RELAY_IMPORT_REFUSED,
+                                        "%s", wrong);
     }
 }
 
@@ -190,6 +232,8 @@ ngx_http_claude_relay_check_account(ngx_http_claude_relay_import_t *im,
 {
     u_char                         error[NGX_HTTP_CLAUDE_RELAY_ERROR];
     cJSON                         *settings, *platform;
+    ngx_int_t                      rc;
+    ngx_str_t                      name;
     const char                    *key, *proxy;
     ngx_uint_t                     same;
     ngx_http_claude_relay_call_t  *call;
@@ -233,7 +277,18 @@ ngx_http_claude_relay_check_account(ngx_http_claude_relay_import_t *im,
     call->row.meta = "";
     call->with_tokens = (item->tokens != NULL);
 
-    if (ngx_http_claude_relay_call_check(call, error) != NGX_OK) {
+    /* where it goes already it may go on to */
+
+    name.data = (u_char *) item->name;
+    name.len = ngx_strlen(item->name);
+
+    call->account = ngx_http_claude_relay_roster_find(call->roster, &name);
+
+    rc = ngx_http_claude_relay_call_check(call, error);
+
+    call->account = NULL;
+
+    if (rc != NGX_OK) {
         ngx_http_claude_relay_import_refuse(im, item,
                                         NGX_HTTP_CLAUDE_RELAY_IMPORT_REFUSED,
                                         "%s", error);
@@ -340,7 +395,8 @@ ngx_http_claude_relay_check_secret(ngx_http_claude_relay_import_t *im,
 
     ngx_explicit_memzero(bytes, sizeof(bytes));
 
-    ngx_http_claude_relay_prepare_secret(item, (u_char *) item->secret,
+    ngx_http_claude_relay_prepare_secret(&im->call->rmcf->sha, item,
+                                         (u_char *) item->secret,
                                          NCR_KEY_SECRET);
 
     if (im->fresh) {

@@ -442,6 +442,12 @@ ngx_http_claude_relay_setting_plain(cJSON *value, ngx_uint_t depth)
             }
         }
 
+        if (cJSON_IsArray(value)
+            && (cJSON_IsArray(item) || cJSON_IsObject(item)))
+        {
+            return "has an array of what is neither numbers nor texts";
+        }
+
         wrong = ngx_http_claude_relay_setting_plain(item, depth + 1);
 
         if (wrong) {
@@ -557,6 +563,10 @@ ngx_http_claude_relay_setting_apply(ngx_http_claude_relay_main_conf_t *rmcf,
 
     if (setting) {
         setting->file = file;
+
+        /* the log it was made with may be that of the cycle before */
+
+        setting->pool->log = rmcf->log;
     }
 
     rmcf->settings[which] = setting;

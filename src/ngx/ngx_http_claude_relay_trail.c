@@ -307,7 +307,9 @@ ngx_http_claude_relay_trail_note(ngx_http_claude_relay_call_t *call)
 
     if (call->answer.status < NGX_HTTP_BAD_REQUEST) {
         action->before = call->before;
-        action->after = ngx_http_claude_relay_trail_json(call->pool,
+        action->after = call->untold
+                        ? NULL
+                        : ngx_http_claude_relay_trail_json(call->pool,
                                                          &call->answer.body);
     }
 

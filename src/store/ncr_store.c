@@ -214,7 +214,8 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     "DELETE FROM alerts WHERE ended <> 0 AND key NOT IN (SELECT key"
     " FROM alerts WHERE ended <> 0 ORDER BY ended DESC, key LIMIT ?1)",
     "SELECT count(*) FROM objects WHERE kind = ?1 AND removed = 0"
-    " AND instr(data, ?2) > 0 AND instr(data, ?3) = 0",
+    " AND instr(data, ?2) > 0 AND instr(data, ?3) > 0"
+    " AND instr(data, ?4) = 0",
 
     "SELECT " NCR_STORE_OBJECT " FROM objects"
     " WHERE digest = ?1 AND kind = ?2 AND removed = 0"

@@ -289,6 +289,7 @@ ncr_int_t ncr_store_object_put(ncr_store_t *store, ncr_store_object_t *row,
 typedef struct {
     const char   *kind;
     const char   *part;                 /* live rows whose data has this, */
+    const char   *also;                 /* and this, */
     const char   *without;              /* and not that, */
     size_t        max;                  /* are so many at most, afterwards */
 } ncr_store_bound_t;

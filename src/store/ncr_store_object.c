@@ -623,7 +623,8 @@ ncr_store_object_bound(ncr_store_t *store, ncr_store_bound_t *bound)
 
     sqlite3_bind_text(stmt, 1, bound->kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 2, bound->part, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 3, bound->without, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 3, bound->also, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 4, bound->without, -1, SQLITE_STATIC);
 
     if (sqlite3_step(stmt) != SQLITE_ROW) {
         return ncr_store_fail(store);

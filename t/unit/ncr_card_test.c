@@ -45,7 +45,7 @@ main(void)
     }
 
     ncr_card_code(code, random);
-    ncr_test(strcmp((char *) code, "CC_AFLR_W38E_KQV2") == 0, "a code");
+    ncr_test(strcmp((char *) code, "CC_AFLR_W38D_JPUZ") == 0, "a code");
 
     s.data = code;
     s.len = NCR_CARD_CODE;

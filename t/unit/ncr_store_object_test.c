@@ -292,18 +292,20 @@ ncr_test_batch(void)
 
     bound.kind = "key";
     bound.part = "\"user\":\"u\"";
+    bound.also = "\"made\":1";
     bound.without = "\"gone\"";
     bound.max = 1;
 
-    ncr_test_row(&rows[0], "key", "a", "{\"user\":\"u\"}", 1);
-    ncr_test_row(&rows[1], "key", "b", "{\"user\":\"u\"}", 2);
+    ncr_test_row(&rows[0], "key", "a", "{\"made\":1,\"user\":\"u\"}", 1);
+    ncr_test_row(&rows[1], "key", "b", "{\"made\":1,\"user\":\"u\"}", 2);
 
     ncr_test(ncr_store_objects_put(store, rows, 2, &bound, 1000, &which)
              == NCR_DECLINED && which == 2, "many: more than there may be");
 
-    ncr_test_row(&rows[0], "key", "a", "{\"user\":\"u\"}", 1);
-    ncr_test_row(&rows[1], "key", "b", "{\"user\":\"u\",\"gone\":1}", 2);
-    ncr_test_row(&rows[2], "key", "c", "{\"user\":\"v\"}", 3);
+    ncr_test_row(&rows[0], "key", "a", "{\"made\":1,\"user\":\"u\"}", 1);
+    ncr_test_row(&rows[1], "key", "b",
+                 "{\"made\":1,\"user\":\"u\",\"gone\":1}", 2);
+    ncr_test_row(&rows[2], "key", "c", "{\"user\":\"u\"}", 3);
 
     ncr_test(ncr_store_objects_put(store, rows, 3, &bound, 1000, &which)
              == NCR_OK && rows[2].id == rows[0].id + 2
