@@ -590,6 +590,37 @@ push @secrets, json($cli->out)->{secret};
            "$dir/all.json", "--passphrase", "env:PASS"), 1,
        "a wrong passphrase");
 
+    # of others
+
+    spew("$dir/crs.json", encode({ metadata => { version => "1.0" }, data => {
+        apiKeys => [{ id => "k", name => "from crs", isActive => "true",
+                      apiKey => "cr_" . "cd" x 32 }] } }));
+    push @secrets, "cr_" . "cd" x 32, "rs-client-key-01", "sk-ant-api03-rs",
+         "sk-ant-oat01-plu", "sk-ant-ort01-plu";
+    ok_cli("import of CRS", "import", "$dir/crs.json");
+    like($cli->out, qr/^key +from-crs +made/m, "F205: CRS");
+
+    spew("$dir/config.toml", "api_keys = [ \"rs-client-key-01\" ]\n"
+         . "[[accounts]]\ntype = \"claude-api\"\nid = \"a1\"\n"
+         . "name = \"rs api\"\napi_key = \"sk-ant-api03-rs\"\n"
+         . "api_url = \"" . $up->url . "\"\n");
+    ok_cli("import of claude-relay-rs", "import", "$dir/config.toml",
+           "--pool", "old");
+    like($cli->out, qr/^account +rs-api +made/m, "F205: claude-relay-rs");
+    is(object("accounts", "show", "rs-api")->{pool}, "old", "--pool");
+
+    mkdir "$dir/plu";
+    spew("$dir/plu/plu.toml", "type = \"claude_code\"\n[oauth]\n"
+         . "access_token = \"sk-ant-oat01-plu\"\n"
+         . "refresh_token = \"sk-ant-ort01-plu\"\n"
+         . "expires_at = 4102444800000\n");
+    ok_cli("import of Pluribus", { in => "" }, "import", "$dir/plu",
+           "--dry-run");
+    like($cli->out, qr/^account +plu +made/m, "F205: Pluribus");
+    ok_cli("by standard input", { in => slurp("$dir/crs.json") }, "import",
+           "-", "--conflict", "skip");
+    like($cli->out, qr/^key +from-crs +skipped/m, "it is there already");
+
     usage(qr/needs --name/, "import");
     is(cli("import", "$dir/none"), 1, "a file that is not there");
     mkdir "$dir/empty";
@@ -647,6 +678,14 @@ sub doctor {
     like($out, qr/^warn  the first password is still in use/m,
          "the first password");
     unlike($out, qr/alice-secret|sk-ant-one/, "no secret of nginx.conf");
+
+    ok_cli("an account that is nowhere", { env => { K => "sk-nowhere" } },
+           "accounts", "add", "nowhere", "--platform", "console", "--api-key",
+           "env:K", "--base-url", "https://nowhere.invalid");
+    ($rc, $out) = doctor();
+    is($rc, 1, "F202: an upstream without a name");
+    like($out, qr{^fail  https://nowhere\.invalid: }m, "is found");
+    ok_cli("and removed", "accounts", "remove", "nowhere");
 
     my $key = $nginx->dir . "/secret.key";
     my $first = $nginx->dir . "/db/relay.db-admin-password";

@@ -275,6 +275,40 @@ is(add("plain")->status, 201, "a platform's own place is not asked");
         || diag($r->body);
 }
 
+# and so does a document, a batch, a webhook
+
+{
+    my $row = { name => "doc", enabled => \1,
+                settings => { platform => "anthropic",
+                              base_url => "http://0x7f.1:$port" },
+                secrets => { api_key => "sk-ant-doc-000001" } };
+    my $r = call("POST", "/v1/import",
+                 { document => { format => "claude-relay", version => 1,
+                                 accounts => [$row] } });
+
+    ok($r->status == 200 && $r->body =~ /"result":"refused"/
+       && $r->body =~ /_allow_private_/,
+       "N13: an account of a document is refused") || diag($r->body);
+    is(call("GET", "/v1/accounts/doc")->status, 404, "it is not there");
+
+    is(add("many")->status, 201, "an account");
+    $r = call("POST", "/v1/accounts/batch",
+              { names => ["many"], do => "patch",
+                settings => { base_url => "http://10.0.0.1" } });
+    like($r->body, qr/_allow_private_/, "N13: a batch is asked")
+        || diag($r->body);
+    is(call("DELETE", "/v1/accounts/many")->status, 204, "");
+
+    for my $url ("http://127.0.0.1/x", "https://[::ffff:a9fe:a9fe]/",
+                 "https://localhost/x", "https://2130706433/x?y")
+    {
+        $r = call("POST", "/v1/hooks", { name => "hook", kind => "json",
+                                         url => $url });
+        ok($r->status == 400, "N13: a webhook to $url is refused")
+            || diag($r->body);
+    }
+}
+
 is($up->requests, $before, "until here nobody was connected to");
 
 
