@@ -495,6 +495,19 @@ SKIP: {
 }
 
 
+# 11. the directive
+
+for (["maybe", qr/it must be "on" or "off"/],
+     ["on; claude_relay_allow_private_upstreams off", qr/is duplicate/])
+{
+    my ($value, $message) = @$_;
+    my ($ok, $said) = config("claude_relay_allow_private_upstreams $value;");
+
+    ok(!$ok && $said =~ $message,
+       "claude_relay_allow_private_upstreams $value") || diag($said);
+}
+
+
 unlike(join("\n", @told), qr/planted-proxy-password/,
        "no answer has the password of a proxy");
 
