@@ -157,6 +157,8 @@ POST /v1/backup
 POST /v1/session
 DELETE /v1/session
 POST /v1/session/password
+GET /v1/auth/github
+GET /v1/auth/github/callback
 END
 
     # those of a browser have none: a program has a token
