@@ -184,7 +184,8 @@ ok(wait_for(sub { -s "$dir/a/db/relay.db" }, 10), "deleted: made anew");
 ok(wait_for(sub { sql("a", "select count(*) from accounts") eq "1" }, 10),
    "deleted: with its account") || diag(sql("a", ".tables"));
 is($nginx->post("/v1/messages", message())->status, 200, "deleted: serves");
-is($nginx->health->{status}, "ok", "deleted: health is fine");
+ok(wait_for(sub { $nginx->health->{status} eq "ok" }, 10),
+   "deleted: health is fine, by and by");
 
 $up->oauth(do => "revoke-access", chain => "one");
 ok(wait_for(sub { $nginx->post("/v1/messages", message())->status == 200 }),
