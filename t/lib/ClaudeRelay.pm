@@ -1201,7 +1201,7 @@ sub stop {
 
     for my $p (grep { $_ } $pid, $now == $pid ? 0 : $now) {
         my ($signal, $status)
-            = ClaudeRelay::end($p, ["QUIT", ClaudeRelay::asan() ? 5 : 2],
+            = ClaudeRelay::end($p, ["QUIT", 5],
                                ["TERM", $ClaudeRelay::TIMEOUT], ["KILL", 5]);
 
         $ended = $signal if !$ended || $signal ne "QUIT";
