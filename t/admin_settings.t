@@ -16,6 +16,7 @@ use ClaudeRelay;
 my $up = sandbox();
 my $http = relay_http(
     http => "claude_relay_store store/relay.db secret=relay.key;
+             claude_relay_alerts interval=500ms budget=off;
              claude_relay_control unix:control.sock;",
     keys => "claude_relay_key alice { secret $ClaudeRelay::KEY;
                  map opus model=claude-opus-5; }",
@@ -92,10 +93,10 @@ for ([{ frobnicate => 1 }, qr/^settings have "maintenance"/],
      [{ unpriced => "perhaps" }, qr/^"unpriced" must be "refuse" or "allow"$/],
      [{ unpriced => $true }, qr/^"unpriced" must be/],
      [{ alerts => [] }, qr/^"alerts" must be an object$/],
-     [{ alerts => { quota => -1 } }, qr/number that is negative/],
-     [{ alerts => { a => { a => { a => { a => { a => { a => { a => 1 } } } } }
-      } } }, qr/nested too deeply/],
-     [{ alerts => { x => "x" x 300 } }, qr/too long/],
+     [{ alerts => { quota => 1 } }, qr/^"alerts" takes texts/],
+     [{ alerts => { frob => "1" } }, qr/member that is no parameter/],
+     [{ alerts => { service => "x" } }, qr/said in nginx.conf/],
+     [{ alerts => { budget => "1,0.5" } }, qr/ascending shares/],
      [{ branding => { name => "x" x 65 } }, qr/"name" that is not/],
      [{ branding => { logo => "x" } }, qr/may have "name" and "notice" only/],
      [{}, qr/^nothing is to be changed$/])
@@ -180,12 +181,23 @@ is_deeply([map { $_->{name} } grep { $_->{where} eq "key" }
 
 $r = call("PATCH", "/settings",
           { unpriced => "refuse", branding => { name => "R", notice => "a\nb" },
-            alerts => { budget => { percent => [80, 100] } } });
+            alerts => { budget => "0.5,1", hold => "0s" } });
 is($r->status, 200, "the rest");
 is($r->json->{unpriced}, "refuse", "unpriced");
 is_deeply($r->json->{branding}, { name => "R", notice => "a\nb" }, "branding");
-is_deeply($r->json->{alerts}, { budget => { percent => [80, 100] } },
+is_deeply($r->json->{alerts}, { budget => "0.5,1", hold => "0s" },
           "thresholds");
+
+is(call("POST", "/keys", { name => "half", secret => "half-secret-0001",
+                           limits => ["requests:4/day"] })->status, 201,
+   "a key with a few requests");
+$nginx->request("POST", "/v1/messages", key => "half-secret-0001",
+                body => message(model => "claude-sonnet-5"),
+                headers => ["content-type: application/json"]) for 1 .. 2;
+ok(wait_for(sub {
+    grep { $_->{subject} =~ m{^key/half/} && $_->{type} eq "budget" }
+         @{ call("GET", "/alerts")->json->{alerts} }
+}, 20), "an alert by such a threshold") || diag(call("GET", "/alerts")->body);
 
 is(call("POST", "/keys", { name => "poor", secret => "poor-secret-0001",
                            limits => ["cost:5/day"] })->status, 201,

@@ -241,7 +241,7 @@ all() {
     run_nginx "${list[@]}"
     run_clients
     run_asan "${list[@]}"
-    run_fuzz
+    run_fuzz 5
     run_matrix
 }
 

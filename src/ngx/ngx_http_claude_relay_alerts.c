@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_claude_relay_alerts.h"
+#include "ngx_http_claude_relay_settings.h"
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_feed.h"
 
@@ -40,6 +41,8 @@ static void ngx_http_claude_relay_teller_start(
     ngx_http_claude_relay_main_conf_t *rmcf);
 static void ngx_http_claude_relay_teller_drop(void);
 static void ngx_http_claude_relay_teller_work(
+    ngx_http_claude_relay_teller_t *t);
+static void ngx_http_claude_relay_teller_settings(
     ngx_http_claude_relay_teller_t *t);
 static void ngx_http_claude_relay_tell(ngx_http_claude_relay_teller_t *t);
 static void ngx_http_claude_relay_tell_one(ngx_http_claude_relay_teller_t *t,
@@ -251,7 +254,8 @@ ngx_http_claude_relay_teller_start(ngx_http_claude_relay_main_conf_t *rmcf)
     }
 
     t->rmcf = rmcf;
-    t->conf = rmcf->alerts;
+    t->own = *rmcf->alerts;
+    t->conf = &t->own;
 
     ncr_alert_init(t->alerts, &t->conf->rules);
 
@@ -343,12 +347,46 @@ ngx_http_claude_relay_teller_work(ngx_http_claude_relay_teller_t *t)
 
     } else if (ngx_current_msec - t->passed >= t->conf->interval) {
         t->passed = ngx_current_msec;
+        ngx_http_claude_relay_teller_settings(t);
         ngx_http_claude_relay_pass_begin(t);
     }
 
     ngx_http_claude_relay_teller_save(t);
     ngx_http_claude_relay_glance(t);
     ngx_http_claude_relay_deliveries(t);
+}
+
+
+/* thresholds of the API, where there are some, over those of nginx.conf */
+
+static void
+ngx_http_claude_relay_teller_settings(ngx_http_claude_relay_teller_t *t)
+{
+    cJSON      *json;
+    uint32_t    hash;
+    ngx_str_t   text;
+
+    text = ngx_http_claude_relay_setting_alerts(t->rmcf);
+    hash = text.len ? ngx_crc32_long(text.data, text.len) : 0;
+
+    if (hash == t->settings) {
+        return;
+    }
+
+    t->settings = hash;
+    t->own = *t->rmcf->alerts;
+
+    json = text.len ? cJSON_ParseWithLength((char *) text.data, text.len)
+                    : NULL;
+
+    /* it was checked when it was stored */
+
+    if (json) {
+        (void) ngx_http_claude_relay_alerts_object(&t->own, json);
+        cJSON_Delete(json);
+    }
+
+    t->alerts->rules = t->own.rules;
 }
 
 

@@ -149,7 +149,9 @@ typedef struct {
 typedef struct {
     ngx_uint_t                         serial;
     ngx_http_claude_relay_main_conf_t *rmcf;
-    ngx_http_claude_relay_alerts_conf_t *conf;
+    ngx_http_claude_relay_alerts_conf_t *conf;  /* that is "own" */
+    ngx_http_claude_relay_alerts_conf_t  own;   /* with the settings' */
+    uint32_t                           settings;    /* their hash */
     ncr_alerts_t                      *alerts;
     ngx_http_claude_relay_pass_t       pass;
     ngx_msec_t                         passed;  /* when the last one began */
@@ -182,6 +184,10 @@ char *ngx_http_claude_relay_set_alerts(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_int_t ngx_http_claude_relay_alerts_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* the same parameters as members of an object, each a text; what is wrong */
+const char *ngx_http_claude_relay_alerts_object(
+    ngx_http_claude_relay_alerts_conf_t *ac, cJSON *object);
 
 
 /* alerts.c */

@@ -126,6 +126,48 @@ ngx_http_claude_relay_set_alerts(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
+const char *
+ngx_http_claude_relay_alerts_object(ngx_http_claude_relay_alerts_conf_t *ac,
+    cJSON *object)
+{
+    cJSON       *item;
+    ngx_str_t    name, value;
+    const char  *wrong;
+
+    if (!cJSON_IsObject(object)) {
+        return "must be an object";
+    }
+
+    cJSON_ArrayForEach(item, object) {
+
+        if (!cJSON_IsString(item)) {
+            return "takes texts, as the parameters of \"claude_relay_alerts\"";
+        }
+
+        name.data = (u_char *) item->string;
+        name.len = ngx_strlen(name.data);
+        value.data = (u_char *) item->valuestring;
+        value.len = ngx_strlen(value.data);
+
+        /* its text would have to stay */
+
+        if (ncr_str_eq(ncr(&name), "service")) {
+            return "has \"service\", which is said in nginx.conf";
+        }
+
+        wrong = ngx_http_claude_relay_alerts_value(ac, &name, &value);
+
+        if (wrong) {
+            return ngx_strcmp(wrong, "is none") == 0
+                   ? "has a member that is no parameter of "
+                     "\"claude_relay_alerts\"" : wrong;
+        }
+    }
+
+    return NULL;
+}
+
+
 static const char *
 ngx_http_claude_relay_alerts_value(ngx_http_claude_relay_alerts_conf_t *ac,
     ngx_str_t *name, ngx_str_t *value)

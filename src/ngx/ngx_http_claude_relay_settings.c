@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay_settings.h"
+#include "ngx_http_claude_relay_alerts.h"
 
 
 /* ms: no piece of work on a table of prices takes as long */
@@ -44,8 +45,6 @@ static const char *ngx_http_claude_relay_setting_thresholds(
     ngx_http_claude_relay_setting_t *s, cJSON *value);
 static const char *ngx_http_claude_relay_setting_branding(
     ngx_http_claude_relay_setting_t *s, cJSON *value);
-static const char *ngx_http_claude_relay_setting_plain(cJSON *value,
-    ngx_uint_t depth);
 static ngx_uint_t ngx_http_claude_relay_setting_text(cJSON *value,
     size_t max, ngx_uint_t lines);
 static void ngx_http_claude_relay_setting_drop(
@@ -367,21 +366,18 @@ ngx_http_claude_relay_setting_unpriced(ngx_http_claude_relay_setting_t *s,
 }
 
 
-/* what they mean is for who watches */
-
 static const char *
 ngx_http_claude_relay_setting_thresholds(ngx_http_claude_relay_setting_t *s,
     cJSON *value)
 {
-    char        *text;
-    ngx_str_t    str;
-    const char  *wrong;
+    char                                 *text;
+    ngx_str_t                             str;
+    const char                           *wrong;
+    ngx_http_claude_relay_alerts_conf_t   scratch;
 
-    if (!cJSON_IsObject(value)) {
-        return "must be an object";
-    }
+    ngx_memzero(&scratch, sizeof(ngx_http_claude_relay_alerts_conf_t));
 
-    wrong = ngx_http_claude_relay_setting_plain(value, 0);
+    wrong = ngx_http_claude_relay_alerts_object(&scratch, value);
 
     if (wrong) {
         return wrong;
@@ -408,54 +404,6 @@ ngx_http_claude_relay_setting_thresholds(ngx_http_claude_relay_setting_t *s,
     cJSON_free(text);
 
     return wrong;
-}
-
-
-static const char *
-ngx_http_claude_relay_setting_plain(cJSON *value, ngx_uint_t depth)
-{
-    cJSON       *item, *other;
-    const char  *wrong;
-
-    if (depth > NGX_HTTP_CLAUDE_RELAY_SETTING_DEPTH) {
-        return "is nested too deeply";
-    }
-
-    if (cJSON_IsNumber(value) && !(value->valuedouble >= 0)) {
-        return "has a number that is negative";
-    }
-
-    if (cJSON_IsString(value)
-        && !ngx_http_claude_relay_setting_text(value,
-                                   NGX_HTTP_CLAUDE_RELAY_SETTING_WORDS, 0))
-    {
-        return "has a text that is too long or has control characters";
-    }
-
-    cJSON_ArrayForEach(item, value) {
-
-        for (other = item->next; cJSON_IsObject(value) && other;
-             other = other->next)
-        {
-            if (ngx_strcmp(item->string, other->string) == 0) {
-                return "has a member twice";
-            }
-        }
-
-        if (cJSON_IsArray(value)
-            && (cJSON_IsArray(item) || cJSON_IsObject(item)))
-        {
-            return "has an array of what is neither numbers nor texts";
-        }
-
-        wrong = ngx_http_claude_relay_setting_plain(item, depth + 1);
-
-        if (wrong) {
-            return wrong;
-        }
-    }
-
-    return NULL;
 }
 
 
