@@ -17,7 +17,7 @@ my ($port, $token, $rate) = @ARGV;
 
 my @questions = (
     "usage?by=day&since=30d", "usage?by=model&since=30d",
-    "usage?by=key&since=7d&limit=20", "usage/top?by=key&since=30d",
+    "usage?by=key&since=7d&limit=20", "usage/top?of=keys&since=30d",
     "keys?limit=50", "accounts", "usage/rows?limit=50", "status",
 );
 

@@ -96,8 +96,6 @@ ncr_fuzz_run(ncr_anthropic_answer_t *a, const uint8_t *data, size_t size,
         data += n;
         size -= n;
     }
-
-    ncr_anthropic_answer_done(a);
 }
 
 
@@ -171,6 +169,9 @@ ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t body)
 
     ncr_fuzz_check(u->cache_write == u->cache_write_5m + u->cache_write_1h);
     ncr_fuzz_check(w->has_usage || (u->input == 0 && u->output == 0));
+
+    ncr_anthropic_answer_done(w);
+    ncr_anthropic_answer_done(p);
 }
 
 

@@ -66,6 +66,7 @@ http {
     scgi_temp_path temp/scgi;
     claude_relay_zone relay:8m;
     claude_relay_store store/relay.db secret=secret.key;
+    claude_relay_allow_private_upstreams on;
     claude_relay_control unix:control.sock;
     claude_relay_account login {
         platform claude-oauth;

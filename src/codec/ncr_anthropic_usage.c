@@ -138,7 +138,7 @@ ncr_anthropic_message_parts(ncr_anthropic_answer_t *a,
     memset(&u, 0, sizeof(u));
     ncr_anthropic_count(&u, &a->message);
 
-    if (!a->iterated) {
+    if (!a->iterated || a->bill == NULL) {
 
         /* E.4: tokens of a refusal before any output are told, not billed */
 

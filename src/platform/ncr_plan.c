@@ -46,6 +46,8 @@ ncr_plan_serves(ncr_plan_e plan, ncr_str_t *model)
 {
     ncr_uint_t  version;
 
+    version = 0;
+
     if (plan == NCR_PLAN_ANY || !ncr_str_contains(model, "opus")) {
         return 1;
     }
