@@ -36,9 +36,6 @@ static ncr_uint_t ncr_address_numeric(ncr_str_t *host);
 static ncr_int_t ncr_address_aton(ncr_str_t *host, ncr_char_t *dst);
 static ncr_int_t ncr_address_part(ncr_char_t *p, ncr_char_t *last,
     uint64_t *value);
-static ncr_int_t ncr_address_pton6(ncr_str_t *host, ncr_char_t *dst);
-static ncr_int_t ncr_address_quad(ncr_char_t *p, ncr_char_t *last,
-    ncr_char_t *dst);
 static ncr_address_e ncr_address_name(ncr_str_t *host);
 static ncr_uint_t ncr_address_below(ncr_str_t *host, const char *domain);
 static ncr_int_t ncr_address_digit(ncr_char_t c);
@@ -409,7 +406,7 @@ ncr_address_part(ncr_char_t *p, ncr_char_t *last, uint64_t *value)
  * end then.  A zone (RFC 4007, 11) has no place in it: it names an interface.
  */
 
-static ncr_int_t
+ncr_int_t
 ncr_address_pton6(ncr_str_t *host, ncr_char_t *dst)
 {
     ncr_int_t    digit;
@@ -506,7 +503,7 @@ ncr_address_pton6(ncr_str_t *host, ncr_char_t *dst)
 
 /* within IPv6 readers agree on one notation: 0177 is refused, not 127 */
 
-static ncr_int_t
+ncr_int_t
 ncr_address_quad(ncr_char_t *p, ncr_char_t *last, ncr_char_t *dst)
 {
     uint64_t     part;

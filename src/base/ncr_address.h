@@ -64,4 +64,13 @@ ncr_address_allowed(ncr_address_e e)
 }
 
 
+/*
+ * Addresses in the one notation that all readers agree on, into 4 and 16
+ * bytes: "127.0.0.1" without leading zeros, RFC 4291, 2.2, without a zone.
+ * NCR_OK or NCR_BAD.
+ */
+ncr_int_t ncr_address_quad(ncr_char_t *p, ncr_char_t *last, ncr_char_t *dst);
+ncr_int_t ncr_address_pton6(ncr_str_t *host, ncr_char_t *dst);
+
+
 #endif /* _NCR_ADDRESS_H_INCLUDED_ */

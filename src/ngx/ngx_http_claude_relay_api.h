@@ -331,6 +331,12 @@ ngx_int_t ngx_http_claude_relay_call_name(ngx_http_claude_relay_call_t *call,
 ngx_int_t ngx_http_claude_relay_call_arg(ngx_http_claude_relay_call_t *call,
     u_char **p, ngx_str_t *arg);
 
+/* the same in two, the value unescaped and with a NUL; empty ones are passed
+ * over; NGX_DECLINED: badly escaped, or a NUL is in it; NGX_ERROR: the call
+ * has ended */
+ngx_int_t ngx_http_claude_relay_call_pair(ngx_http_claude_relay_call_t *call,
+    u_char **p, ngx_str_t *name, ngx_str_t *value);
+
 /* NGX_ERROR: there is a query, and the call has ended */
 ngx_int_t ngx_http_claude_relay_call_no_args(
     ngx_http_claude_relay_call_t *call);

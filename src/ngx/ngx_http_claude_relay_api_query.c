@@ -74,6 +74,48 @@ ngx_http_claude_relay_call_query(ngx_http_claude_relay_call_t *call,
 
 
 ngx_int_t
+ngx_http_claude_relay_call_pair(ngx_http_claude_relay_call_t *call, u_char **p,
+    ngx_str_t *name, ngx_str_t *value)
+{
+    u_char     *end, *equals;
+    ncr_str_t   text;
+    ngx_str_t   arg;
+
+    do {
+        if (ngx_http_claude_relay_call_arg(call, p, &arg) != NGX_OK) {
+            return NGX_DONE;
+        }
+    } while (arg.len == 0);
+
+    end = arg.data + arg.len;
+    equals = ngx_strlchr(arg.data, end, '=');
+
+    name->data = arg.data;
+    name->len = (equals ? equals : end) - arg.data;
+
+    text.data = equals ? equals + 1 : end;
+    text.len = end - text.data;
+
+    value->data = ngx_pnalloc(call->pool, text.len + 1);
+
+    if (value->data == NULL) {
+        ngx_http_claude_relay_call_memory(call);
+        return NGX_ERROR;
+    }
+
+    if (ncr_uri_unescape(&text, value->data) != NCR_OK) {
+        return NGX_DECLINED;
+    }
+
+    value->len = text.len;
+    ngx_memmove(value->data, text.data, text.len);
+    value->data[value->len] = '\0';
+
+    return (ngx_strlen(value->data) == value->len) ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
 ngx_http_claude_relay_call_limit(ngx_http_claude_relay_call_t *call,
     ngx_str_t *value, ngx_int_t usual, ngx_int_t most)
 {

@@ -156,47 +156,30 @@ static ngx_int_t
 ngx_http_claude_relay_actions_args(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_actions_t *a)
 {
-    u_char     *p, *end, *equals;
-    ngx_str_t   arg, name, value;
-    ncr_str_t   text;
+    u_char     *p;
+    ngx_int_t   rc;
+    ngx_str_t   name, value;
 
     a->limit = NGX_HTTP_CLAUDE_RELAY_ACTIONS_LIMIT;
 
     p = call->args.data;
 
-    while (ngx_http_claude_relay_call_arg(call, &p, &arg) == NGX_OK) {
+    for ( ;; ) {
 
-        if (arg.len == 0) {
-            continue;
+        rc = ngx_http_claude_relay_call_pair(call, &p, &name, &value);
+
+        if (rc == NGX_DONE) {
+            break;
         }
 
-        end = arg.data + arg.len;
-        equals = ngx_strlchr(arg.data, end, '=');
-
-        name.data = arg.data;
-        name.len = (equals ? equals : end) - arg.data;
-
-        text.data = equals ? equals + 1 : end;
-        text.len = end - text.data;
-
-        value.data = ngx_pnalloc(call->pool, text.len + 1);
-
-        if (value.data == NULL) {
-            ngx_http_claude_relay_call_memory(call);
+        if (rc == NGX_ERROR) {
             return NGX_ERROR;
         }
 
-        if (ncr_uri_unescape(&text, value.data) == NCR_OK) {
-            value.len = text.len;
-            ngx_memmove(value.data, text.data, text.len);
-            value.data[value.len] = '\0';
-
-            if (value.len && ngx_strlen(value.data) == value.len
-                && ngx_http_claude_relay_actions_arg(a, &name, &value)
-                   == NGX_OK)
-            {
-                continue;
-            }
+        if (rc == NGX_OK && value.len
+            && ngx_http_claude_relay_actions_arg(a, &name, &value) == NGX_OK)
+        {
+            continue;
         }
 
         ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,

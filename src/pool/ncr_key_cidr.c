@@ -12,19 +12,14 @@
 
 
 #include "ncr_key.h"
+#include "ncr_address.h"
 
 
 /* of an address without "::"; bytes of one are 16 */
-#define NCR_KEY_NO_GAP  17
 
 
-static ncr_int_t ncr_key_ipv4(ncr_char_t *p, ncr_char_t *last,
-    ncr_char_t *dst);
-static ncr_int_t ncr_key_ipv6(ncr_char_t *p, ncr_char_t *last,
-    ncr_char_t *dst);
 static ncr_int_t ncr_key_number(ncr_char_t *p, ncr_char_t *last,
     ncr_uint_t max, ncr_uint_t *n);
-static ncr_int_t ncr_key_digit(ncr_char_t c);
 static ncr_char_t *ncr_key_until(ncr_char_t *p, ncr_char_t *last,
     ncr_char_t c);
 
@@ -33,6 +28,7 @@ ncr_int_t
 ncr_key_cidr(ncr_str_t *text, ncr_char_t *dst)
 {
     ncr_int_t    rc;
+    ncr_str_t    address;
     ncr_char_t  *p, *last, *slash;
     ncr_uint_t   v4, n, i;
 
@@ -52,10 +48,13 @@ ncr_key_cidr(ncr_str_t *text, ncr_char_t *dst)
         dst[10] = 0xff;
         dst[11] = 0xff;
 
-        rc = ncr_key_ipv4(p, slash, dst + 12);
+        rc = ncr_address_quad(p, slash, dst + 12);
 
     } else {
-        rc = ncr_key_ipv6(p, slash, dst);
+        address.data = p;
+        address.len = (size_t) (slash - p);
+
+        rc = ncr_address_pton6(&address, dst);
     }
 
     if (rc != NCR_OK) {
@@ -89,119 +88,6 @@ ncr_key_cidr(ncr_str_t *text, ncr_char_t *dst)
 
 
 static ncr_int_t
-ncr_key_ipv4(ncr_char_t *p, ncr_char_t *last, ncr_char_t *dst)
-{
-    ncr_char_t  *dot;
-    ncr_uint_t   i, n;
-
-    for (i = 0; i < 4; i++) {
-
-        dot = ncr_key_until(p, last, '.');
-
-        if ((i == 3) != (dot == last)
-            || ncr_key_number(p, dot, 255, &n) != NCR_OK)
-        {
-            return NCR_BAD;
-        }
-
-        dst[i] = (ncr_char_t) n;
-        p = dot + 1;
-    }
-
-    return NCR_OK;
-}
-
-
-/* groups from the front; those behind "::" are moved to the end then */
-
-static ncr_int_t
-ncr_key_ipv6(ncr_char_t *p, ncr_char_t *last, ncr_char_t *dst)
-{
-    ncr_int_t    digit;
-    ncr_char_t  *q, *end;
-    ncr_uint_t   n, gap, group;
-
-    n = 0;
-    gap = NCR_KEY_NO_GAP;
-
-    if (last - p >= 2 && p[0] == ':' && p[1] == ':') {
-        gap = 0;
-        p += 2;
-    }
-
-    while (p < last) {
-
-        end = ncr_key_until(p, last, ':');
-
-        if (end == last && ncr_key_until(p, end, '.') != end) {
-
-            if (n > 12 || ncr_key_ipv4(p, end, dst + n) != NCR_OK) {
-                return NCR_BAD;
-            }
-
-            n += 4;
-            break;
-        }
-
-        if (end == p || end - p > 4 || n == 16) {
-            return NCR_BAD;
-        }
-
-        group = 0;
-
-        for (q = p; q < end; q++) {
-
-            digit = ncr_key_digit(*q);
-
-            if (digit < 0) {
-                return NCR_BAD;
-            }
-
-            group = group * 16 + (ncr_uint_t) digit;
-        }
-
-        dst[n++] = (ncr_char_t) (group >> 8);
-        dst[n++] = (ncr_char_t) (group & 0xff);
-
-        if (end == last) {
-            break;
-        }
-
-        p = end + 1;
-
-        if (p == last) {
-            return NCR_BAD;             /* a colon alone at the end */
-        }
-
-        if (*p == ':') {
-
-            if (gap != NCR_KEY_NO_GAP) {
-                return NCR_BAD;
-            }
-
-            gap = n;
-            p++;
-        }
-    }
-
-    if (gap == NCR_KEY_NO_GAP) {
-        return (n == 16) ? NCR_OK : NCR_BAD;
-    }
-
-    /* "::" stands for one group at least */
-
-    if (n > 14) {
-        return NCR_BAD;
-    }
-
-    memmove(dst + 16 - (n - gap), dst + gap, n - gap);
-    memset(dst + gap, 0, 16 - n);
-
-    return NCR_OK;
-}
-
-
-static ncr_int_t
 ncr_key_number(ncr_char_t *p, ncr_char_t *last, ncr_uint_t max,
     ncr_uint_t *n)
 {
@@ -229,19 +115,6 @@ ncr_key_number(ncr_char_t *p, ncr_char_t *last, ncr_uint_t max,
     *n = value;
 
     return NCR_OK;
-}
-
-
-static ncr_int_t
-ncr_key_digit(ncr_char_t c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-
-    c |= 0x20;
-
-    return (c >= 'a' && c <= 'f') ? c - 'a' + 10 : -1;
 }
 
 

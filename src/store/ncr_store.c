@@ -893,6 +893,35 @@ ncr_store_stmt(ncr_store_t *store, ncr_store_sql_e sql)
 
 
 ncr_int_t
+ncr_store_one(ncr_store_t *store, ncr_store_sql_e sql, const char *text,
+    sqlite3_stmt **stmt)
+{
+    int        step;
+    ncr_int_t  rc;
+
+    *stmt = ncr_store_stmt(store, sql);
+
+    if (*stmt == NULL) {
+        return ncr_store_fail(store);
+    }
+
+    sqlite3_bind_text(*stmt, 1, text, -1, SQLITE_STATIC);
+
+    step = sqlite3_step(*stmt);
+
+    if (step == SQLITE_ROW) {
+        return NCR_OK;
+    }
+
+    rc = (step == SQLITE_DONE) ? NCR_DECLINED : ncr_store_fail(store);
+
+    sqlite3_reset(*stmt);
+
+    return rc;
+}
+
+
+ncr_int_t
 ncr_store_run(ncr_store_t *store, sqlite3_stmt *stmt)
 {
     int        err;

@@ -112,28 +112,13 @@ ncr_store_hook_one(ncr_store_t *store, ncr_store_sql_e sql, const char *name,
 
     memset(hook, 0, sizeof(ncr_store_hook_t));
 
-    stmt = ncr_store_stmt(store, sql);
+    rc = ncr_store_one(store, sql, name, &stmt);
 
-    if (stmt == NULL) {
-        return ncr_store_fail(store);
+    if (rc != NCR_OK) {
+        return rc;
     }
 
-    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-
-    switch (sqlite3_step(stmt)) {
-
-    case SQLITE_ROW:
-        rc = ncr_store_hook_row(store, stmt, hook);
-        break;
-
-    case SQLITE_DONE:
-        rc = NCR_DECLINED;
-        break;
-
-    default:
-        rc = ncr_store_fail(store);
-        break;
-    }
+    rc = ncr_store_hook_row(store, stmt, hook);
 
     sqlite3_reset(stmt);
 

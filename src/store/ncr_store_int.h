@@ -169,6 +169,13 @@ const char *ncr_store_shown(const char *path, char *buf);
 /* a cached statement, reset, without bindings; NULL after an error */
 sqlite3_stmt *ncr_store_stmt(ncr_store_t *store, ncr_store_sql_e sql);
 
+/*
+ * A statement of one parameter, on its row: NCR_OK, and the caller resets it
+ * when the row was read; NCR_DECLINED: there is no row.
+ */
+ncr_int_t ncr_store_one(ncr_store_t *store, ncr_store_sql_e sql,
+    const char *text, sqlite3_stmt **stmt);
+
 /* runs it to its end; NCR_OK or what ncr_store_fail() returns */
 ncr_int_t ncr_store_run(ncr_store_t *store, sqlite3_stmt *stmt);
 ncr_int_t ncr_store_exec(ncr_store_t *store, const char *sql);

@@ -143,28 +143,13 @@ ncr_store_person_get(ncr_store_t *store, ncr_store_sql_e sql,
 
     memset(person, 0, sizeof(ncr_store_person_t));
 
-    stmt = ncr_store_stmt(store, sql);
+    rc = ncr_store_one(store, sql, text, &stmt);
 
-    if (stmt == NULL) {
-        return ncr_store_fail(store);
+    if (rc != NCR_OK) {
+        return rc;
     }
 
-    sqlite3_bind_text(stmt, 1, text, -1, SQLITE_STATIC);
-
-    switch (sqlite3_step(stmt)) {
-
-    case SQLITE_ROW:
-        rc = ncr_store_person_row(store, stmt, person);
-        break;
-
-    case SQLITE_DONE:
-        rc = NCR_DECLINED;
-        break;
-
-    default:
-        rc = ncr_store_fail(store);
-        break;
-    }
+    rc = ncr_store_person_row(store, stmt, person);
 
     sqlite3_reset(stmt);
 
