@@ -144,12 +144,7 @@ sub add {
 
 # old workers would answer by what was allowed before
 
-sub reload {
-    my @old = $nginx->workers;
-
-    return $nginx->reload(@_)
-           && wait_for(sub { !grep { kill 0, $_ } @old });
-}
+sub reload { $nginx->replace(@_) }
 
 sub log_since {
     my ($from) = @_;

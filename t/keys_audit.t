@@ -387,18 +387,19 @@ my $evil = canned(sub {
            . "Content-Length: " . length($body) . "\r\n\r\n$body";
 });
 
-$nginx->reload(http(one => "base_url " . $evil->url . ";"));
+ok($nginx->replace(http(one => "base_url " . $evil->url . ";")),
+   "planted: another upstream");
 
-# old workers may still be listening
-
-wait_for(sub { $r = $nginx->post("/v1/messages", message());
-               return $r->status == 400 }, 10);
+$r = $nginx->post("/v1/messages", message());
 is($r->status, 400, "planted: an answer");
 $e = entry($r);
 like($e->{response}{body} // "", qr/key \[redacted\] token \[redacted\]/,
      "planted: redacted in the answer") || diag(encode($e));
-$nginx->reload(http());
-wait_for(sub { $nginx->post("/v1/messages", message())->status == 200 }, 10);
+
+# its answer tells alice's secret to whoever asks: nobody else may
+
+ok($nginx->replace(http()), "planted: the upstream that was");
+is($nginx->post("/v1/messages", message())->status, 200, "planted: answers");
 $evil->stop;
 
 

@@ -1077,6 +1077,19 @@ sub reload {
 }
 
 
+# the old workers are gone, too: they may take connections until then, and go
+# on with the ones that they keep to an upstream
+
+sub replace {
+    my ($self, $http) = @_;
+
+    my @old = $self->workers;
+
+    return $self->reload($http)
+           && ClaudeRelay::wait_for(sub { !grep { kill 0, $_ } @old }, 20);
+}
+
+
 sub connect {
     my ($self, $port) = @_;
 
