@@ -15,7 +15,7 @@
 #define _NCR_ANTHROPIC_H_INCLUDED_
 
 
-#include "ncr_model.h"
+#include "ncr_codec.h"
 #include "ncr_json.h"
 #include "ncr_sse.h"
 #include "ncr_out.h"
@@ -26,7 +26,7 @@
 /* the request body, fed as it arrives */
 
 #define NCR_ANTHROPIC_SESSION    512
-#define NCR_ANTHROPIC_ID         64
+#define NCR_ANTHROPIC_ID         NCR_ID
 #define NCR_ANTHROPIC_KEYS       64     /* top-level keys remembered */
 #define NCR_ANTHROPIC_HASHED     (64 * 1024)
 #define NCR_ANTHROPIC_LEADING    160    /* bytes, however they are escaped */
@@ -82,57 +82,28 @@ typedef struct {
 } ncr_anthropic_config_t;
 
 
+/*
+ * told.session is the session by G.1 rows 2, 3, 6 and 7: session_id of
+ * user_id's JSON form, what follows "_session_" in its old form, a top-level
+ * session_id, sessionId, prompt_cache_key, conversation or conversation_id, or
+ * the whole user_id; strong by row 2 or 3.  told.digest is row 8: the blocks
+ * of system that have cache_control, else all of system, and the first
+ * message, of which cache_control itself is no part, because it moves on with
+ * every turn; at most NCR_ANTHROPIC_HASHED bytes are hashed.
+ */
+
 typedef struct {
-
-    /* results, valid once ncr_anthropic_request_final() said NCR_OK */
-
-    ncr_str_t       model;              /* unescaped; "" if there is none */
-    uint64_t        model_start;        /* span of the value with quotes */
-    uint64_t        model_end;
-    int64_t         max_tokens;         /* -1 if not told */
-    unsigned        stream:1;
+    ncr_request_t   told;
     unsigned        has_user_id:1;      /* metadata.user_id is a string */
-    unsigned        strong:1;           /* the session is by row 2 or 3 */
-    unsigned        thread:1;           /* kept by the account that answers */
-    char            previous[NCR_ANTHROPIC_ID];  /* message it goes on from */
-
-    /*
-     * the session by G.1 rows 2, 3, 6 and 7: session_id of user_id's JSON
-     * form, what follows "_session_" in its old form, a top-level session_id,
-     * sessionId, prompt_cache_key, conversation or conversation_id, or the
-     * whole user_id; "" if none
-     */
-    ncr_str_t       session;
-
-    /*
-     * row 8: SHA-256 of the cacheable prefix: the blocks of system that have
-     * cache_control, else all of system, and the first message, of which
-     * cache_control itself is no part, because it moves on with every turn;
-     * at most NCR_ANTHROPIC_HASHED bytes are hashed.  Made only if contexts
-     * were given to init and session is "".
-     */
-    unsigned        hashed:1;
-    ncr_char_t      digest[NCR_SHA256_LEN];
 
     ncr_anthropic_system_t  system;
     ncr_anthropic_config_t  config;
-
-    /*
-     * told only if turns was set after init, as it makes messages dearer to
-     * read: the last message is a user's, and has a tool_result in it
-     */
-    unsigned        turns:1;
-    unsigned        user:1;
-    unsigned        result:1;
 
     /*
      * to be set after init, or NULL: what the first or second block of system
      * may begin with; at most NCR_ANTHROPIC_LEADING bytes
      */
     ncr_str_t      *leading;
-
-    /* after NCR_BAD: NULL for syntax (see json); for ..._request_error() */
-    const char     *error;
 
     ncr_json_t      json;
 
@@ -222,14 +193,6 @@ ncr_uint_t ncr_anthropic_effort(ncr_anthropic_config_t *config,
 
 #define NCR_ANTHROPIC_TEXT     512      /* the longest text looked at */
 
-typedef enum {
-    NCR_ANTHROPIC_NOTHING = 0,          /* no real event yet */
-    NCR_ANTHROPIC_STARTED,              /* a real event was seen */
-    NCR_ANTHROPIC_COMPLETE,             /* message_stop, or a stop_reason */
-    NCR_ANTHROPIC_FAILED                /* an error event */
-} ncr_anthropic_state_e;
-
-
 /* counters of one usage object; those not told are not in the mask */
 
 typedef struct {
@@ -312,19 +275,7 @@ typedef struct {
 
 
 typedef struct {
-    ncr_anthropic_state_e  state;
-    ncr_usage_t   usage;
-    unsigned      has_usage:1;
-    unsigned      pinged:1;             /* a ping or comment came */
-    char          model[NCR_MODEL_LEN];         /* as served */
-    char          id[NCR_ANTHROPIC_ID];         /* msg_..., msgbatch_... */
-    char          stop_reason[40];
-    char          service_tier[16];
-    char          speed[16];
-    char          inference_geo[16];
-    char          error_type[48];               /* of the error event */
-    char          error_message[256];
-    ncr_uint_t    messages;             /* message_start events seen */
+    ncr_answer_t  told;
 
     /* private */
 
@@ -381,6 +332,10 @@ void ncr_anthropic_error_event(ncr_out_t *out, ncr_uint_t status,
     ncr_str_t *message, ncr_str_t *request_id);
 
 const char *ncr_anthropic_error_type(ncr_uint_t status);
+
+
+/* all of it, for who need not know more */
+extern const ncr_codec_t  ncr_codec_anthropic;
 
 
 #endif /* _NCR_ANTHROPIC_H_INCLUDED_ */

@@ -243,7 +243,7 @@ ncr_anthropic_stream_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
 
     /* a comment is no event, but a sign of life */
 
-    a->pinged |= a->sse.comment;
+    a->told.pinged |= a->sse.comment;
 }
 
 
@@ -290,7 +290,7 @@ ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
     switch ((ncr_anthropic_event_e) type) {
 
     case NCR_ANTHROPIC_EV_PING:
-        a->pinged = 1;
+        a->told.pinged = 1;
         return 0;
 
     case NCR_ANTHROPIC_EV_ERROR:
@@ -485,8 +485,8 @@ ncr_anthropic_word(ncr_str_t *s)
 static void
 ncr_anthropic_started(ncr_anthropic_answer_t *a)
 {
-    if (a->state == NCR_ANTHROPIC_NOTHING) {
-        a->state = NCR_ANTHROPIC_STARTED;
+    if (a->told.state == NCR_ANSWER_NOTHING) {
+        a->told.state = NCR_ANSWER_STARTED;
     }
 }
 
@@ -519,8 +519,8 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
     ncr_json_t             *json;
     ncr_anthropic_seen_t   *seen;
 
-    if (a->state == NCR_ANTHROPIC_FAILED
-        || a->state == NCR_ANTHROPIC_COMPLETE)
+    if (a->told.state == NCR_ANSWER_FAILED
+        || a->told.state == NCR_ANSWER_COMPLETE)
     {
         return;
     }
@@ -544,24 +544,26 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 
     rc = ncr_json_feed(json, p, len);
 
-    if (a->state == NCR_ANTHROPIC_NOTHING && (json->depth || rc == NCR_DONE)) {
+    if (a->told.state == NCR_ANSWER_NOTHING
+        && (json->depth || rc == NCR_DONE))
+    {
         ncr_anthropic_started(a);
     }
 
     /* what is known so far, however often a member was told */
 
-    memcpy(a->stop_reason, seen->stop_reason, sizeof(a->stop_reason));
-    memcpy(a->model, seen->model, sizeof(a->model));
-    memcpy(a->id, seen->id, sizeof(a->id));
+    memcpy(a->told.stop_reason, seen->stop_reason, sizeof(a->told.stop_reason));
+    memcpy(a->told.model, seen->model, sizeof(a->told.model));
+    memcpy(a->told.id, seen->id, sizeof(a->told.id));
 
-    a->service_tier[0] = '\0';
-    a->speed[0] = '\0';
-    a->inference_geo[0] = '\0';
+    a->told.service_tier[0] = '\0';
+    a->told.speed[0] = '\0';
+    a->told.inference_geo[0] = '\0';
     a->content = seen->content;
     a->iterated = 0;
-    a->has_usage = 0;
+    a->told.has_usage = 0;
 
-    memset(&a->usage, 0, sizeof(a->usage));
+    memset(&a->told.usage, 0, sizeof(a->told.usage));
 
     ncr_anthropic_apply_usage(a, seen);
 
@@ -574,7 +576,7 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
         return;
     }
 
-    a->state = NCR_ANTHROPIC_COMPLETE;
+    a->told.state = NCR_ANSWER_COMPLETE;
 }
 
 
@@ -1041,8 +1043,8 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
         break;
 
     case NCR_ANTHROPIC_EV_MESSAGE_STOP:
-        if (a->state != NCR_ANTHROPIC_FAILED) {
-            a->state = NCR_ANTHROPIC_COMPLETE;
+        if (a->told.state != NCR_ANSWER_FAILED) {
+            a->told.state = NCR_ANSWER_COMPLETE;
         }
 
         break;
@@ -1054,7 +1056,7 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
             a->content = 1;
 
         } else if (seen->fallback[0]) {
-            memcpy(a->model, seen->fallback, sizeof(a->model));
+            memcpy(a->told.model, seen->fallback, sizeof(a->told.model));
         }
 
         break;
@@ -1064,7 +1066,7 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
         break;
 
     case NCR_ANTHROPIC_EV_PING:
-        a->pinged = 1;
+        a->told.pinged = 1;
         break;
 
     /* whatever it is, the client waits for it */
@@ -1086,7 +1088,9 @@ ncr_anthropic_apply_start(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 {
     ncr_usage_t  u;
 
-    if (a->messages && (seen->id[0] == '\0' || strcmp(a->id, seen->id) != 0)) {
+    if (a->told.messages
+        && (seen->id[0] == '\0' || strcmp(a->told.id, seen->id) != 0))
+    {
 
         memset(&u, 0, sizeof(u));
         ncr_anthropic_message_usage(a, &u);
@@ -1101,16 +1105,16 @@ ncr_anthropic_apply_start(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
         a->content = 0;
     }
 
-    a->messages++;
+    a->told.messages++;
 
-    if (a->state != NCR_ANTHROPIC_FAILED) {
-        a->state = NCR_ANTHROPIC_STARTED;
+    if (a->told.state != NCR_ANSWER_FAILED) {
+        a->told.state = NCR_ANSWER_STARTED;
     }
 
-    memcpy(a->id, seen->id, sizeof(a->id));
+    memcpy(a->told.id, seen->id, sizeof(a->told.id));
 
     if (seen->model[0]) {
-        memcpy(a->model, seen->model, sizeof(a->model));
+        memcpy(a->told.model, seen->model, sizeof(a->told.model));
     }
 }
 
@@ -1140,20 +1144,21 @@ ncr_anthropic_apply_usage(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
     }
 
     if (seen->service_tier[0]) {
-        memcpy(a->service_tier, seen->service_tier, sizeof(a->service_tier));
+        memcpy(a->told.service_tier, seen->service_tier,
+               sizeof(a->told.service_tier));
     }
 
     if (seen->speed[0]) {
-        memcpy(a->speed, seen->speed, sizeof(a->speed));
+        memcpy(a->told.speed, seen->speed, sizeof(a->told.speed));
     }
 
     if (seen->inference_geo[0]) {
-        memcpy(a->inference_geo, seen->inference_geo,
-               sizeof(a->inference_geo));
+        memcpy(a->told.inference_geo, seen->inference_geo,
+               sizeof(a->told.inference_geo));
     }
 
     if (a->message.told || a->iterated) {
-        a->has_usage = 1;
+        a->told.has_usage = 1;
         ncr_anthropic_total(a);
     }
 }
@@ -1168,10 +1173,10 @@ ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
         return;
     }
 
-    memcpy(a->stop_reason, seen->stop_reason, sizeof(a->stop_reason));
+    memcpy(a->told.stop_reason, seen->stop_reason, sizeof(a->told.stop_reason));
 
-    if (a->state != NCR_ANTHROPIC_FAILED) {
-        a->state = NCR_ANTHROPIC_COMPLETE;
+    if (a->told.state != NCR_ANSWER_FAILED) {
+        a->told.state = NCR_ANSWER_COMPLETE;
     }
 }
 
@@ -1179,18 +1184,19 @@ ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 static void
 ncr_anthropic_apply_error(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 {
-    a->state = NCR_ANTHROPIC_FAILED;
+    a->told.state = NCR_ANSWER_FAILED;
 
-    memcpy(a->error_type, seen->error_type, sizeof(a->error_type));
-    memcpy(a->error_message, seen->error_message, sizeof(a->error_message));
+    memcpy(a->told.error_type, seen->error_type, sizeof(a->told.error_type));
+    memcpy(a->told.error_message, seen->error_message,
+           sizeof(a->told.error_message));
 }
 
 
 static void
 ncr_anthropic_total(ncr_anthropic_answer_t *a)
 {
-    memset(&a->usage, 0, sizeof(a->usage));
+    memset(&a->told.usage, 0, sizeof(a->told.usage));
 
-    ncr_anthropic_message_usage(a, &a->usage);
-    ncr_anthropic_sum(&a->usage, &a->done);
+    ncr_anthropic_message_usage(a, &a->told.usage);
+    ncr_anthropic_sum(&a->told.usage, &a->done);
 }

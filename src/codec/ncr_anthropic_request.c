@@ -121,7 +121,7 @@ ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
     req->json.keep = req->keep;
     req->json.size = sizeof(req->keep);
 
-    req->max_tokens = -1;
+    req->told.max_tokens = -1;
     req->plain = plain;
     req->cached = cached;
     req->require_model = (require_model != 0);
@@ -160,11 +160,11 @@ ncr_anthropic_request_final(ncr_anthropic_request_t *req)
         return NCR_BAD;
     }
 
-    if (req->require_model && req->model.len == 0) {
+    if (req->require_model && req->told.model.len == 0) {
         return ncr_anthropic_request_bad(req, "model: field required");
     }
 
-    if (req->session.len == 0 && req->plain != NULL) {
+    if (req->told.session.len == 0 && req->plain != NULL) {
         ncr_anthropic_request_digest(req);
     }
 
@@ -182,7 +182,7 @@ ncr_anthropic_request_error(ncr_anthropic_request_t *req, char *buf,
 
     ncr_out_init(&out, (ncr_char_t *) buf, size);
 
-    if (req->error == NULL) {
+    if (req->told.error == NULL) {
         ncr_out_text(&out, "request body is not valid JSON: ");
         ncr_out_text(&out, req->json.error ? req->json.error : "unknown");
         ncr_out_text(&out, " at byte ");
@@ -192,7 +192,7 @@ ncr_anthropic_request_error(ncr_anthropic_request_t *req, char *buf,
 
         /* "%" stands for the name of the key */
 
-        p = req->error;
+        p = req->told.error;
         mark = strchr(p, '%');
 
         if (mark == NULL) {
@@ -255,7 +255,7 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
         return ncr_anthropic_request_value(req, token);
     }
 
-    if (req->turns && req->top == NCR_ANTHROPIC_MESSAGES) {
+    if (req->told.turns && req->top == NCR_ANTHROPIC_MESSAGES) {
         ncr_anthropic_turn(req, token);
     }
 
@@ -273,7 +273,7 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
 static ncr_int_t
 ncr_anthropic_request_bad(ncr_anthropic_request_t *req, const char *error)
 {
-    req->error = error;
+    req->told.error = error;
 
     return NCR_BAD;
 }
@@ -470,7 +470,7 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
             return ncr_anthropic_request_bad(req, "stream must be a boolean");
         }
 
-        req->stream = (token == NCR_JSON_TRUE);
+        req->told.stream = (token == NCR_JSON_TRUE);
         break;
 
     case NCR_ANTHROPIC_METADATA:
@@ -478,7 +478,7 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
     case NCR_ANTHROPIC_CONVERSATION:
         if (token == NCR_JSON_OBJECT) {
             req->json.report = 2;
-            req->thread |= (req->top == NCR_ANTHROPIC_THREAD);
+            req->told.thread |= (req->top == NCR_ANTHROPIC_THREAD);
             break;
         }
 
@@ -507,8 +507,10 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
         break;
 
     case NCR_ANTHROPIC_MESSAGES:
-        if (token == NCR_JSON_ARRAY && (req->plain != NULL || req->turns)) {
-            req->json.report = req->turns ? 5 : 2;
+        if (token == NCR_JSON_ARRAY
+            && (req->plain != NULL || req->told.turns))
+        {
+            req->json.report = req->told.turns ? 5 : 2;
         }
 
         break;
@@ -568,10 +570,10 @@ ncr_anthropic_request_model(ncr_anthropic_request_t *req,
 
     memcpy(req->model_buf, s.data, s.len);
 
-    req->model.data = req->model_buf;
-    req->model.len = s.len;
-    req->model_start = req->json.start;
-    req->model_end = req->json.end;
+    req->told.model.data = req->model_buf;
+    req->told.model.len = s.len;
+    req->told.model_start = req->json.start;
+    req->told.model_end = req->json.end;
 
     return NCR_OK;
 }
@@ -597,7 +599,7 @@ ncr_anthropic_request_number(ncr_anthropic_request_t *req)
     /* what is no integer is the upstream's to refuse */
 
     if (req->top == NCR_ANTHROPIC_MAX_TOKENS && rc == NCR_OK) {
-        req->max_tokens = n;
+        req->told.max_tokens = n;
     }
 
     return NCR_OK;
@@ -643,7 +645,8 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
             }
 
             if (req->top == NCR_ANTHROPIC_THREAD) {
-                ncr_str_copy(req->previous, sizeof(req->previous), &s);
+                ncr_str_copy(req->told.previous, sizeof(req->told.previous),
+                             &s);
 
             } else {
                 ncr_anthropic_request_session(req, req->top, &s);
@@ -666,7 +669,7 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
          */
 
         req->first_done = 1;
-        req->json.report = req->turns ? 5 : 1;
+        req->json.report = req->told.turns ? 5 : 1;
 
         if (token == NCR_JSON_OBJECT) {
             req->part = NCR_ANTHROPIC_PART_MESSAGE;
@@ -896,11 +899,11 @@ ncr_anthropic_request_session(ncr_anthropic_request_t *req, ncr_uint_t rank,
     }
 
     req->session_rank = rank;
-    req->strong = (rank <= NCR_ANTHROPIC_RANK_OLD);
-    req->session.data = req->session_buf;
-    req->session.len = ncr_min(session->len, sizeof(req->session_buf));
+    req->told.strong = (rank <= NCR_ANTHROPIC_RANK_OLD);
+    req->told.session.data = req->session_buf;
+    req->told.session.len = ncr_min(session->len, sizeof(req->session_buf));
 
-    memcpy(req->session_buf, session->data, req->session.len);
+    memcpy(req->session_buf, session->data, req->told.session.len);
 }
 
 
@@ -1121,7 +1124,7 @@ ncr_anthropic_request_part_end(ncr_anthropic_request_t *req)
     } else {
         ncr_sha256_final(req->plain, req->message_digest);
         req->has_message = (req->nhashed != 0);
-        req->json.report = req->turns ? 5 : 1;
+        req->json.report = req->told.turns ? 5 : 1;
     }
 
     req->part = NCR_ANTHROPIC_PART_NONE;
@@ -1148,7 +1151,7 @@ ncr_anthropic_request_digest(ncr_anthropic_request_t *req)
         ncr_sha256_update(req->plain, req->message_digest, NCR_SHA256_LEN);
     }
 
-    ncr_sha256_final(req->plain, req->digest);
+    ncr_sha256_final(req->plain, req->told.digest);
 
-    req->hashed = 1;
+    req->told.hashed = 1;
 }

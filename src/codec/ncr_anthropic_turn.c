@@ -33,8 +33,8 @@ ncr_anthropic_turn(ncr_anthropic_request_t *req, ncr_json_token_e token)
     case 2:
 
         if (token != NCR_JSON_OBJECT_END && token != NCR_JSON_ARRAY_END) {
-            req->user = 0;
-            req->result = 0;
+            req->told.user = 0;
+            req->told.result = 0;
             req->role = 0;
             req->blocks = 0;
         }
@@ -48,7 +48,7 @@ ncr_anthropic_turn(ncr_anthropic_request_t *req, ncr_json_token_e token)
             req->blocks = ncr_anthropic_turn_is(json, "content");
 
         } else if (token == NCR_JSON_STRING && req->role) {
-            req->user = ncr_anthropic_turn_is(json, "user");
+            req->told.user = ncr_anthropic_turn_is(json, "user");
         }
 
         break;
@@ -65,7 +65,7 @@ ncr_anthropic_turn(ncr_anthropic_request_t *req, ncr_json_token_e token)
         } else if (token == NCR_JSON_STRING && req->type
                    && ncr_anthropic_turn_is(json, "tool_result"))
         {
-            req->result = 1;
+            req->told.result = 1;
         }
     }
 }

@@ -95,7 +95,7 @@ ncr_anthropic_parts(ncr_anthropic_answer_t *a, ncr_str_t *asked,
     ncr_part_t             *part;
     ncr_anthropic_parts_t   all, paid;
 
-    if (!a->has_usage) {
+    if (!a->told.has_usage) {
         return 0;
     }
 
@@ -133,7 +133,7 @@ ncr_anthropic_message_parts(ncr_anthropic_answer_t *a,
     ncr_usage_t            u;
     ncr_anthropic_bill_t  *bill;
 
-    refused = (strcmp(a->stop_reason, "refusal") == 0);
+    refused = (strcmp(a->told.stop_reason, "refusal") == 0);
 
     memset(&u, 0, sizeof(u));
     ncr_anthropic_count(&u, &a->message);
@@ -146,7 +146,7 @@ ncr_anthropic_message_parts(ncr_anthropic_answer_t *a,
             memset(&u, 0, sizeof(u));
         }
 
-        ncr_anthropic_pay(parts, a->model, &u);
+        ncr_anthropic_pay(parts, a->told.model, &u);
         return;
     }
 
@@ -177,7 +177,7 @@ ncr_anthropic_message_parts(ncr_anthropic_answer_t *a,
     }
 
     if (u.thinking || u.web_searches || u.web_fetches || parts->n == 0) {
-        ncr_anthropic_pay(parts, a->model, &u);
+        ncr_anthropic_pay(parts, a->told.model, &u);
     }
 }
 

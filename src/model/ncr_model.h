@@ -18,7 +18,20 @@
 #include "ncr_base.h"
 
 
-/* what the client wants done; a route names one */
+/* what the client speaks; a codec is one, but Bedrock's is Anthropic's */
+
+typedef enum {
+    NCR_DIALECT_ANTHROPIC = 0,
+    NCR_DIALECT_OPENAI,                 /* Chat and Responses */
+    NCR_DIALECT_GEMINI,                 /* Code Assist's envelope, too */
+    NCR_DIALECT_BEDROCK,
+    NCR_DIALECTS
+} ncr_dialect_e;
+
+typedef struct ncr_codec_s  ncr_codec_t;
+
+
+/* what the client wants done; a route names one (traits in ncr_op.h) */
 
 typedef enum {
     NCR_OP_MESSAGES = 0,
@@ -28,7 +41,33 @@ typedef enum {
     NCR_OP_FILES,
     NCR_OP_PROBE,                       /* answered here, no credential */
     NCR_OP_TELEMETRY,                   /* answered here, no credential */
-    NCR_OP_SELF                         /* answered here, about the key */
+    NCR_OP_SELF,                        /* answered here, about the key */
+
+    NCR_OP_CHAT,
+    NCR_OP_RESPONSES,                   /* POST: one is made */
+    NCR_OP_COMPACT,
+    NCR_OP_INPUT_TOKENS,
+    NCR_OP_RESPONSE,                    /* one that is stored */
+    NCR_OP_SOCKET,                      /* responses over a WebSocket */
+    NCR_OP_EMBEDDINGS,
+    NCR_OP_COMPLETIONS,
+    NCR_OP_IMAGES,
+    NCR_OP_OPENAI,                      /* any other path of OpenAI's /v1 */
+    NCR_OP_CODEX,                       /* wham/usage and its like */
+
+    NCR_OP_GENERATE,
+    NCR_OP_STREAM_GENERATE,
+    NCR_OP_GEMINI_COUNT,
+    NCR_OP_GEMINI_EMBED,
+    NCR_OP_GEMINI,                      /* any other path of Gemini's */
+    NCR_OP_ASSIST,                      /* v1internal:* beside the three */
+
+    NCR_OP_INVOKE,
+    NCR_OP_INVOKE_STREAM,
+    NCR_OP_INVOKE_COUNT,
+    NCR_OP_PROFILES,                    /* answered here, of Bedrock */
+
+    NCR_OPS
 } ncr_op_e;
 
 

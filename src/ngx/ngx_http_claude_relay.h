@@ -24,6 +24,7 @@
 #include "ncr_out.h"
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
+#include "ncr_op.h"
 #include "ncr_platform.h"
 #include "ncr_plan.h"
 #include "ncr_health.h"
@@ -40,6 +41,9 @@
 #define NGX_HTTP_CLAUDE_RELAY_VERSION   "0.1.0"
 
 #define NGX_HTTP_CLAUDE_RELAY_NAME_LEN  64
+
+/* of the lines that show a credential, beside it */
+#define NGX_HTTP_CLAUDE_RELAY_PROOF     2048
 
 /* a slot is looked for again this often, should a ring be missed, ms */
 #define NGX_HTTP_CLAUDE_RELAY_SLOT_POLL  250
@@ -197,6 +201,8 @@ struct ngx_http_claude_relay_account_s {
     ngx_str_t                          refresh_token;   /* to begin with */
     ngx_str_t                          base_url;
     ngx_str_t                          proxy_url;
+    ncr_str_t                          params[NCR_PARAMS];
+                                            /* of the platform's table */
     ncr_credential_e                   credential;  /* AUTO is 0 */
     ngx_uint_t                         credential_set;
     ngx_int_t                          priority;
@@ -353,10 +359,13 @@ typedef struct {
 
 typedef struct {
     ncr_op_e                           op;
+    ncr_dialect_e                      dialect;
     ngx_uint_t                         methods;
     ngx_str_t                          path;    /* of r->uri, from "/v1" */
     ngx_str_t                          prefix;  /* what stood before it */
     ngx_str_t                          id;      /* last part, if any */
+    ngx_str_t                          model;   /* if the path names it */
+    ngx_str_t                          platform;    /* no other, or "" */
 } ngx_http_claude_relay_route_t;
 
 
@@ -478,8 +487,14 @@ typedef enum {
  * spare, so that must not be the hashes, which are made once.
  */
 
+typedef union {
+    ncr_request_t                      told;    /* each begins with it */
+    ncr_anthropic_request_t            anthropic;
+} ngx_http_claude_relay_scan_t;
+
+
 typedef struct {
-    ncr_anthropic_request_t            scan;
+    ngx_http_claude_relay_scan_t       scan;
     ncr_sha256_t                       plain;
     ncr_sha256_t                       cached;
 } ngx_http_claude_relay_reader_t;
@@ -497,7 +512,7 @@ struct ngx_http_claude_relay_ctx_s {
     u_char                            *fates;   /* one for each header */
     ngx_str_t                  *meant[NGX_HTTP_CLAUDE_RELAY_MEANINGS];
     ngx_http_claude_relay_reader_t    *reader;
-    ncr_anthropic_request_t           *scan;    /* the reader's */
+    ngx_http_claude_relay_scan_t      *scan;    /* the reader's */
     ngx_str_t                          model;
     ncr_str_t                          family;  /* of what is sent */
     ngx_str_t                          wanted;  /* model: by map and slot */
@@ -511,6 +526,7 @@ struct ngx_http_claude_relay_ctx_s {
     off_t                              body_length;
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
+    ncr_members_t                     *members; /* of the body, or NULL */
     ngx_str_t                          args;    /* less "key" */
     ngx_str_t                          args_key;
 
@@ -576,8 +592,11 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_str_t                          betas;   /* all there are */
     ncr_anthropic_system_t             system;  /* where it is in the body */
     ngx_uint_t                         nedits;
+    ncr_way_t                         *way;     /* NULL: as it came */
 
-    /* system, effort and model, in the order of the body */
+    ncr_edit_t                        *edit;    /* nedits, in order */
+
+    /* system, effort and model */
 
     ncr_edit_t                         edits[NCR_ANTHROPIC_LEAD_EDITS
                                              + NCR_ANTHROPIC_EFFORT_EDITS
@@ -598,7 +617,8 @@ struct ngx_http_claude_relay_ctx_s {
     size_t                             npeek_body;
     ncr_limits_t                       limits;
     ncr_verdict_t                      verdict;
-    ncr_anthropic_answer_t            *answer;
+    const ncr_codec_t                 *codec;   /* of the answer */
+    ncr_answer_t                      *answer;
     ngx_recv_pt                        recv;    /* while one is stood in for */
 
     /* streaming */
@@ -701,6 +721,14 @@ ngx_uint_t ngx_http_claude_relay_profilable(ngx_str_t *lowcase);
 ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
     ngx_http_claude_relay_route_t *route);
 
+/* route_gemini.c, route_bedrock.c: paths with a model in them; NGX_OK,
+ * NGX_DECLINED or NGX_HTTP_NOT_ALLOWED, with op, methods, id and model */
+
+ngx_int_t ngx_http_claude_relay_route_gemini(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+ngx_int_t ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+
 /* query.c: "?key=" is taken out, and overwritten where logs would show it */
 
 ngx_int_t ngx_http_claude_relay_query(ngx_http_request_t *r,
@@ -756,6 +784,10 @@ ngx_int_t ngx_http_claude_relay_filter_init(ngx_conf_t *cf);
 
 ngx_int_t ngx_http_claude_relay_models(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+
+/* in whose words a list is told: others.md G4 */
+ncr_dialect_e ngx_http_claude_relay_models_dialect(ngx_http_request_t *r,
+    ngx_http_claude_relay_route_t *route, ngx_uint_t openai);
 ngx_str_t ngx_http_claude_relay_small_model(
     ngx_http_claude_relay_account_t *a);
 char *ngx_http_claude_relay_set_models(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -846,6 +878,13 @@ ngx_int_t ngx_http_claude_relay_parse_chunked(ngx_http_request_t *r,
 /* request.c: what is sent upstream */
 
 ngx_int_t ngx_http_claude_relay_create_request(ngx_http_request_t *r);
+
+/* way.c: what a platform sends in place of what the client sent */
+
+ngx_int_t ngx_http_claude_relay_way_make(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_way_sign(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t *body);
 
 /* splice.c: edits of a chain of buffers */
 
@@ -985,93 +1024,14 @@ ngx_uint_t ngx_http_claude_relay_open_to(ngx_http_claude_relay_ctx_t *ctx,
 ngx_uint_t ngx_http_claude_relay_in_group(ngx_http_claude_relay_account_t *a,
     ngx_str_t *name);
 
-/*
- * account.c: checks an account and makes what follows from its fields, in
- * pool.  NGX_ERROR: error has a message without secrets.  resolve: names are
- * looked up, which blocks.
- */
-
-#define NGX_HTTP_CLAUDE_RELAY_ERROR  512
-
-ngx_int_t ngx_http_claude_relay_account_json(ngx_pool_t *pool,
-    ngx_http_claude_relay_account_t *a, ngx_str_t *text, u_char *error);
-ngx_uint_t ngx_http_claude_relay_is_setting(const char *name);
-ngx_uint_t ngx_http_claude_relay_valid_name(ngx_str_t *name);
-const char *ngx_http_claude_relay_account_group_add(ngx_pool_t *pool,
-    ngx_http_claude_relay_account_t *a, ngx_str_t *name);
-ngx_int_t ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t);
-ngx_int_t ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
-    ngx_http_claude_relay_account_t *a, u_char *error);
-void ngx_http_claude_relay_account_init(ngx_http_claude_relay_account_t *a);
-ngx_int_t ngx_http_claude_relay_target_make(ngx_pool_t *pool,
-    ngx_http_claude_relay_target_t *t, ncr_url_t *url);
-ngx_int_t ngx_http_claude_relay_target_way(
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
-    ngx_http_claude_relay_target_t *t, ncr_url_t *url,
-    ngx_http_claude_relay_proxy_t *proxy, ngx_uint_t resolve,
-    ngx_str_t *warning);
-
-/*
- * egress.c: may what came by the API, or lies in the store, be connected to?
- * NGX_ERROR: error (NGX_HTTP_CLAUDE_RELAY_ERROR bytes) says why not.
- */
-
-ngx_int_t ngx_http_claude_relay_guard_host(
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *host, u_char *error);
-ngx_int_t ngx_http_claude_relay_guard_url(
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *text, u_char *error);
-ngx_int_t ngx_http_claude_relay_guard_account(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ngx_http_claude_relay_account_t *have,
-    u_char *error);
-ncr_address_e ngx_http_claude_relay_guard_addr(struct sockaddr *sa);
-
-/* account_conf.c, key.c: the blocks of nginx.conf */
-
-char *ngx_http_claude_relay_account(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_key(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_user(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_group(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_claude_relay_keys_init(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf);
-
-/* of nginx.conf, or NULL */
-ngx_http_claude_relay_key_t *ngx_http_claude_relay_key_conf(
-    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope,
-    ncr_str_t *name);
-ngx_http_claude_relay_key_t *ngx_http_claude_relay_key_conf_digest(
-    ngx_http_claude_relay_main_conf_t *rmcf, u_char *digest);
-
-char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_str_t *secret);
-char *ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_str_t *secret);
-
-/* roster.c */
-
-char *ngx_http_claude_relay_roster_init(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf);
-ngx_int_t ngx_http_claude_relay_pool_index(ngx_conf_t *cf,
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *name);
-void ngx_http_claude_relay_roster_hold(ngx_http_claude_relay_ctx_t *ctx);
-void ngx_http_claude_relay_roster_release(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_roster_t *roster);
-ngx_http_claude_relay_roster_t *ngx_http_claude_relay_roster_of(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a);
-ngx_http_claude_relay_account_t *ngx_http_claude_relay_roster_find(
-    ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
-
-/* NULL: no account is in it */
-ngx_http_claude_relay_pool_t *ngx_http_claude_relay_roster_group(
-    ngx_http_claude_relay_roster_t *roster, ngx_str_t *name);
-
+#include "ngx_http_claude_relay_accounts.h"
 #include "ngx_http_claude_relay_directives.h"
+
+/* codec.c: what the client speaks */
+
+const ncr_codec_t *ngx_http_claude_relay_codec(
+    ngx_http_claude_relay_ctx_t *ctx);
+void ngx_http_claude_relay_answer_anew(ngx_http_claude_relay_ctx_t *ctx);
 
 /* spare.c: large parts that are used again */
 

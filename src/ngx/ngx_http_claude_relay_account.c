@@ -17,9 +17,15 @@ static uint64_t ngx_http_claude_relay_account_owner(
     ngx_http_claude_relay_account_t *a);
 static ngx_int_t ngx_http_claude_relay_account_kind(
     ngx_http_claude_relay_account_t *a, u_char *error);
+static ngx_int_t ngx_http_claude_relay_account_params(
+    ngx_http_claude_relay_account_t *a, u_char *error);
+static ngx_int_t ngx_http_claude_relay_account_base(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a);
 static ngx_int_t ngx_http_claude_relay_account_target(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, u_char *error);
 static ngx_int_t ngx_http_claude_relay_account_proof(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a);
+static ngx_int_t ngx_http_claude_relay_account_lines(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a);
 static ngx_int_t ngx_http_claude_relay_addresses(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
@@ -50,7 +56,9 @@ ngx_int_t
 ngx_http_claude_relay_account_finish(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, u_char *error)
 {
-    if (ngx_http_claude_relay_account_kind(a, error) != NGX_OK) {
+    if (ngx_http_claude_relay_account_kind(a, error) != NGX_OK
+        || ngx_http_claude_relay_account_params(a, error) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -243,6 +251,95 @@ ngx_http_claude_relay_account_kind(ngx_http_claude_relay_account_t *a,
 }
 
 
+ncr_str_t *
+ngx_http_claude_relay_account_param(ngx_http_claude_relay_account_t *a,
+    ngx_str_t *name)
+{
+    ngx_uint_t          i;
+    const ncr_param_t  *p;
+
+    if (a->platform == NULL || a->platform->params == NULL) {
+        return NULL;
+    }
+
+    p = a->platform->params;
+
+    for (i = 0; p[i].name.len; i++) {
+        if (p[i].name.len == name->len
+            && ngx_memcmp(p[i].name.data, name->data, name->len) == 0)
+        {
+            return &a->params[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+const char *
+ngx_http_claude_relay_account_set_param(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, ncr_str_t *param, ngx_str_t *value)
+{
+    size_t              n;
+    const char         *wrong;
+    const ncr_param_t  *p;
+
+    p = &a->platform->params[param - a->params];
+
+    /* they become parts of paths and headers */
+
+    for (n = 0; n < value->len; n++) {
+        if (value->data[n] < ' ' || value->data[n] == 0x7f) {
+            return "has control characters";
+        }
+    }
+
+    if (value->len > 1024) {
+        return "is too long";
+    }
+
+    wrong = (p->check && value->len) ? p->check(ncr(value)) : NULL;
+
+    if (wrong) {
+        return wrong;
+    }
+
+    param->len = value->len;
+    param->data = ngx_pstrdup(pool, value);
+
+    return param->data ? NULL : "found no memory";
+}
+
+
+/* those that were not written have their defaults */
+
+static ngx_int_t
+ngx_http_claude_relay_account_params(ngx_http_claude_relay_account_t *a,
+    u_char *error)
+{
+    ngx_uint_t          i;
+    const ncr_param_t  *p;
+
+    p = a->platform->params;
+
+    for (i = 0; p && p[i].name.len; i++) {
+
+        if (a->params[i].data == NULL) {
+            a->params[i] = p[i].value;
+        }
+
+        if (p[i].required && a->params[i].len == 0) {
+            (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                                "no \"%V\" in account \"%V\"%Z",
+                                (ngx_str_t *) &p[i].name, &a->name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 /* the header line that shows the credential (anthropic.md K.2) */
 
 static ngx_int_t
@@ -253,17 +350,33 @@ ngx_http_claude_relay_account_proof(ngx_pool_t *pool,
     ngx_str_t          name;
     ncr_credential_e   credential;
 
+    if (a->platform->proof && a->credential == NCR_CREDENTIAL_AUTO) {
+        return ngx_http_claude_relay_account_lines(pool, a);
+    }
+
     credential = a->credential;
 
     if (credential == NCR_CREDENTIAL_AUTO) {
         credential = a->platform->credential(ncr(&a->secret));
     }
 
-    if (credential == NCR_CREDENTIAL_BEARER) {
-        ngx_str_set(&name, "Authorization: Bearer ");
+    switch (credential) {
 
-    } else {
+    case NCR_CREDENTIAL_BEARER:
+        ngx_str_set(&name, "Authorization: Bearer ");
+        break;
+
+    case NCR_CREDENTIAL_API_KEY:
+        ngx_str_set(&name, "api-key: ");
+        break;
+
+    case NCR_CREDENTIAL_GOOGLE:
+        ngx_str_set(&name, "x-goog-api-key: ");
+        break;
+
+    default:
         ngx_str_set(&name, "x-api-key: ");
+        break;
     }
 
     a->proof.len = name.len + a->secret.len + 2;
@@ -281,6 +394,58 @@ ngx_http_claude_relay_account_proof(ngx_pool_t *pool,
 }
 
 
+/* of a platform that has a way of its own */
+
+static ngx_int_t
+ngx_http_claude_relay_account_lines(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a)
+{
+    size_t     size;
+    ncr_out_t  out;
+    ncr_str_t  none;
+
+    size = NGX_HTTP_CLAUDE_RELAY_PROOF + a->secret.len;
+
+    a->proof.data = ngx_pnalloc(pool, size);
+    if (a->proof.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ncr_str_set(&none, "");
+
+    ncr_out_init(&out, a->proof.data, size);
+    a->platform->proof(&out, ncr(&a->secret), a->params, &none);
+
+    a->proof.len = out.last - out.start;
+
+    return out.overflow ? NGX_ERROR : NGX_OK;
+}
+
+
+/* a platform's own, by its fields if it has one for them */
+
+static ngx_int_t
+ngx_http_claude_relay_account_base(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a)
+{
+    u_char     buf[1024];
+    ngx_str_t  base;
+
+    if (a->platform->base == NULL) {
+        a->base_url = ngx_http_claude_relay_str(&a->platform->base_url);
+        return NGX_OK;
+    }
+
+    *ncr(&base) = a->platform->base(a->params, buf, sizeof(buf));
+
+    a->base_url.len = base.len;
+    a->base_url.data = base.len ? ngx_pstrdup(pool, &base)
+                                : (u_char *) "";
+
+    return a->base_url.data ? NGX_OK : NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_http_claude_relay_account_target(ngx_pool_t *pool,
     ngx_http_claude_relay_account_t *a, u_char *error)
@@ -288,8 +453,12 @@ ngx_http_claude_relay_account_target(ngx_pool_t *pool,
     ngx_str_t    shown;
     const char  *wrong;
 
-    if (a->base_url.data == NULL) {
-        a->base_url = ngx_http_claude_relay_str(&a->platform->base_url);
+    if (a->base_url.data == NULL
+        && ngx_http_claude_relay_account_base(pool, a) != NGX_OK)
+    {
+        (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                            "no memory for account \"%V\"%Z", &a->name);
+        return NGX_ERROR;
     }
 
     if (a->base_url.len == 0) {

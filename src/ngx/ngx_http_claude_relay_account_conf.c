@@ -49,6 +49,8 @@ static char *ngx_http_claude_relay_set_type(ngx_conf_t *cf, void *field,
     void *arg);
 static char *ngx_http_claude_relay_set_groups(ngx_conf_t *cf, void *field,
     void *arg);
+static char *ngx_http_claude_relay_account_own(ngx_conf_t *cf,
+    ngx_http_claude_relay_account_t *a, ngx_str_t *value);
 static char *ngx_http_claude_relay_account_check(ngx_conf_t *cf,
     ngx_http_claude_relay_account_t *a);
 static char *ngx_http_claude_relay_account_set_proxy(ngx_conf_t *cf,
@@ -158,6 +160,8 @@ static ngx_conf_enum_t  ngx_http_claude_relay_credentials[] = {
     { ngx_string("auto"), NCR_CREDENTIAL_AUTO },
     { ngx_string("x-api-key"), NCR_CREDENTIAL_X_API_KEY },
     { ngx_string("bearer"), NCR_CREDENTIAL_BEARER },
+    { ngx_string("api-key"), NCR_CREDENTIAL_API_KEY },
+    { ngx_string("x-goog-api-key"), NCR_CREDENTIAL_GOOGLE },
     { ngx_null_string, 0 }
 };
 
@@ -263,11 +267,43 @@ ngx_http_claude_relay_account_field(ngx_conf_t *cf, ngx_command_t *dummy,
         return NGX_CONF_ERROR;
     }
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown directive \"%V\" in account \"%V\"",
-                       &value[0], &a->name);
+    return ngx_http_claude_relay_account_own(cf, a, value);
+}
 
-    return NGX_CONF_ERROR;
+
+/* a field of its platform, which must be known by now */
+
+static char *
+ngx_http_claude_relay_account_own(ngx_conf_t *cf,
+    ngx_http_claude_relay_account_t *a, ngx_str_t *value)
+{
+    ncr_str_t   *param;
+    const char  *wrong;
+
+    param = ngx_http_claude_relay_account_param(a, &value[0]);
+
+    if (param == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown directive \"%V\" in account \"%V\"%s",
+                           &value[0], &a->name,
+                           (a->platform == NULL
+                            && ngx_http_claude_relay_is_setting(
+                                                  (char *) value[0].data))
+                           ? ", its \"platform\" must stand above it" : "");
+        return NGX_CONF_ERROR;
+    }
+
+    wrong = (cf->args->nelts != 2) ? "has an invalid number of arguments"
+            : param->data ? "is duplicate"
+            : ngx_http_claude_relay_account_set_param(cf->pool, a, param,
+                                                      &value[1]);
+    if (wrong) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" in account \"%V\" %s",
+                           &value[0], &a->name, wrong);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
 }
 
 

@@ -54,6 +54,8 @@ static const char *ngx_http_claude_relay_json_type(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
 static const char *ngx_http_claude_relay_json_groups(ngx_pool_t *pool,
     cJSON *value, void *field, ngx_int_t *range);
+static const char *ngx_http_claude_relay_json_param(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, cJSON *value);
 static const char *ngx_http_claude_relay_json_msec(cJSON *value,
     ngx_msec_t *ms);
 
@@ -94,13 +96,57 @@ ngx_http_claude_relay_is_setting(const char *name)
 {
     ngx_http_claude_relay_member_t  *m;
 
+    ngx_uint_t                       i;
+    ncr_platform_t                 **platform;
+    const ncr_param_t               *param;
+
     for (m = ngx_http_claude_relay_members; m->name; m++) {
         if (ngx_strcmp(m->name, name) == 0) {
             return 1;
         }
     }
 
+    for (platform = ncr_platforms; *platform; platform++) {
+
+        param = (*platform)->params;
+
+        for (i = 0; param && param[i].name.len; i++) {
+            if (ncr_str_eq((ncr_str_t *) &param[i].name, name)) {
+                return 1;
+            }
+        }
+    }
+
     return 0;
+}
+
+
+/* a field that only its platform has, or what is wrong with it */
+
+static const char *
+ngx_http_claude_relay_json_param(ngx_pool_t *pool,
+    ngx_http_claude_relay_account_t *a, cJSON *value)
+{
+    ncr_str_t  *param;
+    ngx_str_t   text;
+
+    text.data = (u_char *) value->string;
+    text.len = ngx_strlen(text.data);
+
+    param = ngx_http_claude_relay_account_param(a, &text);
+
+    if (param == NULL) {
+        return "is no field of its platform";
+    }
+
+    if (!cJSON_IsString(value)) {
+        return "must be a string";
+    }
+
+    text.data = (u_char *) value->valuestring;
+    text.len = ngx_strlen(text.data);
+
+    return ngx_http_claude_relay_account_set_param(pool, a, param, &text);
 }
 
 
@@ -125,12 +171,37 @@ ngx_http_claude_relay_account_json(ngx_pool_t *pool,
 
     rc = NGX_OK;
 
+    /* which fields there may be is known by it */
+
+    value = cJSON_GetObjectItemCaseSensitive(json, "platform");
+
+    if (value) {
+        (void) ngx_http_claude_relay_json_platform(pool, value, &a->platform,
+                                                   NULL);
+    }
+
     cJSON_ArrayForEach(value, json) {
 
         for (m = ngx_http_claude_relay_members; m->name; m++) {
             if (ngx_strcmp(m->name, value->string) == 0) {
                 break;
             }
+        }
+
+        if (m->name == NULL
+            && ngx_http_claude_relay_is_setting(value->string))
+        {
+            wrong = ngx_http_claude_relay_json_param(pool, a, value);
+
+            if (wrong == NULL) {
+                continue;
+            }
+
+            (void) ngx_snprintf(error, NGX_HTTP_CLAUDE_RELAY_ERROR,
+                                "\"%s\" of account \"%V\" %s%Z",
+                                value->string, &a->name, wrong);
+            rc = NGX_ERROR;
+            break;
         }
 
         if (m->name == NULL) {
@@ -277,9 +348,20 @@ ngx_http_claude_relay_json_credential(ngx_pool_t *pool, cJSON *value,
             *credential = NCR_CREDENTIAL_BEARER;
             return NULL;
         }
+
+        if (ngx_strcmp(value->valuestring, "api-key") == 0) {
+            *credential = NCR_CREDENTIAL_API_KEY;
+            return NULL;
+        }
+
+        if (ngx_strcmp(value->valuestring, "x-goog-api-key") == 0) {
+            *credential = NCR_CREDENTIAL_GOOGLE;
+            return NULL;
+        }
     }
 
-    return "must be \"auto\", \"x-api-key\" or \"bearer\"";
+    return "must be \"auto\", \"x-api-key\", \"bearer\", \"api-key\" or "
+           "\"x-goog-api-key\"";
 }
 
 

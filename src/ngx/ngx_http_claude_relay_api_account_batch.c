@@ -668,7 +668,7 @@ ngx_http_claude_relay_test_route(ngx_http_claude_relay_batch_t *batch,
 
     a = batch->item[i].account;
 
-    if (!(a->platform->ops & ((ngx_uint_t) 1 << NCR_OP_COUNT_TOKENS))) {
+    if (!(a->platform->ops & ncr_op_bit(NCR_OP_COUNT_TOKENS))) {
         return NGX_OK;
     }
 

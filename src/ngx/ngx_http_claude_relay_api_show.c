@@ -17,6 +17,8 @@ static cJSON *ngx_http_claude_relay_show_store(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_show_zone(
     ngx_http_claude_relay_call_t *call, cJSON *json);
+static void ngx_http_claude_relay_show_params(cJSON *json,
+    ngx_http_claude_relay_account_t *a);
 static void ngx_http_claude_relay_show_settings(cJSON *json,
     ngx_http_claude_relay_account_t *a);
 static void ngx_http_claude_relay_show_state(cJSON *json,
@@ -322,6 +324,29 @@ ngx_http_claude_relay_show_account(ngx_http_claude_relay_view_t *view,
 }
 
 
+/* the fields that its platform has for itself */
+
+static void
+ngx_http_claude_relay_show_params(cJSON *json,
+    ngx_http_claude_relay_account_t *a)
+{
+    ngx_str_t           value;
+    ngx_uint_t          i;
+    const ncr_param_t  *p;
+
+    p = a->platform->params;
+
+    for (i = 0; p && p[i].name.len; i++) {
+
+        if (a->params[i].len) {
+            value = ngx_http_claude_relay_str(&a->params[i]);
+            ngx_http_claude_relay_show_str(json, (char *) p[i].name.data,
+                                           &value);
+        }
+    }
+}
+
+
 /* as they are in effect */
 
 static void
@@ -335,7 +360,9 @@ ngx_http_claude_relay_show_settings(cJSON *json,
     ngx_uint_t                      i;
     ngx_http_claude_relay_proxy_t  *proxy;
 
-    static const char  *credentials[] = { "auto", "x-api-key", "bearer" };
+    static const char  *credentials[] = {
+        "auto", "x-api-key", "bearer", "api-key", "x-goog-api-key"
+    };
 
     text = ngx_http_claude_relay_str(&a->platform->name);
 
@@ -345,6 +372,7 @@ ngx_http_claude_relay_show_settings(cJSON *json,
     ngx_http_claude_relay_show_str(json, "base_url", &a->base_url);
     (void) cJSON_AddStringToObject(json, "credential",
                                    credentials[a->credential]);
+    ngx_http_claude_relay_show_params(json, a);
     (void) cJSON_AddNumberToObject(json, "priority", (double) a->priority);
     (void) cJSON_AddNumberToObject(json, "weight", (double) a->weight);
     (void) cJSON_AddNumberToObject(json, "max_concurrency",

@@ -24,9 +24,8 @@ static void ngx_http_claude_relay_record_answer(
     ngx_http_claude_relay_ctx_t *ctx, ncr_record_t *rec);
 static void ngx_http_claude_relay_amounts(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec, ncr_amounts_t *used);
-static ncr_str_t ngx_http_claude_relay_op_name(ncr_op_e op);
-static ncr_tier_e ngx_http_claude_relay_tier(ncr_anthropic_answer_t *a);
-static ngx_uint_t ngx_http_claude_relay_permille(ncr_anthropic_answer_t *a,
+static ncr_tier_e ngx_http_claude_relay_tier(ncr_answer_t *a);
+static ngx_uint_t ngx_http_claude_relay_permille(ncr_answer_t *a,
     ncr_part_t *part);
 
 
@@ -36,7 +35,7 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
     ncr_bill_t                          b;
     ngx_uint_t                          i;
     const ncr_price_t                  *rows[NCR_PARTS];
-    ncr_anthropic_answer_t             *a;
+    ncr_answer_t                       *a;
     ngx_http_claude_relay_bill_t       *bill;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
@@ -56,14 +55,14 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
 
     bill->permille = 1000;
 
-    if (!ctx->committed || ctx->route.op != NCR_OP_MESSAGES) {
+    if (!ctx->committed || !ncr_op_is(ctx->route.op, NCR_OP_BILLED)) {
         return;
     }
 
     a = ctx->answer;
 
-    bill->nparts = ncr_anthropic_parts(a, ncr(&ctx->sent), bill->parts);
-    bill->estimated = (bill->nparts && a->state != NCR_ANTHROPIC_COMPLETE);
+    bill->nparts = ctx->codec->parts(a, ncr(&ctx->sent), bill->parts);
+    bill->estimated = (bill->nparts && a->state != NCR_ANSWER_COMPLETE);
     bill->tier = ngx_http_claude_relay_tier(a);
 
     for (i = 0; i < bill->nparts; i++) {
@@ -97,7 +96,7 @@ ngx_http_claude_relay_bill(ngx_http_claude_relay_ctx_t *ctx)
 
 
 static ncr_tier_e
-ngx_http_claude_relay_tier(ncr_anthropic_answer_t *a)
+ngx_http_claude_relay_tier(ncr_answer_t *a)
 {
     if (ngx_strcmp(a->speed, "fast") == 0) {
         return NCR_TIER_FAST;
@@ -120,7 +119,7 @@ ngx_http_claude_relay_tier(ncr_anthropic_answer_t *a)
 
 
 static ngx_uint_t
-ngx_http_claude_relay_permille(ncr_anthropic_answer_t *a, ncr_part_t *part)
+ngx_http_claude_relay_permille(ncr_answer_t *a, ncr_part_t *part)
 {
     ncr_str_t  geo, model;
 
@@ -265,10 +264,10 @@ ngx_http_claude_relay_record_texts(ngx_http_claude_relay_ctx_t *ctx,
     r = ctx->request;
 
     rec->id = *ncr(&ctx->request_id);
-    rec->op = ngx_http_claude_relay_op_name(ctx->route.op);
+    rec->op = ncr_ops[ctx->route.op].name;
     rec->model = *ncr(&ctx->model);
 
-    ncr_str_set(&rec->dialect, "anthropic");
+    rec->dialect = ncr_dialect_name(ctx->route.dialect);
 
     if (ctx->key) {
         rec->key_id = ctx->key->id;
@@ -326,7 +325,7 @@ static void
 ngx_http_claude_relay_record_answer(ngx_http_claude_relay_ctx_t *ctx,
     ncr_record_t *rec)
 {
-    ncr_anthropic_answer_t             *a;
+    ncr_answer_t                       *a;
     ngx_http_claude_relay_bill_t       *bill;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
@@ -396,32 +395,4 @@ ngx_http_claude_relay_amounts(ngx_http_claude_relay_ctx_t *ctx,
     used->unit[NCR_UNIT_TOKENS] = used->unit[NCR_UNIT_INPUT]
                                   + used->unit[NCR_UNIT_OUTPUT];
     used->unit[NCR_UNIT_COST] = rec->rated;
-}
-
-
-static ncr_str_t
-ngx_http_claude_relay_op_name(ncr_op_e op)
-{
-    ncr_str_t  name;
-
-    switch (op) {
-
-    case NCR_OP_COUNT_TOKENS:
-        ncr_str_set(&name, "count_tokens");
-        break;
-
-    case NCR_OP_BATCHES:
-        ncr_str_set(&name, "batches");
-        break;
-
-    case NCR_OP_FILES:
-        ncr_str_set(&name, "files");
-        break;
-
-    default:
-        ncr_str_set(&name, "messages");
-        break;
-    }
-
-    return name;
 }

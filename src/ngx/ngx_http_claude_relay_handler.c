@@ -39,6 +39,8 @@ static ngx_int_t ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
 static void ngx_http_claude_relay_body_handler(ngx_http_request_t *r);
 static void ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req);
 static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_end(void *data);
@@ -97,6 +99,9 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
         return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_NOT_ALLOWED,
                                        "method not allowed for this path");
     }
+
+    ctx->only = *ncr(&ctx->route.platform);
+    ctx->model = ctx->route.model;
 
     if (ctx->route.op == NCR_OP_SELF
         && rlcf->keys == NGX_HTTP_CLAUDE_RELAY_KEYS_OFF)
@@ -398,11 +403,10 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
     ngx_uint_t                         hash;
+    const ncr_codec_t                 *codec;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
-    if (ctx->route.op != NCR_OP_MESSAGES
-        && ctx->route.op != NCR_OP_COUNT_TOKENS)
-    {
+    if (!ncr_op_is(ctx->route.op, NCR_OP_SCANNED)) {
         return NGX_OK;
     }
 
@@ -420,14 +424,18 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
     hash = rlcf->sticky_ttl
            && ctx->meant[NGX_HTTP_CLAUDE_RELAY_SESSION_CLAUDE] == NULL;
 
-    ncr_anthropic_request_init(ctx->scan,
-                               hash ? &ctx->reader->plain : NULL,
-                               hash ? &ctx->reader->cached : NULL, 1);
+    codec = ngx_http_claude_relay_codec(ctx);
 
-    ctx->scan->turns = (ctx->pool->turns != 0);
+    codec->request_init(&ctx->scan->told,
+                        hash ? &ctx->reader->plain : NULL,
+                        hash ? &ctx->reader->cached : NULL, ctx->route.op);
 
-    if (rlcf->profile.block.len) {
-        ctx->scan->leading = ncr(&rlcf->profile.system);
+    ctx->scan->told.turns = (ctx->pool->turns != 0);
+
+    if (rlcf->profile.block.len
+        && codec->dialect == NCR_DIALECT_ANTHROPIC)
+    {
+        ctx->scan->anthropic.leading = ncr(&rlcf->profile.system);
     }
 
     return NGX_OK;
@@ -479,7 +487,9 @@ ngx_http_claude_relay_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         /* what is broken is read to its end, so the connection lives on */
 
         if (n && ctx->scan && !ctx->scan_failed
-            && ncr_anthropic_request_feed(ctx->scan, b->pos, n) != NCR_OK)
+            && ngx_http_claude_relay_codec(ctx)->request_feed(
+                                         &ctx->scan->told, b->pos, n)
+               != NCR_OK)
         {
             ctx->scan_failed = 1;
         }
@@ -559,7 +569,9 @@ ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
             }
 
             if (n <= 0
-                || ncr_anthropic_request_feed(ctx->scan, buf, n) != NCR_OK)
+                || ngx_http_claude_relay_codec(ctx)->request_feed(
+                                               &ctx->scan->told, buf, n)
+                   != NCR_OK)
             {
                 ctx->scan_failed = 1;
                 return;
@@ -580,9 +592,12 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_str_t                          id;
     ncr_str_t                          text;
     const char                        *why;
+    ncr_request_t                     *req;
+    const ncr_codec_t                 *codec;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     if (ctx->scan == NULL) {
+        ctx->wanted = ctx->model;
         ngx_http_claude_relay_session(r, ctx);
         return NGX_OK;
     }
@@ -591,11 +606,14 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         ngx_http_claude_relay_scan_late(r, ctx);
     }
 
-    if (ctx->scan_failed || ncr_anthropic_request_final(ctx->scan) != NCR_OK) {
+    req = &ctx->scan->told;
+    codec = ngx_http_claude_relay_codec(ctx);
+
+    if (ctx->scan_failed || codec->request_final(req) != NCR_OK) {
 
         ctx->error = NCR_CLASS_CLIENT;
 
-        text = ncr_anthropic_request_error(ctx->scan, buf, sizeof(buf) - 1);
+        text = codec->request_error(req, buf, sizeof(buf) - 1);
         buf[text.len] = '\0';
 
         rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST, buf,
@@ -604,10 +622,7 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return (rc == NGX_OK) ? NGX_DONE : rc;
     }
 
-    ctx->model.len = ctx->scan->model.len;
-    ctx->model.data = ngx_pstrdup(r->pool, (ngx_str_t *) &ctx->scan->model);
-
-    if (ctx->model.data == NULL) {
+    if (ngx_http_claude_relay_scan_told(r, ctx, req) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -630,18 +645,13 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
 
     if (rlcf->warmup && ctx->route.op == NCR_OP_MESSAGES) {
 
-        rc = ngx_http_claude_relay_warmup(r, ctx, ctx->scan->stream);
+        rc = ngx_http_claude_relay_warmup(r, ctx, req->stream);
 
         if (rc != NGX_DECLINED) {
             return (rc == NGX_OK) ? NGX_DONE : rc;
         }
     }
 
-    ctx->max_tokens = ctx->scan->max_tokens;
-    ctx->stream_asked = ctx->scan->stream;
-    ctx->system = ctx->scan->system;
-    ctx->user_turn = (ctx->route.op == NCR_OP_MESSAGES
-                      && ctx->scan->user && !ctx->scan->result);
 
     rc = ngx_http_claude_relay_map(r, ctx);
 
@@ -662,10 +672,10 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
 
     /* a thread goes on where its last message was made */
 
-    ctx->thread = ctx->scan->thread;
+    ctx->thread = req->thread;
 
-    if (ctx->scan->previous[0]) {
-        id.data = (u_char *) ctx->scan->previous;
+    if (req->previous[0]) {
+        id.data = (u_char *) req->previous;
         id.len = ngx_strlen(id.data);
 
         ngx_http_claude_relay_id_key(ctx, &id);
@@ -675,6 +685,45 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_reader_give(ctx->reader);
     ctx->reader = NULL;
     ctx->scan = NULL;
+
+    return NGX_OK;
+}
+
+
+/* what outlasts the reader */
+
+static ngx_int_t
+ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req)
+{
+    /* a model in the path was told by the route */
+
+    if (req->model.len || ctx->model.len == 0) {
+        ctx->model.len = req->model.len;
+        ctx->model.data = ngx_pstrdup(r->pool, (ngx_str_t *) &req->model);
+
+        if (ctx->model.data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (req->members) {
+        ctx->members = ngx_palloc(r->pool, sizeof(ncr_members_t));
+        if (ctx->members == NULL) {
+            return NGX_ERROR;
+        }
+
+        *ctx->members = *req->members;
+    }
+
+    ctx->max_tokens = req->max_tokens;
+    ctx->stream_asked = req->stream;
+    ctx->user_turn = (ncr_op_is(ctx->route.op, NCR_OP_BILLED)
+                      && req->user && !req->result);
+
+    if (ctx->route.dialect == NCR_DIALECT_ANTHROPIC) {
+        ctx->system = ctx->scan->anthropic.system;
+    }
 
     return NGX_OK;
 }

@@ -332,7 +332,7 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
 
     /* counting costs nothing, and thirty of them come at once (F.2) */
 
-    if (ctx->route.op == NCR_OP_COUNT_TOKENS) {
+    if (ncr_op_is(ctx->route.op, NCR_OP_FREE)) {
         return NGX_OK;
     }
 
@@ -522,7 +522,7 @@ ngx_http_claude_relay_claim(ngx_http_claude_relay_ctx_t *ctx,
     claim->warn = 0;
 
     if (limit->unit == NCR_UNIT_COST && !limit->shadow
-        && ctx->route.op == NCR_OP_MESSAGES)
+        && ncr_op_is(ctx->route.op, NCR_OP_BILLED))
     {
         ctx->unpriced = !ctx->priced;
     }
@@ -539,7 +539,7 @@ static ngx_uint_t
 ngx_http_claude_relay_counts(ngx_http_claude_relay_ctx_t *ctx,
     ncr_limit_t *limit)
 {
-    if (ctx->route.op != NCR_OP_MESSAGES
+    if (!ncr_op_is(ctx->route.op, NCR_OP_BILLED)
         && (limit->unit == NCR_UNIT_CONCURRENCY
             || (limit->unit != NCR_UNIT_REQUESTS
                 && (ctx->route.op != NCR_OP_BATCHES
@@ -568,7 +568,7 @@ ngx_http_claude_relay_wants(ngx_http_claude_relay_ctx_t *ctx)
     wants->unit[NCR_UNIT_REQUESTS] = 1;
     wants->unit[NCR_UNIT_CONCURRENCY] = 1;
 
-    if (ctx->route.op != NCR_OP_MESSAGES) {
+    if (!ncr_op_is(ctx->route.op, NCR_OP_BILLED)) {
         return wants;
     }
 
@@ -692,7 +692,7 @@ ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
         ctx->ticket = NULL;
     }
 
-    if (ctx->account && ctx->route.op != NCR_OP_COUNT_TOKENS) {
+    if (ctx->account && !ncr_op_is(ctx->route.op, NCR_OP_FREE)) {
         ngx_http_claude_relay_charge_account_locked(ctx, used, rec);
     }
 }
@@ -868,7 +868,7 @@ ngx_http_claude_relay_account_admits_locked(ngx_http_claude_relay_ctx_t *ctx,
     ncr_counter_t                       counter;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
-    if (ctx->route.op == NCR_OP_COUNT_TOKENS) {
+    if (ncr_op_is(ctx->route.op, NCR_OP_FREE)) {
         return 1;
     }
 

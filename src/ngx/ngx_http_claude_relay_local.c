@@ -315,7 +315,8 @@ ngx_http_claude_relay_error(ngx_http_request_t *r,
     text.len = ngx_strlen(message);
 
     ncr_out_init(&out, p, NGX_HTTP_CLAUDE_RELAY_ERROR_LEN);
-    ncr_anthropic_error(&out, status, &text, ncr(&ctx->request_id));
+    ngx_http_claude_relay_codec(ctx)->error(&out, status, &text,
+                                            ncr(&ctx->request_id));
 
     body.data = p;
     body.len = out.last - p;

@@ -59,9 +59,12 @@ ngx_http_claude_relay_map(ngx_http_request_t *r,
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
     rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
 
-    ctx->model_start = ctx->scan->model_start;
-    ctx->model_end = ctx->scan->model_end;
-    ctx->config = ctx->scan->config;
+    ctx->model_start = ctx->scan->told.model_start;
+    ctx->model_end = ctx->scan->told.model_end;
+
+    if (ctx->route.dialect == NCR_DIALECT_ANTHROPIC) {
+        ctx->config = ctx->scan->anthropic.config;
+    }
 
     to = ngx_http_claude_relay_mapped(rlcf->map, &ctx->model);
 
@@ -118,7 +121,9 @@ ngx_http_claude_relay_slot(ngx_http_claude_relay_ctx_t *ctx)
 
     slot = &ctx->key->slots[n];
 
-    ctx->only = ncr_key_text(ctx->key, slot->platform);
+    if (slot->platform.len) {
+        ctx->only = ncr_key_text(ctx->key, slot->platform);
+    }
 
     model = ncr_key_text(ctx->key, slot->model);
 
@@ -185,7 +190,7 @@ ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
     ncr_str_t    text;
     ncr_edit_t  *edit;
 
-    if (ctx->effort.len) {
+    if (ctx->effort.len && ctx->route.dialect == NCR_DIALECT_ANTHROPIC) {
 
         if (ngx_http_claude_relay_map_quote(r->pool, &ctx->effort, &text)
             != NGX_OK)
@@ -197,12 +202,14 @@ ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
                                             ctx->edits + ctx->nedits);
     }
 
-    /* a model that stays is not even spelled in another way */
+    /* a model that stays is not even spelled in another way; that of a path
+     * is written there */
 
-    if (ctx->sent.len != ctx->model.len
-        || (ctx->sent.data != ctx->model.data
-            && ngx_memcmp(ctx->sent.data, ctx->model.data, ctx->sent.len)
-               != 0))
+    if (ctx->model_end
+        && (ctx->sent.len != ctx->model.len
+            || (ctx->sent.data != ctx->model.data
+                && ngx_memcmp(ctx->sent.data, ctx->model.data, ctx->sent.len)
+                   != 0)))
     {
         if (ngx_http_claude_relay_map_quote(r->pool, ncr(&ctx->sent), &text)
             != NGX_OK)

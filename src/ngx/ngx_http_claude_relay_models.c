@@ -89,6 +89,14 @@ static ngx_str_t  ngx_http_claude_relay_models_type =
     ngx_string("application/json");
 
 
+ncr_dialect_e
+ngx_http_claude_relay_models_dialect(ngx_http_request_t *r,
+    ngx_http_claude_relay_route_t *route, ngx_uint_t openai)
+{
+    return NCR_DIALECT_ANTHROPIC;
+}
+
+
 ngx_int_t
 ngx_http_claude_relay_models(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)

@@ -82,7 +82,8 @@ ngx_http_claude_relay_header_filter(ngx_http_request_t *r)
     text.len = ngx_strlen(text.data);
 
     ncr_out_init(&out, p, NGX_HTTP_CLAUDE_RELAY_PAGE_LEN);
-    ncr_anthropic_error(&out, status, &text, ncr(&ctx->request_id));
+    ngx_http_claude_relay_codec(ctx)->error(&out, status, &text,
+                                            ncr(&ctx->request_id));
 
     if (ctx->error == NCR_CLASS_OK) {
         ctx->error = (status == NGX_HTTP_TOO_MANY_REQUESTS
@@ -206,8 +207,18 @@ ngx_http_claude_relay_page_message(ngx_http_request_t *r,
 {
     ncr_str_t  text;
 
+    if (ctx->way && ctx->way->status
+        && *status == NGX_HTTP_INTERNAL_SERVER_ERROR)
+    {
+        /* the platform cannot send this */
+
+        *status = ctx->way->status;
+        return ctx->way->error;
+    }
+
     if (ctx->scan_failed && *status == NGX_HTTP_BAD_REQUEST) {
-        text = ncr_anthropic_request_error(ctx->scan, buf, size - 1);
+        text = ngx_http_claude_relay_codec(ctx)->request_error(&ctx->scan->told,
+                                                               buf, size - 1);
         buf[text.len] = '\0';
         return buf;
     }

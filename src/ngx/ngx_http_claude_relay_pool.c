@@ -604,7 +604,7 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
     /* Claude Code counts tokens thirty times at once; that takes no slots */
 
     ctx->lease = ngx_http_claude_relay_lease_locked(ch->rmcf, a->node,
-                                     ctx->route.op != NCR_OP_COUNT_TOKENS,
+                                     !ncr_op_is(ctx->route.op, NCR_OP_FREE),
                                      e == NCR_ELIGIBLE_PROBE);
 
     if (ctx->lease == NULL) {
@@ -635,7 +635,7 @@ ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_account_t *a)
 {
     return a->max_concurrency
-           && ctx->route.op != NCR_OP_COUNT_TOKENS
+           && !ncr_op_is(ctx->route.op, NCR_OP_FREE)
            && a->node->inflight >= (ngx_uint_t) a->max_concurrency;
 }
 
@@ -657,7 +657,7 @@ ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
     ngx_str_t   *glob;
     ngx_uint_t   i;
 
-    if (!(a->platform->ops & ((ngx_uint_t) 1 << op))) {
+    if (!(a->platform->ops & ncr_op_bit(op))) {
         return 0;
     }
 

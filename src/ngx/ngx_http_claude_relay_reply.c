@@ -319,8 +319,7 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     ngx_http_claude_relay_read_limits(r, ctx);
 
-    ncr_anthropic_answer_done(ctx->answer);
-    ncr_anthropic_answer_init(ctx->answer, &ngx_http_claude_relay_lender);
+    ngx_http_claude_relay_answer_anew(ctx);
 
     if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
 
@@ -339,7 +338,7 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
         return rc;
     }
 
-    if (ctx->stream && ctx->route.op == NCR_OP_MESSAGES
+    if (ctx->stream && ncr_op_is(ctx->route.op, NCR_OP_EVENTS)
         && (!ctx->encoded || ctx->inflate))
     {
         ctx->step = ngx_http_claude_relay_peek;
@@ -532,14 +531,14 @@ ngx_http_claude_relay_peek(ngx_http_request_t *r)
 
     switch (ctx->answer->state) {
 
-    case NCR_ANTHROPIC_FAILED:
+    case NCR_ANSWER_FAILED:
         return ngx_http_claude_relay_settle(r, ctx, NCR_REPLY_STREAM_ERROR);
 
-    case NCR_ANTHROPIC_STARTED:
-    case NCR_ANTHROPIC_COMPLETE:
+    case NCR_ANSWER_STARTED:
+    case NCR_ANSWER_COMPLETE:
         return ngx_http_claude_relay_commit(r, ctx);
 
-    case NCR_ANTHROPIC_NOTHING:
+    case NCR_ANSWER_NOTHING:
         break;
     }
 
@@ -714,7 +713,7 @@ ngx_http_claude_relay_judge(ngx_http_request_t *r,
 
     /* counting has limits of its own, apart from those of messages (F.2) */
 
-    if (ctx->route.op == NCR_OP_COUNT_TOKENS
+    if (ncr_op_is(ctx->route.op, NCR_OP_FREE)
         && ctx->verdict.class == NCR_CLASS_THROTTLED)
     {
         ctx->verdict.rest = NCR_REST_NONE;

@@ -25,6 +25,10 @@ typedef struct {
 } ngx_http_claude_relay_written_t;
 
 
+static ngx_int_t ngx_http_claude_relay_request_made(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t **body);
+static ngx_uint_t ngx_http_claude_relay_dropped(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_table_elt_t *h);
 static size_t ngx_http_claude_relay_request_size(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static u_char *ngx_http_claude_relay_request_line(ngx_http_request_t *r,
@@ -37,6 +41,8 @@ static u_char *ngx_http_claude_relay_request_header(ngx_http_request_t *r,
 static u_char *ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p,
     ngx_http_claude_relay_written_t *w);
+static ngx_str_t *ngx_http_claude_relay_request_host(
+    ngx_http_claude_relay_ctx_t *ctx);
 static u_char *ngx_http_claude_relay_request_beta(
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, ngx_table_elt_t *h,
     ngx_http_claude_relay_written_t *w);
@@ -58,7 +64,7 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
 {
     u_char                       *p;
     ngx_buf_t                    *b;
-    ngx_chain_t                  *cl, **ll;
+    ngx_chain_t                  *cl, *body;
     ngx_http_upstream_t          *u;
     ngx_http_claude_relay_ctx_t  *ctx;
 
@@ -72,9 +78,7 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    if (ngx_http_claude_relay_profile(r, ctx) != NGX_OK
-        || ngx_http_claude_relay_map_edits(r, ctx) != NGX_OK)
-    {
+    if (ngx_http_claude_relay_request_made(r, ctx, &body) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -97,17 +101,7 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
     b->last = p;
 
     cl->buf = b;
-    cl->next = NULL;
-    ll = &cl->next;
-
-    /* an attempt moves the positions of what it sends, so each has copies */
-
-    if (ngx_http_claude_relay_splice(r->pool, u->request_bufs, ctx->edits,
-                                     ctx->nedits, &ll)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    cl->next = body;
 
     u->request_bufs = cl;
 
@@ -118,6 +112,45 @@ ngx_http_claude_relay_create_request(ngx_http_request_t *r)
     cl->buf->flush = 1;
 
     return NGX_OK;
+}
+
+
+/* all that decides what will be sent: the head is written by it */
+
+static ngx_int_t
+ngx_http_claude_relay_request_made(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t **body)
+{
+    ngx_int_t     rc;
+    ngx_chain_t  **ll;
+
+    if (ngx_http_claude_relay_profile(r, ctx) != NGX_OK
+        || ngx_http_claude_relay_map_edits(r, ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->edit = ctx->edits;
+
+    rc = ngx_http_claude_relay_way_make(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    *body = NULL;
+    ll = body;
+
+    /* an attempt moves the positions of what it sends, so each has copies */
+
+    if (ngx_http_claude_relay_splice(r->pool, r->upstream->request_bufs,
+                                     ctx->edit, ctx->nedits, &ll)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_claude_relay_way_sign(r, ctx, *body);
 }
 
 
@@ -146,6 +179,12 @@ ngx_http_claude_relay_request_size(ngx_http_request_t *r,
            + (a->platform->beta ? 2 * a->platform->beta->len + 4 : 0)
            + ctx->profile_size
            + sizeof(CRLF) - 1;
+
+    if (ctx->way) {
+        size += ctx->way->host_sent.len
+                + (ctx->way->target.last - ctx->way->target.start)
+                + (ctx->way->lines.last - ctx->way->lines.start);
+    }
 
     part = &r->headers_in.headers.part;
     h = part->elts;
@@ -180,6 +219,13 @@ ngx_http_claude_relay_request_line(ngx_http_request_t *r,
 
     p = ngx_cpymem(p, r->method_name.data, r->method_name.len);
     *p++ = ' ';
+
+    if (ctx->way && ctx->way->target.last != ctx->way->target.start) {
+        p = ngx_cpymem(p, ctx->way->target.start,
+                       ctx->way->target.last - ctx->way->target.start);
+
+        return ngx_cpymem(p, " HTTP/1.1" CRLF, sizeof(" HTTP/1.1" CRLF) - 1);
+    }
 
     p = ngx_cpymem(p, ctx->account->url.path.data, ctx->account->url.path.len);
 
@@ -245,6 +291,10 @@ ngx_http_claude_relay_request_header(ngx_http_request_t *r,
     ngx_str_t   value;
     ngx_uint_t  applied;
 
+    if (ctx->way && ctx->way->drop && ngx_http_claude_relay_dropped(ctx, h)) {
+        return p;
+    }
+
     value = h->value;
     applied = (ctx->profile == NGX_HTTP_CLAUDE_RELAY_PROFILE_APPLIED);
 
@@ -270,7 +320,7 @@ ngx_http_claude_relay_request_header(ngx_http_request_t *r,
         }
 
         w->host = 1;
-        value = ctx->account->host;
+        value = *ngx_http_claude_relay_request_host(ctx);
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_LENGTH:
@@ -333,7 +383,7 @@ ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p,
     ngx_http_claude_relay_written_t *w)
 {
-    ngx_str_t                         beta;
+    ngx_str_t                         beta, *host;
     ngx_uint_t                        version;
     ngx_http_claude_relay_account_t  *a;
 
@@ -351,8 +401,10 @@ ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
     }
 
     if (!w->host) {
+        host = ngx_http_claude_relay_request_host(ctx);
+
         p = ngx_cpymem(p, "Host: ", sizeof("Host: ") - 1);
-        p = ngx_cpymem(p, a->host.data, a->host.len);
+        p = ngx_cpymem(p, host->data, host->len);
         *p++ = CR; *p++ = LF;
     }
 
@@ -360,7 +412,13 @@ ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
         p = ngx_cpymem(p, a->proof.data, a->proof.len);
     }
 
-    if (!w->version) {
+    if (ctx->way) {
+        p = ngx_cpymem(p, ctx->way->lines.start,
+                       ctx->way->lines.last - ctx->way->lines.start);
+
+    } else if (!w->version
+               && ctx->route.dialect == NCR_DIALECT_ANTHROPIC)
+    {
         p = ngx_cpymem(p, ngx_http_claude_relay_version_line.data,
                        ngx_http_claude_relay_version_line.len);
     }
@@ -377,6 +435,36 @@ ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
     }
 
     return p;
+}
+
+
+static ngx_str_t *
+ngx_http_claude_relay_request_host(ngx_http_claude_relay_ctx_t *ctx)
+{
+    return (ctx->way && ctx->way->host_sent.len)
+           ? (ngx_str_t *) &ctx->way->host_sent : &ctx->account->host;
+}
+
+
+/* a header that its platform must not see */
+
+static ngx_uint_t
+ngx_http_claude_relay_dropped(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_table_elt_t *h)
+{
+    ncr_str_t           name;
+    const char *const  *drop;
+
+    name.data = h->lowcase_key;
+    name.len = h->key.len;
+
+    for (drop = ctx->way->drop; *drop; drop++) {
+        if (ncr_str_eq(&name, *drop)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -486,7 +574,7 @@ ngx_http_claude_relay_request_length(ngx_http_request_t *r,
     off_t  length;
 
     length = r->headers_in.content_length_n
-             + ngx_http_claude_relay_splice_growth(ctx->edits, ctx->nedits);
+             + ngx_http_claude_relay_splice_growth(ctx->edit, ctx->nedits);
 
     p = ngx_cpymem(p, "Content-Length: ", sizeof("Content-Length: ") - 1);
     p = ncr_str_decimal(p, length);

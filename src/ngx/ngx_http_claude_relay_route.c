@@ -4,7 +4,10 @@
  */
 
 
-/* Method and path to operation: one table, DESIGN 4 and anthropic.md F. */
+/*
+ * Method and path to operation: a table for each dialect (DESIGN 4,
+ * anthropic.md F, others.md G1), and where other relays have mounted it.
+ */
 
 
 #include "ngx_http_claude_relay.h"
@@ -15,13 +18,39 @@ typedef struct {
     ngx_uint_t    below;                /* anything after "path/" too */
     ngx_uint_t    methods;
     ncr_op_e      op;
-} ngx_http_claude_relay_way_t;
+} ngx_http_claude_relay_path_t;
+
+
+/* where a dialect is mounted; a platform: for accounts of it alone */
+
+typedef struct {
+    ngx_str_t     path;
+    ngx_str_t     platform;
+} ngx_http_claude_relay_prefix_t;
+
+
+typedef struct {
+    ngx_http_claude_relay_prefix_t  *prefixes;
+    ngx_int_t                      (*find)(ngx_http_request_t *r,
+                                           ngx_str_t *path,
+                                        ngx_http_claude_relay_route_t *route);
+} ngx_http_claude_relay_mount_t;
 
 
 static ngx_int_t ngx_http_claude_relay_route_path(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+static ngx_int_t ngx_http_claude_relay_route_mount(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_mount_t *mount,
+    ngx_http_claude_relay_route_t *route);
+static ngx_int_t ngx_http_claude_relay_route_anthropic(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+static ngx_int_t ngx_http_claude_relay_route_openai(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+static ngx_int_t ngx_http_claude_relay_route_rows(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_path_t *row,
+    ngx_http_claude_relay_route_t *route);
 static ngx_int_t ngx_http_claude_relay_route_row(ngx_http_request_t *r,
-    ngx_str_t *path, ngx_http_claude_relay_way_t *row,
+    ngx_str_t *path, ngx_http_claude_relay_path_t *row,
     ngx_http_claude_relay_route_t *route);
 static ngx_inline ngx_uint_t ngx_http_claude_relay_route_begins(
     ngx_str_t *path, ngx_str_t *with);
@@ -29,12 +58,64 @@ static ngx_inline ngx_uint_t ngx_http_claude_relay_route_begins(
 
 /* where other relays have mounted this API; clients are set up for them */
 
-static ngx_str_t  ngx_http_claude_relay_prefixes[] = {
-    ngx_string("/api"),
-    ngx_string("/claude"),
-    ngx_string("/anthropic"),
-    ngx_string("/proxy"),
-    ngx_null_string
+static ngx_http_claude_relay_prefix_t  ngx_http_claude_relay_prefixes[] = {
+    { ngx_string(""), ngx_null_string },
+    { ngx_string("/api"), ngx_null_string },
+    { ngx_string("/claude"), ngx_null_string },
+    { ngx_string("/anthropic"), ngx_null_string },
+    { ngx_string("/proxy"), ngx_null_string },
+    { ngx_string("/droid/claude"), ngx_string("droid") },
+    { ngx_null_string, ngx_null_string }
+};
+
+
+static ngx_http_claude_relay_prefix_t
+                                     ngx_http_claude_relay_prefixes_openai[] = {
+    { ngx_string(""), ngx_null_string },
+    { ngx_string("/openai"), ngx_null_string },
+    { ngx_string("/azure/openai"), ngx_string("azure") },
+    { ngx_string("/azure"), ngx_string("azure") },
+    { ngx_string("/droid/openai"), ngx_string("droid") },
+    { ngx_string("/droid/comm"), ngx_string("droid") },
+    { ngx_string("/backend-api/codex"), ngx_string("codex") },
+    { ngx_string("/backend-api"), ngx_string("codex") },
+    { ngx_null_string, ngx_null_string }
+};
+
+
+static ngx_http_claude_relay_prefix_t
+                                     ngx_http_claude_relay_prefixes_gemini[] = {
+    { ngx_string(""), ngx_null_string },
+    { ngx_string("/gemini"), ngx_null_string },
+    { ngx_null_string, ngx_null_string }
+};
+
+
+static ngx_http_claude_relay_prefix_t
+                                    ngx_http_claude_relay_prefixes_bedrock[] = {
+    { ngx_string(""), ngx_null_string },
+    { ngx_string("/bedrock"), ngx_null_string },
+    { ngx_null_string, ngx_null_string }
+};
+
+
+/* the first that knows a path has it */
+
+static ngx_http_claude_relay_mount_t  ngx_http_claude_relay_mounts[] = {
+
+    { ngx_http_claude_relay_prefixes,
+      ngx_http_claude_relay_route_anthropic },
+
+    { ngx_http_claude_relay_prefixes_openai,
+      ngx_http_claude_relay_route_openai },
+
+    { ngx_http_claude_relay_prefixes_gemini,
+      ngx_http_claude_relay_route_gemini },
+
+    { ngx_http_claude_relay_prefixes_bedrock,
+      ngx_http_claude_relay_route_bedrock },
+
+    { NULL, NULL }
 };
 
 
@@ -43,7 +124,7 @@ static ngx_str_t  ngx_http_claude_relay_prefixes[] = {
     (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST|NGX_HTTP_DELETE)
 
 
-static ngx_http_claude_relay_way_t  ngx_http_claude_relay_rows[] = {
+static ngx_http_claude_relay_path_t  ngx_http_claude_relay_rows[] = {
 
     { ngx_string("/v1/messages"), 0, NGX_HTTP_POST, NCR_OP_MESSAGES },
 
@@ -87,6 +168,88 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_rows[] = {
 
     { ngx_string("/api/claude_code/organizations/metrics_enabled"), 0,
       NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_TELEMETRY },
+
+    { ngx_null_string, 0, 0, 0 }
+};
+
+
+/* some clients leave "/v1" out (others.md G1) */
+
+static ngx_http_claude_relay_path_t  ngx_http_claude_relay_rows_openai[] = {
+
+    { ngx_string("/v1/chat/completions"), 0, NGX_HTTP_POST, NCR_OP_CHAT },
+
+    { ngx_string("/chat/completions"), 0, NGX_HTTP_POST, NCR_OP_CHAT },
+
+    { ngx_string("/v1/responses/compact"), 0, NGX_HTTP_POST, NCR_OP_COMPACT },
+
+    { ngx_string("/responses/compact"), 0, NGX_HTTP_POST, NCR_OP_COMPACT },
+
+    { ngx_string("/v1/responses/input_tokens"), 0, NGX_HTTP_POST,
+      NCR_OP_INPUT_TOKENS },
+
+    { ngx_string("/v1/responses"), 0, NGX_HTTP_GET|NGX_HTTP_POST,
+      NCR_OP_RESPONSES },
+
+    { ngx_string("/responses"), 0, NGX_HTTP_GET|NGX_HTTP_POST,
+      NCR_OP_RESPONSES },
+
+    { ngx_string("/v1/responses"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_RESPONSE },
+
+    { ngx_string("/responses"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_RESPONSE },
+
+    { ngx_string("/v1/embeddings"), 0, NGX_HTTP_POST, NCR_OP_EMBEDDINGS },
+
+    { ngx_string("/embeddings"), 0, NGX_HTTP_POST, NCR_OP_EMBEDDINGS },
+
+    { ngx_string("/v1/completions"), 0, NGX_HTTP_POST, NCR_OP_COMPLETIONS },
+
+    { ngx_string("/v1/images"), 1, NGX_HTTP_POST, NCR_OP_IMAGES },
+
+    { ngx_string("/v1/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
+
+    { ngx_string("/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
+
+    { ngx_string("/wham"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_CODEX },
+
+    { ngx_string("/v1/files"), 1, NGX_HTTP_CLAUDE_RELAY_ANY, NCR_OP_OPENAI },
+
+    { ngx_string("/v1/batches"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/uploads"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/audio"), 1, NGX_HTTP_CLAUDE_RELAY_ANY, NCR_OP_OPENAI },
+
+    { ngx_string("/v1/moderations"), 0, NGX_HTTP_POST, NCR_OP_OPENAI },
+
+    { ngx_string("/v1/conversations"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/vector_stores"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/containers"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/assistants"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/threads"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/fine_tuning"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/evals"), 1, NGX_HTTP_CLAUDE_RELAY_ANY, NCR_OP_OPENAI },
+
+    { ngx_string("/v1/videos"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_OPENAI },
+
+    { ngx_string("/v1/realtime"), 1, NGX_HTTP_POST, NCR_OP_OPENAI },
 
     { ngx_null_string, 0, 0, 0 }
 };
@@ -144,11 +307,115 @@ static ngx_int_t
 ngx_http_claude_relay_route_path(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_route_t *route)
 {
-    ngx_int_t                     rc;
-    ngx_str_t                    *prefix, rest;
-    ngx_http_claude_relay_way_t  *row;
+    ngx_int_t                       rc, best;
+    ngx_http_claude_relay_mount_t  *mount;
+    ngx_http_claude_relay_route_t   first;
 
-    for (row = ngx_http_claude_relay_rows; row->path.len; row++) {
+    best = NGX_DECLINED;
+
+    for (mount = ngx_http_claude_relay_mounts; mount->find; mount++) {
+
+        rc = ngx_http_claude_relay_route_mount(r, path, mount, route);
+
+        if (rc == NGX_OK) {
+            return rc;
+        }
+
+        /* another dialect may know the path with this method */
+
+        if (rc == NGX_HTTP_NOT_ALLOWED && best == NGX_DECLINED) {
+            best = rc;
+            first = *route;
+        }
+    }
+
+    if (best != NGX_DECLINED) {
+        *route = first;
+    }
+
+    return best;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_route_mount(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_http_claude_relay_mount_t *mount,
+    ngx_http_claude_relay_route_t *route)
+{
+    ngx_int_t                        rc;
+    ngx_str_t                        rest;
+    ngx_http_claude_relay_prefix_t  *prefix;
+
+    for (prefix = mount->prefixes; prefix->path.data; prefix++) {
+
+        rest = *path;
+
+        if (prefix->path.len) {
+
+            if (path->len <= prefix->path.len
+                || !ngx_http_claude_relay_route_begins(path, &prefix->path)
+                || path->data[prefix->path.len] != '/')
+            {
+                continue;
+            }
+
+            rest.data += prefix->path.len;
+            rest.len -= prefix->path.len;
+        }
+
+        ngx_str_null(&route->id);
+        ngx_str_null(&route->model);
+
+        rc = mount->find(r, &rest, route);
+
+        if (rc == NGX_DECLINED) {
+            continue;
+        }
+
+        route->platform = prefix->platform;
+        route->dialect = ncr_ops[route->op].dialect;
+        route->path = rest;
+        route->prefix.data = r->uri.data;
+        route->prefix.len = rest.data - r->uri.data;
+
+        if (route->op == NCR_OP_MODELS) {
+            route->dialect = ngx_http_claude_relay_models_dialect(r, route,
+                                 mount->find
+                                 == ngx_http_claude_relay_route_openai);
+        }
+
+        return rc;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_route_anthropic(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_http_claude_relay_route_t *route)
+{
+    return ngx_http_claude_relay_route_rows(r, path,
+                                            ngx_http_claude_relay_rows, route);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_route_openai(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_http_claude_relay_route_t *route)
+{
+    return ngx_http_claude_relay_route_rows(r, path,
+                                    ngx_http_claude_relay_rows_openai, route);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_route_rows(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_http_claude_relay_path_t *row, ngx_http_claude_relay_route_t *route)
+{
+    ngx_int_t  rc;
+
+    for ( /* void */ ; row->path.len; row++) {
 
         if (!ngx_http_claude_relay_route_begins(path, &row->path)) {
             continue;
@@ -158,32 +425,6 @@ ngx_http_claude_relay_route_path(ngx_http_request_t *r, ngx_str_t *path,
 
         if (rc != NGX_DECLINED) {
             return rc;
-        }
-    }
-
-    for (prefix = ngx_http_claude_relay_prefixes; prefix->len; prefix++) {
-
-        if (path->len <= prefix->len
-            || !ngx_http_claude_relay_route_begins(path, prefix)
-            || path->data[prefix->len] != '/')
-        {
-            continue;
-        }
-
-        rest.data = path->data + prefix->len;
-        rest.len = path->len - prefix->len;
-
-        for (row = ngx_http_claude_relay_rows; row->path.len; row++) {
-
-            if (!ngx_http_claude_relay_route_begins(&rest, &row->path)) {
-                continue;
-            }
-
-            rc = ngx_http_claude_relay_route_row(r, &rest, row, route);
-
-            if (rc != NGX_DECLINED) {
-                return rc;
-            }
         }
     }
 
@@ -206,7 +447,7 @@ ngx_http_claude_relay_route_begins(ngx_str_t *path, ngx_str_t *with)
 
 static ngx_int_t
 ngx_http_claude_relay_route_row(ngx_http_request_t *r, ngx_str_t *path,
-    ngx_http_claude_relay_way_t *row, ngx_http_claude_relay_route_t *route)
+    ngx_http_claude_relay_path_t *row, ngx_http_claude_relay_route_t *route)
 {
     u_char  *p, *last;
 
@@ -243,9 +484,6 @@ ngx_http_claude_relay_route_row(ngx_http_request_t *r, ngx_str_t *path,
 
     route->op = row->op;
     route->methods = row->methods;
-    route->path = *path;
-    route->prefix.data = r->uri.data;
-    route->prefix.len = path->data - r->uri.data;
 
     if (!(r->method & (row->methods|NGX_HTTP_OPTIONS))) {
         return NGX_HTTP_NOT_ALLOWED;

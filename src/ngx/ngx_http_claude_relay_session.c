@@ -39,8 +39,8 @@ ngx_http_claude_relay_session(ngx_http_request_t *r,
         goto found;
     }
 
-    if (ctx->scan && ctx->scan->strong) {
-        value = ngx_http_claude_relay_str(&ctx->scan->session);
+    if (ctx->scan && ctx->scan->told.strong) {
+        value = ngx_http_claude_relay_str(&ctx->scan->told.session);
         goto found;
     }
 
@@ -51,13 +51,13 @@ ngx_http_claude_relay_session(ngx_http_request_t *r,
         goto found;
     }
 
-    if (ctx->scan && ctx->scan->session.len) {
-        value = ngx_http_claude_relay_str(&ctx->scan->session);
+    if (ctx->scan && ctx->scan->told.session.len) {
+        value = ngx_http_claude_relay_str(&ctx->scan->told.session);
         goto found;
     }
 
-    if (ctx->scan && ctx->scan->hashed) {
-        value.data = ctx->scan->digest;
+    if (ctx->scan && ctx->scan->told.hashed) {
+        value.data = ctx->scan->told.digest;
         value.len = NCR_SHA256_LEN;
 
         ngx_http_claude_relay_derive(ctx, "prefix", &value, ctx->session);
@@ -67,7 +67,7 @@ ngx_http_claude_relay_session(ngx_http_request_t *r,
 
     /* one key's batches and files keep together, so that lists are whole */
 
-    if (ctx->route.op == NCR_OP_BATCHES || ctx->route.op == NCR_OP_FILES) {
+    if (ncr_op_is(ctx->route.op, NCR_OP_LISTS)) {
         ngx_str_set(&value, "");
         ngx_http_claude_relay_derive(ctx, "objects", &value, ctx->session);
         ctx->has_session = 1;

@@ -32,7 +32,11 @@ struct ngx_http_claude_relay_spare_s {
 
 typedef struct {
     ngx_http_claude_relay_ctx_t        ctx;     /* first: it stands for both */
-    ncr_anthropic_answer_t             answer;
+
+    union {
+        ncr_answer_t                   told;    /* each begins with it */
+        ncr_anthropic_answer_t         anthropic;
+    }                                  answer;
 } ngx_http_claude_relay_parts_t;
 
 
@@ -128,9 +132,9 @@ ngx_http_claude_relay_ctx(ngx_log_t *log)
 
     ngx_memzero(&parts->ctx, sizeof(ngx_http_claude_relay_ctx_t));
 
-    parts->ctx.answer = &parts->answer;
-    parts->answer.reader = NULL;
-    parts->answer.bill = NULL;
+    ngx_memzero(&parts->answer.told, sizeof(ncr_answer_t));
+
+    parts->ctx.answer = &parts->answer.told;
 
     return &parts->ctx;
 }
@@ -139,7 +143,9 @@ ngx_http_claude_relay_ctx(ngx_log_t *log)
 void
 ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx)
 {
-    ncr_anthropic_answer_done(ctx->answer);
+    if (ctx->codec) {
+        ctx->codec->answer_done(ctx->answer);
+    }
 
     if (ngx_http_claude_relay_spare_give(&ngx_http_claude_relay_contexts, ctx)
         != NGX_OK)

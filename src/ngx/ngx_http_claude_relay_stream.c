@@ -381,13 +381,10 @@ ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
     size_t n)
 {
     if (ctx->stream) {
-        ncr_anthropic_stream_feed(ctx->answer, p, n);
+        ctx->codec->stream_feed(ctx->answer, p, n);
 
-    } else if (ctx->route.op == NCR_OP_MESSAGES
-               || ctx->route.op == NCR_OP_BATCHES
-               || ctx->route.op == NCR_OP_FILES)
-    {
-        ncr_anthropic_body_feed(ctx->answer, p, n);
+    } else if (ncr_op_is(ctx->route.op, NCR_OP_BILLED|NCR_OP_LISTS)) {
+        ctx->codec->body_feed(ctx->answer, p, n);
     }
 }
 
@@ -425,10 +422,10 @@ ngx_http_claude_relay_incomplete(ngx_http_claude_relay_ctx_t *ctx)
 {
     return ctx->stream
            && (!ctx->encoded || ctx->inflate)
-           && ctx->route.op == NCR_OP_MESSAGES
+           && ncr_op_is(ctx->route.op, NCR_OP_EVENTS)
            && ctx->request->upstream->headers_in.status_n == NGX_HTTP_OK
-           && ctx->answer->state != NCR_ANTHROPIC_COMPLETE
-           && ctx->answer->state != NCR_ANTHROPIC_FAILED;
+           && ctx->answer->state != NCR_ANSWER_COMPLETE
+           && ctx->answer->state != NCR_ANSWER_FAILED;
 }
 
 
@@ -452,7 +449,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
         || r->connection->error
         || rc == NGX_HTTP_REQUEST_TIME_OUT
         || ctx->encoded
-        || !ncr_anthropic_boundary(ctx->answer))
+        || !ctx->codec->boundary(ctx->answer))
     {
         return NGX_DECLINED;
     }
@@ -478,9 +475,9 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
 
     ncr_out_init(&out, p, NGX_HTTP_CLAUDE_RELAY_EVENT_LEN);
 
-    ncr_anthropic_error_event(&out,
-                              (rc == NGX_HTTP_GATEWAY_TIME_OUT) ? 504 : 500,
-                              &text, ncr(&ctx->request_id));
+    ctx->codec->error_event(&out,
+                            (rc == NGX_HTTP_GATEWAY_TIME_OUT) ? 504 : 500,
+                            &text, ncr(&ctx->request_id));
 
     b->pos = p;
     b->last = out.last;
@@ -503,12 +500,12 @@ void
 ngx_http_claude_relay_finish(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
-    ngx_str_t                id;
-    ncr_anthropic_answer_t  *a;
+    ngx_str_t      id;
+    ncr_answer_t  *a;
 
     a = ctx->answer;
 
-    if (ctx->stream && a->state == NCR_ANTHROPIC_FAILED
+    if (ctx->stream && a->state == NCR_ANSWER_FAILED
         && ctx->error == NCR_CLASS_OK)
     {
         ctx->error = NCR_CLASS_BROKEN;
@@ -519,7 +516,7 @@ ngx_http_claude_relay_finish(ngx_http_request_t *r,
     }
 
     if (ctx->thread
-        || ((ctx->route.op == NCR_OP_BATCHES || ctx->route.op == NCR_OP_FILES)
+        || (ncr_op_is(ctx->route.op, NCR_OP_LISTS)
             && r->method == NGX_HTTP_POST && ctx->route.id.len == 0))
     {
         id.data = (u_char *) a->id;
@@ -590,7 +587,7 @@ ngx_http_claude_relay_beat(ngx_event_t *ev)
     b = ctx->beat_buf;
 
     if (u->out_bufs || u->busy_bufs || c->buffered || b->pos != b->last
-        || !ncr_anthropic_boundary(ctx->answer))
+        || !ctx->codec->boundary(ctx->answer))
     {
         return;
     }

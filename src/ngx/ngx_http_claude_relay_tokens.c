@@ -462,11 +462,11 @@ ngx_int_t
 ngx_http_claude_relay_proof(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a)
 {
-    u_char                          *p, *last;
+    u_char                          *p;
     size_t                           len;
+    ncr_out_t                        out;
+    ncr_str_t                        access, meta;
     ngx_http_claude_relay_tokens_t  *tokens;
-
-    static const char  name[] = "Authorization: Bearer ";
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
@@ -482,7 +482,7 @@ ngx_http_claude_relay_proof(ngx_http_claude_relay_main_conf_t *rmcf,
         return NGX_OK;
     }
 
-    len = sizeof(name) - 1 + tokens->access + 2;
+    len = NGX_HTTP_CLAUDE_RELAY_PROOF + tokens->access;
 
     p = ngx_alloc(len, ngx_cycle->log);
 
@@ -491,9 +491,24 @@ ngx_http_claude_relay_proof(ngx_http_claude_relay_main_conf_t *rmcf,
         return NGX_DECLINED;
     }
 
-    last = ngx_cpymem(p, name, sizeof(name) - 1);
-    last = ngx_cpymem(last, tokens->data, tokens->access);
-    *last++ = CR; *last++ = LF;
+    ncr_out_init(&out, p, len);
+
+    access.data = tokens->data;
+    access.len = tokens->access;
+
+    if (a->platform->proof) {
+        ncr_str_set(&meta, "");
+
+        a->platform->proof(&out, &access, a->params,
+                           a->info ? ncr(&a->info->meta) : &meta);
+
+    } else {
+        ncr_out_text(&out, "Authorization: Bearer ");
+        ncr_out_str(&out, &access);
+        ncr_out_text(&out, CRLF);
+    }
+
+    len = out.last - out.start;
 
     a->proof_version = (ngx_atomic_uint_t) tokens->version;
 

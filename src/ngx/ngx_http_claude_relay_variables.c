@@ -149,6 +149,7 @@ static ngx_int_t
 ngx_http_claude_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ncr_str_t                          name;
     ngx_str_t                          s;
     ncr_str_t                          text;
     ngx_http_claude_relay_ctx_t       *ctx;
@@ -190,7 +191,8 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_DIALECT:
-        ngx_str_set(&s, "anthropic");
+        name = ncr_dialect_name(ctx->route.dialect);
+        s = ngx_http_claude_relay_str(&name);
         break;
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_MODEL:
@@ -338,7 +340,7 @@ ngx_http_claude_relay_variable_answer(ngx_http_request_t *r,
 {
     uint64_t                 n;
     ncr_usage_t             *u;
-    ncr_anthropic_answer_t  *a;
+    ncr_answer_t            *a;
 
     a = ctx->answer;
     u = &a->usage;

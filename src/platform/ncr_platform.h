@@ -14,21 +14,25 @@
 #define _NCR_PLATFORM_H_INCLUDED_
 
 
-#include "ncr_model.h"
+#include "ncr_op.h"
+#include "ncr_codec.h"
 #include "ncr_oauth.h"
+#include "ncr_way.h"
 
 
 typedef enum {
     NCR_CREDENTIAL_AUTO = 0,
     NCR_CREDENTIAL_X_API_KEY,
-    NCR_CREDENTIAL_BEARER
+    NCR_CREDENTIAL_BEARER,
+    NCR_CREDENTIAL_API_KEY,             /* "api-key", Azure's */
+    NCR_CREDENTIAL_GOOGLE               /* "x-goog-api-key" */
 } ncr_credential_e;
 
 
 typedef struct ncr_platform_s {
     ncr_str_t          name;            /* "anthropic" */
     ncr_str_t          base_url;        /* default; "" if it must be told */
-    ncr_uint_t         ops;             /* bit mask of ncr_op_e served */
+    uint64_t           ops;             /* bit mask of ncr_op_e served */
     unsigned           token:1;         /* access_token, not api_key */
     unsigned           profile:1;       /* has a client of its own (B.2) */
 
@@ -47,6 +51,36 @@ typedef struct ncr_platform_s {
 
     /* who made the models, by OpenTelemetry's gen_ai.provider.name */
     const char        *provider;
+
+    /* what is asked, with GET, to test an account; "": a message is sent */
+    ncr_str_t          probe;
+
+    /* fields of its accounts, to a row without a name; or NULL */
+    const ncr_param_t *params;
+
+    /* the base URL, if none was written and it follows from them, into buf;
+     * or NULL */
+    ncr_str_t        (*base)(ncr_str_t *params, ncr_char_t *buf,
+                             size_t size);
+
+    /*
+     * The header lines that show the credential, in the place of the
+     * client's; NULL: one line, by credential().  secret: the key, or an
+     * access token; meta: what a login told, JSON, maybe "".
+     */
+    void             (*proof)(ncr_out_t *out, ncr_str_t *secret,
+                              ncr_str_t *params, ncr_str_t *meta);
+
+    /* what is sent in place of what the client sent (ncr_way.h); or NULL */
+    ncr_int_t        (*way)(ncr_way_t *way);
+    ncr_int_t        (*sign)(ncr_way_t *way, ncr_char_t *digest);
+
+    /* answers that are not in the client's dialect; or NULL */
+    const ncr_translation_t  *translation;
+
+    /* a response header that tells of limits; NULL: ncr_limits_header() */
+    void             (*limits)(ncr_limits_t *limits, ncr_str_t *name,
+                               ncr_str_t *value, ncr_msec_t now);
 } ncr_platform_t;
 
 

@@ -11,18 +11,14 @@
 
 
 ncr_platform_t  ncr_platform_anthropic = {
-    ncr_string("anthropic"),
-    ncr_string("https://api.anthropic.com"),
-    1 << NCR_OP_MESSAGES
-    | 1 << NCR_OP_COUNT_TOKENS
-    | 1 << NCR_OP_MODELS
-    | 1 << NCR_OP_BATCHES
-    | 1 << NCR_OP_FILES,
-    0,
-    0,
-    ncr_platform_key_credential,
-    NULL,
-    ncr_verdict_default,
-    NULL,
-    "anthropic"
+    .name = ncr_string("anthropic"),
+    .base_url = ncr_string("https://api.anthropic.com"),
+    .ops = ncr_op_bit(NCR_OP_MESSAGES)
+           | ncr_op_bit(NCR_OP_COUNT_TOKENS)
+           | ncr_op_bit(NCR_OP_MODELS)
+           | ncr_op_bit(NCR_OP_BATCHES)
+           | ncr_op_bit(NCR_OP_FILES),
+    .credential = ncr_platform_key_credential,
+    .classify = ncr_verdict_default,
+    .provider = "anthropic"
 };

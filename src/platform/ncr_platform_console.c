@@ -21,20 +21,16 @@ static void ncr_platform_console_classify(ncr_reply_t *reply,
 
 
 ncr_platform_t  ncr_platform_console = {
-    ncr_string("console"),
-    ncr_string(""),
-    1 << NCR_OP_MESSAGES
-    | 1 << NCR_OP_COUNT_TOKENS
-    | 1 << NCR_OP_MODELS
-    | 1 << NCR_OP_BATCHES
-    | 1 << NCR_OP_FILES,
-    0,
-    0,
-    ncr_platform_key_credential,
-    NULL,
-    ncr_platform_console_classify,
-    NULL,
-    "anthropic"
+    .name = ncr_string("console"),
+    .base_url = ncr_string(""),
+    .ops = ncr_op_bit(NCR_OP_MESSAGES)
+           | ncr_op_bit(NCR_OP_COUNT_TOKENS)
+           | ncr_op_bit(NCR_OP_MODELS)
+           | ncr_op_bit(NCR_OP_BATCHES)
+           | ncr_op_bit(NCR_OP_FILES),
+    .credential = ncr_platform_key_credential,
+    .classify = ncr_platform_console_classify,
+    .provider = "anthropic"
 };
 
 

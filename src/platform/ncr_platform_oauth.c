@@ -37,18 +37,18 @@ static ncr_oauth_t  ncr_platform_oauth_login = {
 /* batches and files are for API keys only (anthropic.md F.4) */
 
 ncr_platform_t  ncr_platform_oauth = {
-    ncr_string("claude-oauth"),
-    ncr_string("https://api.anthropic.com"),
-    1 << NCR_OP_MESSAGES
-    | 1 << NCR_OP_COUNT_TOKENS
-    | 1 << NCR_OP_MODELS,
-    1,
-    1,
-    ncr_platform_oauth_credential,
-    &ncr_platform_oauth_beta,
-    ncr_platform_oauth_classify,
-    &ncr_platform_oauth_login,
-    "anthropic"
+    .name = ncr_string("claude-oauth"),
+    .base_url = ncr_string("https://api.anthropic.com"),
+    .ops = ncr_op_bit(NCR_OP_MESSAGES)
+           | ncr_op_bit(NCR_OP_COUNT_TOKENS)
+           | ncr_op_bit(NCR_OP_MODELS),
+    .token = 1,
+    .profile = 1,
+    .credential = ncr_platform_oauth_credential,
+    .beta = &ncr_platform_oauth_beta,
+    .classify = ncr_platform_oauth_classify,
+    .oauth = &ncr_platform_oauth_login,
+    .provider = "anthropic"
 };
 
 
