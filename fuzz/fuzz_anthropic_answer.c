@@ -114,7 +114,7 @@ ncr_fuzz_bills(ncr_anthropic_answer_t *w, ncr_anthropic_answer_t *p)
     n = ncr_anthropic_parts(w, &asked, one);
 
     ncr_fuzz_check(n == ncr_anthropic_parts(p, &asked, two)
-                   && n <= NCR_PARTS && (n != 0) == w->has_usage);
+                   && n <= NCR_PARTS && (n != 0) == w->told.has_usage);
 
     memset(&sum, 0, sizeof(sum));
 
@@ -126,12 +126,12 @@ ncr_fuzz_bills(ncr_anthropic_answer_t *w, ncr_anthropic_answer_t *p)
         ncr_anthropic_sum(&sum, &one[i].usage);
     }
 
-    if (strcmp(w->stop_reason, "refusal") == 0) {
-        ncr_fuzz_check(sum.input <= w->usage.input
-                       && sum.output <= w->usage.output);
+    if (strcmp(w->told.stop_reason, "refusal") == 0) {
+        ncr_fuzz_check(sum.input <= w->told.usage.input
+                       && sum.output <= w->told.usage.output);
 
     } else {
-        ncr_fuzz_check(memcmp(&sum, &w->usage, sizeof(sum)) == 0);
+        ncr_fuzz_check(memcmp(&sum, &w->told.usage, sizeof(sum)) == 0);
     }
 }
 
@@ -150,25 +150,25 @@ ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t body)
     ncr_fuzz_run(w, data, size, seed, body, 1);
     ncr_fuzz_run(p, data, size, seed, body, 0);
 
-    ncr_fuzz_check(w->state == p->state && w->messages == p->messages
-                   && w->has_usage == p->has_usage);
-    ncr_fuzz_check(memcmp(&w->usage, &p->usage, sizeof(w->usage)) == 0);
-    ncr_fuzz_check(strcmp(w->model, p->model) == 0
-                   && strcmp(w->id, p->id) == 0
-                   && strcmp(w->stop_reason, p->stop_reason) == 0
-                   && strcmp(w->service_tier, p->service_tier) == 0
-                   && strcmp(w->speed, p->speed) == 0
-                   && strcmp(w->error_type, p->error_type) == 0
-                   && strcmp(w->error_message, p->error_message) == 0);
+    ncr_fuzz_check(w->told.state == p->told.state && w->told.messages == p->told.messages
+                   && w->told.has_usage == p->told.has_usage);
+    ncr_fuzz_check(memcmp(&w->told.usage, &p->told.usage, sizeof(w->told.usage)) == 0);
+    ncr_fuzz_check(strcmp(w->told.model, p->told.model) == 0
+                   && strcmp(w->told.id, p->told.id) == 0
+                   && strcmp(w->told.stop_reason, p->told.stop_reason) == 0
+                   && strcmp(w->told.service_tier, p->told.service_tier) == 0
+                   && strcmp(w->told.speed, p->told.speed) == 0
+                   && strcmp(w->told.error_type, p->told.error_type) == 0
+                   && strcmp(w->told.error_message, p->told.error_message) == 0);
     ncr_fuzz_check(ncr_anthropic_boundary(w) == ncr_anthropic_boundary(p));
 
-    ncr_fuzz_check(strcmp(w->inference_geo, p->inference_geo) == 0);
+    ncr_fuzz_check(strcmp(w->told.inference_geo, p->told.inference_geo) == 0);
     ncr_fuzz_bills(w, p);
 
-    u = &w->usage;
+    u = &w->told.usage;
 
     ncr_fuzz_check(u->cache_write == u->cache_write_5m + u->cache_write_1h);
-    ncr_fuzz_check(w->has_usage || (u->input == 0 && u->output == 0));
+    ncr_fuzz_check(w->told.has_usage || (u->input == 0 && u->output == 0));
 
     ncr_anthropic_answer_done(w);
     ncr_anthropic_answer_done(p);

@@ -59,7 +59,7 @@ ncr_fuzz_run(ncr_anthropic_request_t *req, const uint8_t *data, size_t size,
     ncr_anthropic_request_init(req, &ncr_fuzz_plain, &ncr_fuzz_cached,
                                seed & 1);
     req->leading = &ncr_fuzz_lead;
-    req->turns = (seed & 2) ? 1 : 0;
+    req->told.turns = (seed & 2) ? 1 : 0;
     rc = NCR_OK;
 
     while (size && rc == NCR_OK) {
@@ -318,9 +318,9 @@ ncr_fuzz_remodel(ncr_anthropic_request_t *req, const uint8_t *data,
     ncr_fuzz_check((set == 0)
                    == (req->config.kind == NCR_ANTHROPIC_CONFIG_OTHER));
 
-    if (req->model_end) {
-        edits[n].offset = req->model_start;
-        edits[n].remove = req->model_end - req->model_start;
+    if (req->told.model_end) {
+        edits[n].offset = req->told.model_start;
+        edits[n].remove = req->told.model_end - req->told.model_start;
         ncr_str_set(&edits[n].insert, "\"M\"");
         n++;
     }
@@ -347,7 +347,7 @@ ncr_fuzz_remodel(ncr_anthropic_request_t *req, const uint8_t *data,
         was = cJSON_DetachItemFromObjectCaseSensitive(a, "model");
         is = cJSON_DetachItemFromObjectCaseSensitive(b, "model");
 
-        ncr_fuzz_check(req->model_end
+        ncr_fuzz_check(req->told.model_end
                        ? cJSON_IsString(is) && !strcmp(is->valuestring, "M")
                        : !cJSON_IsString(is));
 
@@ -413,27 +413,27 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    ncr_fuzz_check(w->model.len == p->model.len
-                   && w->model.len < NCR_MODEL_LEN
-                   && (w->model.len == 0
-                       || memcmp(w->model.data, p->model.data, w->model.len)
+    ncr_fuzz_check(w->told.model.len == p->told.model.len
+                   && w->told.model.len < NCR_MODEL_LEN
+                   && (w->told.model.len == 0
+                       || memcmp(w->told.model.data, p->told.model.data, w->told.model.len)
                           == 0));
-    ncr_fuzz_check(w->model_start == p->model_start
-                   && w->model_end == p->model_end && w->model_end <= size);
-    ncr_fuzz_check(w->model_end == 0
-                   || (data[w->model_start] == '"'
-                       && data[w->model_end - 1] == '"'));
-    ncr_fuzz_check(w->max_tokens == p->max_tokens && w->stream == p->stream
+    ncr_fuzz_check(w->told.model_start == p->told.model_start
+                   && w->told.model_end == p->told.model_end && w->told.model_end <= size);
+    ncr_fuzz_check(w->told.model_end == 0
+                   || (data[w->told.model_start] == '"'
+                       && data[w->told.model_end - 1] == '"'));
+    ncr_fuzz_check(w->told.max_tokens == p->told.max_tokens && w->told.stream == p->told.stream
                    && w->has_user_id == p->has_user_id);
-    ncr_fuzz_check(w->session.len == p->session.len
-                   && w->session.len <= NCR_ANTHROPIC_SESSION
-                   && (w->session.len == 0
-                       || memcmp(w->session.data, p->session.data,
-                                 w->session.len) == 0));
-    ncr_fuzz_check(w->hashed == p->hashed
-                   && (!w->hashed
-                       || memcmp(w->digest, p->digest, NCR_SHA256_LEN) == 0));
-    ncr_fuzz_check(!w->hashed || w->session.len == 0);
+    ncr_fuzz_check(w->told.session.len == p->told.session.len
+                   && w->told.session.len <= NCR_ANTHROPIC_SESSION
+                   && (w->told.session.len == 0
+                       || memcmp(w->told.session.data, p->told.session.data,
+                                 w->told.session.len) == 0));
+    ncr_fuzz_check(w->told.hashed == p->told.hashed
+                   && (!w->told.hashed
+                       || memcmp(w->told.digest, p->told.digest, NCR_SHA256_LEN) == 0));
+    ncr_fuzz_check(!w->told.hashed || w->told.session.len == 0);
     ncr_fuzz_check(w->system.kind == p->system.kind
                    && w->system.open == p->system.open
                    && w->system.start == p->system.start
@@ -452,8 +452,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    && w->config.alone == p->config.alone
                    && w->config.empty == p->config.empty
                    && w->config.again == p->config.again);
-    ncr_fuzz_check(w->user == p->user && w->result == p->result
-                   && (w->turns || (!w->user && !w->result)));
+    ncr_fuzz_check(w->told.user == p->told.user && w->told.result == p->told.result
+                   && (w->told.turns || (!w->told.user && !w->told.result)));
 
     ncr_fuzz_splice(&w->system, data, size);
     ncr_fuzz_remodel(w, data, size);

@@ -544,9 +544,7 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
 
     rc = ncr_json_feed(json, p, len);
 
-    if (a->told.state == NCR_ANSWER_NOTHING
-        && (json->depth || rc == NCR_DONE))
-    {
+    if (json->depth || rc == NCR_DONE) {
         ncr_anthropic_started(a);
     }
 

@@ -112,23 +112,23 @@ ncr_test_told(char *p)
     };
 
     a = &ncr_test_a;
-    u = &a->usage;
+    u = &a->told.usage;
 
-    (void) ncr_test_escape(message, a->error_message);
+    (void) ncr_test_escape(message, a->told.error_message);
 
     ncr_out_init(&out, (ncr_char_t *) p, NCR_TEST_TOLD);
 
-    ncr_test_line(&out, "state", states[a->state]);
-    ncr_test_line(&out, "id", a->id);
-    ncr_test_line(&out, "model", a->model);
-    ncr_test_line(&out, "stop_reason", a->stop_reason);
-    ncr_test_line(&out, "service_tier", a->service_tier);
-    ncr_test_line(&out, "speed", a->speed);
-    ncr_test_line(&out, "inference_geo", a->inference_geo);
-    ncr_test_line(&out, "error_type", a->error_type);
+    ncr_test_line(&out, "state", states[a->told.state]);
+    ncr_test_line(&out, "id", a->told.id);
+    ncr_test_line(&out, "model", a->told.model);
+    ncr_test_line(&out, "stop_reason", a->told.stop_reason);
+    ncr_test_line(&out, "service_tier", a->told.service_tier);
+    ncr_test_line(&out, "speed", a->told.speed);
+    ncr_test_line(&out, "inference_geo", a->told.inference_geo);
+    ncr_test_line(&out, "error_type", a->told.error_type);
     ncr_test_line(&out, "error_message", message);
-    ncr_test_number(&out, "messages", a->messages);
-    ncr_test_number(&out, "has_usage", a->has_usage);
+    ncr_test_number(&out, "messages", a->told.messages);
+    ncr_test_number(&out, "has_usage", a->told.has_usage);
     ncr_test_number(&out, "input", u->input);
     ncr_test_number(&out, "output", u->output);
     ncr_test_number(&out, "cache_read", u->cache_read);
@@ -138,7 +138,7 @@ ncr_test_told(char *p)
     ncr_test_number(&out, "thinking", u->thinking);
     ncr_test_number(&out, "web_searches", u->web_searches);
     ncr_test_number(&out, "web_fetches", u->web_fetches);
-    ncr_test_number(&out, "pinged", a->pinged);
+    ncr_test_number(&out, "pinged", a->told.pinged);
     ncr_test_number(&out, "boundary", ncr_anthropic_boundary(a));
     ncr_test_parts(&out);
     ncr_out_bytes(&out, "", 1);
@@ -423,24 +423,24 @@ ncr_test_started(void)
 
     static const struct {
         const char             *text;
-        ncr_anthropic_state_e   state;
+        ncr_answer_state_e   state;
     } rows[] = {
         { "event: message_start\ndata: {\"type\":\"message_start\",\"message\""
-          ":{\"id\":\"msg_0123456789\"", NCR_ANTHROPIC_STARTED },
+          ":{\"id\":\"msg_0123456789\"", NCR_ANSWER_STARTED },
         { "event: content_block_delta\ndata: {\"type\":\"x\"}\n",
-          NCR_ANTHROPIC_STARTED },
-        { "data:{\"type\":\"message_start\"}\n", NCR_ANTHROPIC_STARTED },
-        { "data:{ \"type\" : \"message_start\"}\n", NCR_ANTHROPIC_STARTED },
-        { "event: new\ndata: {\"type\":\"new\"}\n", NCR_ANTHROPIC_STARTED },
+          NCR_ANSWER_STARTED },
+        { "data:{\"type\":\"message_start\"}\n", NCR_ANSWER_STARTED },
+        { "data:{ \"type\" : \"message_start\"}\n", NCR_ANSWER_STARTED },
+        { "event: new\ndata: {\"type\":\"new\"}\n", NCR_ANSWER_STARTED },
         { "event: ping\ndata: {\"type\":\"ping\"}\n\n",
-          NCR_ANTHROPIC_NOTHING },
-        { "data:{\"type\":\"ping\"}\n\n", NCR_ANTHROPIC_NOTHING },
+          NCR_ANSWER_NOTHING },
+        { "data:{\"type\":\"ping\"}\n\n", NCR_ANSWER_NOTHING },
         { "event: error\ndata: {\"type\":\"error\"}\n",
-          NCR_ANTHROPIC_NOTHING },
-        { "event: message_start\n", NCR_ANTHROPIC_NOTHING },
-        { "event: message_start\n\n", NCR_ANTHROPIC_NOTHING },
-        { "data: \n\n", NCR_ANTHROPIC_NOTHING },
-        { "", NCR_ANTHROPIC_NOTHING }
+          NCR_ANSWER_NOTHING },
+        { "event: message_start\n", NCR_ANSWER_NOTHING },
+        { "event: message_start\n\n", NCR_ANSWER_NOTHING },
+        { "data: \n\n", NCR_ANSWER_NOTHING },
+        { "", NCR_ANSWER_NOTHING }
     };
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -449,10 +449,10 @@ ncr_test_started(void)
         ncr_test_begin();
         ncr_test_piece(ncr_anthropic_stream_feed, p, strlen(p));
 
-        ncr_test(ncr_test_a.state == rows[i].state, "begun or not");
+        ncr_test(ncr_test_a.told.state == rows[i].state, "begun or not");
 
-        if (ncr_test_a.state != rows[i].state) {
-            printf("# row %d: %d\n", (int) i, (int) ncr_test_a.state);
+        if (ncr_test_a.told.state != rows[i].state) {
+            printf("# row %d: %d\n", (int) i, (int) ncr_test_a.told.state);
         }
     }
 }
@@ -493,10 +493,10 @@ ncr_test_long(void)
 
     ncr_test_whole(ncr_anthropic_stream_feed, text, n, whole);
 
-    ncr_test(strcmp(ncr_test_a.id, "msg_1") == 0
-             && strcmp(ncr_test_a.model, "f") == 0
-             && ncr_test_a.usage.input == 4950
-             && ncr_test_a.usage.output == 300
+    ncr_test(strcmp(ncr_test_a.told.id, "msg_1") == 0
+             && strcmp(ncr_test_a.told.model, "f") == 0
+             && ncr_test_a.told.usage.input == 4950
+             && ncr_test_a.told.usage.output == 300
              && ncr_anthropic_boundary(&ncr_test_a),
              "long events");
 
@@ -523,8 +523,8 @@ ncr_test_long(void)
 
     ncr_test_whole(ncr_anthropic_body_feed, text, n, whole);
 
-    ncr_test(strlen(ncr_test_a.id) == NCR_ANTHROPIC_ID - 1
-             && strlen(ncr_test_a.model) == NCR_MODEL_LEN - 1,
+    ncr_test(strlen(ncr_test_a.told.id) == NCR_ANTHROPIC_ID - 1
+             && strlen(ncr_test_a.told.model) == NCR_MODEL_LEN - 1,
              "long names are cut");
     ncr_test(ncr_test_cut(ncr_anthropic_body_feed, text, n, whole),
              "the same in pieces");
@@ -742,9 +742,9 @@ ncr_test_own_event(void)
     ncr_test_whole(ncr_anthropic_stream_feed, (char *) buf,
                    (size_t) (out.last - buf), told);
 
-    ncr_test(ncr_test_a.state == NCR_ANTHROPIC_FAILED
-             && strcmp(ncr_test_a.error_type, "api_error") == 0
-             && strcmp(ncr_test_a.error_message, "no \"luck\"") == 0
+    ncr_test(ncr_test_a.told.state == NCR_ANSWER_FAILED
+             && strcmp(ncr_test_a.told.error_type, "api_error") == 0
+             && strcmp(ncr_test_a.told.error_message, "no \"luck\"") == 0
              && ncr_anthropic_boundary(&ncr_test_a),
              "our own error event is read as one");
 

@@ -162,17 +162,17 @@ ncr_test_told(ncr_int_t rc, char *buf, size_t size)
         return;
     }
 
-    snprintf(buf, size, "%.*s %d-%d %d%s%s [%.*s]", (int) req->model.len,
-             (char *) req->model.data, (int) req->model_start,
-             (int) req->model_end, (int) req->max_tokens,
-             req->stream ? " stream" : "", req->has_user_id ? " user" : "",
-             (int) req->session.len, (char *) req->session.data);
+    snprintf(buf, size, "%.*s %d-%d %d%s%s [%.*s]", (int) req->told.model.len,
+             (char *) req->told.model.data, (int) req->told.model_start,
+             (int) req->told.model_end, (int) req->told.max_tokens,
+             req->told.stream ? " stream" : "", req->has_user_id ? " user" : "",
+             (int) req->told.session.len, (char *) req->told.session.data);
 
     n = strlen(buf);
 
-    if (req->hashed) {
-        snprintf(buf + n, size - n, " %02x%02x%02x%02x", req->digest[0],
-                 req->digest[1], req->digest[2], req->digest[3]);
+    if (req->told.hashed) {
+        snprintf(buf + n, size - n, " %02x%02x%02x%02x", req->told.digest[0],
+                 req->told.digest[1], req->told.digest[2], req->told.digest[3]);
     }
 }
 
