@@ -671,6 +671,8 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           finished:1;
     unsigned                           stream:1;
     unsigned                           stream_asked:1;
+    unsigned                           fold:1;      /* a stream is made JSON */
+    unsigned                           bare:1;      /* by a verdict, once */
     unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
     unsigned                           background:1;
