@@ -452,6 +452,64 @@ sub ask {
     unlike($seen[1]{body}, qr/encrypted_content/, "I42: not again");
 
     $nginx->stop;
+    $up->behave($token, "");
 }
+
+
+
+# fields of the account
+
+{
+    my $nginx = relay(accounts => codex("one", 'client_version 0.999.0;
+                         originator my_codex; user_agent "my codex/1";
+                         fedramp on;'));
+
+    my $r = $nginx->post("/v1/responses",
+                         responses(model => "gpt-6-astra"),
+                         "x-stainless-lang: js");
+
+    is($r->status, 200, "F085: fields of an account");
+    is_deeply([map { scalar $up->header($_) }
+                   qw/ version originator user-agent x-openai-fedramp /],
+              ["0.999.0", "my_codex", "my codex/1", "true"],
+              "F085: are what is told");
+    is_deeply([$up->header("x-stainless-lang")], [],
+              "F085: of other clients nothing is");
+
+    $nginx->stop;
+
+    my ($ok, $said) = config(relay_http(
+        accounts => codex("one", "fedramp maybe;")));
+
+    ok(!$ok && $said =~ /"on" or "off"/, "F085: fields are checked");
+}
+
+
+# A15: the thread is a session if there is no other
+
+{
+    my $nginx = relay(accounts => codex("one") . codex("two"),
+                      location => "claude_relay_policy round-robin;");
+
+    my %seen;
+
+    for my $thread (1 .. 6) {
+        my %asked;
+
+        for (1 .. 3) {
+            $nginx->post("/v1/responses", responses(text => "$thread $_"),
+                         "thread-id: thread-$thread");
+            $asked{$up->header("authorization")} = 1;
+        }
+
+        is(scalar keys %asked, 1, "A15: thread $thread keeps its account");
+        $seen{(keys %asked)[0]}++;
+    }
+
+    is(scalar keys %seen, 2, "A15: threads do not share one");
+
+    $nginx->stop;
+}
+
 
 finish();

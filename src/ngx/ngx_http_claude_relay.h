@@ -395,6 +395,7 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_REQUEST_HEADERS,
     NGX_HTTP_CLAUDE_RELAY_SESSION_CLAUDE,
     NGX_HTTP_CLAUDE_RELAY_SESSION,
+    NGX_HTTP_CLAUDE_RELAY_THREAD,       /* a session, if no other names one */
     NGX_HTTP_CLAUDE_RELAY_MEANINGS
 } ngx_http_claude_relay_meaning_e;
 
