@@ -474,6 +474,12 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
         if (ncr_str_eq(&name, "x-request-id")) {
             ctx->named = 1;
 
+            /* OpenAI's; others name theirs "request-id" */
+
+            if (ctx->provider_id == NULL) {
+                ctx->provider_id = &h[i];
+            }
+
         } else if (ncr_str_eq(&name, "request-id")) {
             ctx->provider_id = &h[i];
 
