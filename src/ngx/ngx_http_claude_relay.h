@@ -729,6 +729,17 @@ ngx_int_t ngx_http_claude_relay_route_gemini(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 
+/* socket_route.c: is one asked for, has an account them, does anybody here;
+ * and the 426 if not */
+
+ngx_uint_t ngx_http_claude_relay_socket_asked(ngx_http_request_t *r);
+ngx_uint_t ngx_http_claude_relay_socket_able(
+    ngx_http_claude_relay_account_t *a);
+ngx_uint_t ngx_http_claude_relay_socket_offered(
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_socket_refused(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
 /* query.c: "?key=" is taken out, and overwritten where logs would show it */
 
 ngx_int_t ngx_http_claude_relay_query(ngx_http_request_t *r,

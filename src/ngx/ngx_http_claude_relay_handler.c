@@ -166,6 +166,12 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                             "create batches");
     }
 
+    if (ctx->route.op == NCR_OP_SOCKET
+        && !ngx_http_claude_relay_socket_offered(ctx))
+    {
+        return ngx_http_claude_relay_socket_refused(r, ctx);
+    }
+
     if (rlcf->max_body && r->headers_in.content_length_n > rlcf->max_body) {
         ctx->error = NCR_CLASS_CLIENT;
         return ngx_http_claude_relay_refuse(r, ctx,
