@@ -712,8 +712,14 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
 
     ctx->finished = 1;
 
-    if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize
-        && !ctx->killed)
+    if (ctx->route.op == NCR_OP_SOCKET && !ctx->killed) {
+
+        /* over HTTP it hears what is the matter, if that fails as well */
+
+        rc = ngx_http_claude_relay_socket_refused(r, ctx);
+
+    } else if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize
+               && !ctx->killed)
     {
         rc = ngx_http_claude_relay_send_saved(r, ctx);
 
