@@ -1,0 +1,63 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * Code Assist and Antigravity: Gemini's requests and answers in an envelope
+ * (others.md C6, C7).  Private to this floor.
+ */
+
+
+#ifndef _NCR_ASSIST_H_INCLUDED_
+#define _NCR_ASSIST_H_INCLUDED_
+
+
+#include "ncr_verdict.h"
+#include "ncr_json.h"
+
+
+/*
+ * Answers freed of the envelope: {"response":X,"traceId":...} becomes X, byte
+ * for byte, however it was cut; an event with "error" in place of "response"
+ * keeps that.
+ */
+
+typedef enum {
+    NCR_ASSIST_BODY = 0,                /* one JSON text */
+    NCR_ASSIST_EVENTS,                  /* events stay events */
+    NCR_ASSIST_ARRAY                    /* events become one array (C1) */
+} ncr_assist_form_e;
+
+
+typedef struct {
+    ncr_json_t          json;
+    ncr_char_t          keep[32];       /* of keys cut by a chunk */
+    ncr_assist_form_e   form;
+    uint64_t            fed;            /* of this text, before the chunk */
+    uint64_t            from;           /* what is passed begins here */
+    ncr_char_t         *chunk;
+    ncr_translate_pt    write;
+    void               *data;
+    ncr_int_t           rc;             /* of write() */
+    unsigned            state:2;        /* of the line */
+    unsigned            matched:3;      /* bytes of "data:" */
+    unsigned            cr:1;           /* the last byte was a CR */
+    unsigned            text:1;         /* there was a data line */
+    unsigned            shift:1;        /* the text is an array */
+    unsigned            pick:2;         /* which member a value is of */
+    unsigned            inside:1;
+    unsigned            passed:1;       /* of this text */
+    unsigned            any:1;          /* of all */
+} ncr_assist_unwrap_t;
+
+
+void ncr_assist_unwrap_init(ncr_assist_unwrap_t *u, ncr_assist_form_e form);
+ncr_int_t ncr_assist_unwrap_feed(ncr_assist_unwrap_t *u, ncr_char_t *p,
+    size_t len, ncr_translate_pt write, void *data);
+ncr_int_t ncr_assist_unwrap_end(ncr_assist_unwrap_t *u,
+    ncr_translate_pt write, void *data);
+
+
+#endif /* _NCR_ASSIST_H_INCLUDED_ */
