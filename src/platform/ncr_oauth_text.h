@@ -96,5 +96,31 @@ void ncr_oauth_meta_read(cJSON *meta, ncr_str_t *facts);
 void ncr_oauth_meta_write(ncr_str_t *facts, cJSON *old, char *meta,
     size_t size);
 
+/*
+ * A body of members or fields, one after the other: form or JSON; put_end()
+ * comes last.  Of JSON the values are strings.
+ */
+void ncr_oauth_put(ncr_out_t *out, ncr_uint_t form, const char *name,
+    ncr_str_t *value);
+void ncr_oauth_put_text(ncr_out_t *out, ncr_uint_t form, const char *name,
+    const char *text);
+void ncr_oauth_put_end(ncr_out_t *out, ncr_uint_t form);
+
+/* NCR_BAD, with these words */
+ncr_int_t ncr_oauth_talk_error(ncr_oauth_talk_t *talk, const char *text);
+
+/* NCR_BAD, with what the answer says, in the server's words or our own */
+ncr_int_t ncr_oauth_talk_refused(ncr_oauth_talk_t *talk, const char *what);
+
+/* the claims of a JWT, unverified: it came from where it was made, by TLS;
+ * to be released with cJSON_Delete(), NULL: it is none */
+cJSON *ncr_oauth_claims(ncr_str_t *jwt);
+
+/* {"error": "x"}, {"error": {"code": "x"}}, {"__type": "X"}: its code */
+ncr_str_t ncr_oauth_answer_error(cJSON *json);
+
+/* a member of a kind with other names, in the order of preference */
+void ncr_oauth_told(char *meta, size_t size, ncr_str_t *facts, cJSON *more);
+
 
 #endif /* _NCR_OAUTH_TEXT_H_INCLUDED_ */
