@@ -361,6 +361,8 @@ typedef struct {
 
 typedef struct {
     ncr_op_e                           op;
+    ncr_op_e                           also;    /* its account serves this,
+                                                   too, or 0 */
     ncr_dialect_e                      dialect;
     ngx_uint_t                         methods;
     ngx_str_t                          path;    /* of r->uri, from "/v1" */

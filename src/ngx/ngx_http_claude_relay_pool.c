@@ -711,6 +711,8 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
     ncr_platform_t  **platform;
 
     if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->wanted)
+        || (ctx->route.also
+            && !(a->platform->ops & ncr_op_bit(ctx->route.also)))
         || !ngx_http_claude_relay_open_to(ctx, a)
         || !ngx_http_claude_relay_slotted(ctx, a->platform)
         || (a->valid_until && a->valid_until <= ch->now))

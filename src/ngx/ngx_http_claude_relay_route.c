@@ -365,6 +365,7 @@ ngx_http_claude_relay_route_mount(ngx_http_request_t *r, ngx_str_t *path,
 
         ngx_str_null(&route->id);
         ngx_str_null(&route->model);
+        route->also = 0;
 
         rc = mount->find(r, &rest, route);
 
