@@ -696,9 +696,9 @@ static ngx_int_t
 ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req)
 {
-    /* a model in the path was told by the route */
+    /* a model in the path is what is asked for, whatever the body says */
 
-    if (req->model.len || ctx->model.len == 0) {
+    if (ctx->route.model.len == 0) {
         ctx->model.len = req->model.len;
         ctx->model.data = ngx_pstrdup(r->pool, (ngx_str_t *) &req->model);
 
@@ -708,12 +708,15 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     }
 
     if (req->members) {
-        ctx->members = ngx_palloc(r->pool, sizeof(ncr_members_t));
+        ctx->lists = ngx_max(req->lists, 1);
+        ctx->members = ngx_palloc(r->pool,
+                                  ctx->lists * sizeof(ncr_members_t));
         if (ctx->members == NULL) {
             return NGX_ERROR;
         }
 
-        *ctx->members = *req->members;
+        ngx_memcpy(ctx->members, req->members,
+                   ctx->lists * sizeof(ncr_members_t));
     }
 
     ctx->max_tokens = req->max_tokens;
