@@ -24,6 +24,7 @@
 #include "ncr_out.h"
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
+#include "ncr_gemini.h"
 #include "ncr_op.h"
 #include "ncr_platform.h"
 #include "ncr_plan.h"
@@ -495,6 +496,7 @@ typedef enum {
 typedef union {
     ncr_request_t                      told;    /* each begins with it */
     ncr_anthropic_request_t            anthropic;
+    ncr_gemini_request_t               gemini;
 } ngx_http_claude_relay_scan_t;
 
 
@@ -532,6 +534,7 @@ struct ngx_http_claude_relay_ctx_s {
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ncr_members_t                     *members; /* of the body, or NULL */
+    ngx_uint_t                         lists;   /* of members */
     ngx_str_t                          args;    /* less "key" */
     ngx_str_t                          args_key;
 

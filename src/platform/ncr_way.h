@@ -60,7 +60,9 @@ struct ncr_way_s {
     ncr_str_t       secret;             /* the account's key; "" for tokens */
     ncr_str_t      *params;             /* the account's */
     ncr_str_t       meta;               /* JSON that a login told, or "" */
-    ncr_members_t  *members;            /* of the body; or NULL */
+    ncr_members_t  *members;            /* of the body; or NULL; behind them
+                                           those of objects inside it */
+    ncr_uint_t      lists;              /* how many of them */
     uint64_t        length;             /* of the body as it came */
     ncr_msec_t      now;
     ncr_char_t      random[16];
