@@ -18,6 +18,30 @@
 #include "ncr_json.h"
 
 
+/* fields of accounts: the same places on both platforms */
+
+#define NCR_ASSIST_PROJECT   0
+#define NCR_ASSIST_VERSION   1
+#define NCR_ASSIST_OS        2          /* Antigravity's */
+
+const char *ncr_assist_check_project(ncr_str_t *value);
+const char *ncr_assist_check_word(ncr_str_t *value);
+
+ncr_credential_e ncr_assist_credential(ncr_str_t *secret);
+
+void ncr_assist_classify(ncr_reply_t *reply, ncr_rests_t *rests,
+    ncr_verdict_t *v);
+
+/* requests: the envelope is put on, or made that of the account */
+
+ncr_int_t ncr_assist_way(ncr_way_t *way);
+ncr_int_t ncr_antigravity_way(ncr_way_t *way);
+
+/* the text of a member of an object's first level, with its quotes; "" if
+ * there is none, or it is no text */
+ncr_str_t ncr_assist_member(ncr_str_t *object, const char *name);
+
+
 /*
  * Answers freed of the envelope: {"response":X,"traceId":...} becomes X, byte
  * for byte, however it was cut; an event with "error" in place of "response"
@@ -52,6 +76,10 @@ typedef struct {
     unsigned            any:1;          /* of all */
 } ncr_assist_unwrap_t;
 
+
+extern const ncr_translation_t  ncr_assist_body;
+extern const ncr_translation_t  ncr_assist_events;
+extern const ncr_translation_t  ncr_assist_array;
 
 void ncr_assist_unwrap_init(ncr_assist_unwrap_t *u, ncr_assist_form_e form);
 ncr_int_t ncr_assist_unwrap_feed(ncr_assist_unwrap_t *u, ncr_char_t *p,

@@ -23,6 +23,20 @@
 #define NCR_ASSIST_ERROR     2
 
 
+static size_t ncr_assist_needs_body(ncr_op_e op, ncr_str_t *content_type,
+    ncr_str_t *type);
+static size_t ncr_assist_needs_events(ncr_op_e op, ncr_str_t *content_type,
+    ncr_str_t *type);
+static size_t ncr_assist_needs_array(ncr_op_e op, ncr_str_t *content_type,
+    ncr_str_t *type);
+static void ncr_assist_init_body(void *state, ncr_op_e op, ncr_str_t *model);
+static void ncr_assist_init_events(void *state, ncr_op_e op,
+    ncr_str_t *model);
+static void ncr_assist_init_array(void *state, ncr_op_e op, ncr_str_t *model);
+static ncr_int_t ncr_assist_feed(void *state, ncr_char_t *p, size_t len,
+    ncr_translate_pt write, void *data);
+static ncr_int_t ncr_assist_end(void *state, ncr_translate_pt write,
+    void *data);
 static ncr_int_t ncr_assist_unwrap_events(ncr_assist_unwrap_t *u,
     ncr_char_t *p, size_t len);
 static ncr_char_t *ncr_assist_unwrap_line(ncr_assist_unwrap_t *u,
@@ -37,6 +51,99 @@ static ncr_int_t ncr_assist_unwrap_token(ncr_json_t *json,
 static void ncr_assist_unwrap_begin(ncr_assist_unwrap_t *u, uint64_t start);
 static void ncr_assist_unwrap_pass(ncr_assist_unwrap_t *u, uint64_t end);
 static void ncr_assist_unwrap_write(ncr_assist_unwrap_t *u, const char *text);
+
+
+/* errors are as the client knows them: without an envelope (C4) */
+
+const ncr_translation_t  ncr_assist_body = {
+    .needs = ncr_assist_needs_body,
+    .init = ncr_assist_init_body,
+    .feed = ncr_assist_feed,
+    .end = ncr_assist_end
+};
+
+
+const ncr_translation_t  ncr_assist_events = {
+    .needs = ncr_assist_needs_events,
+    .init = ncr_assist_init_events,
+    .feed = ncr_assist_feed,
+    .end = ncr_assist_end
+};
+
+
+const ncr_translation_t  ncr_assist_array = {
+    .needs = ncr_assist_needs_array,
+    .init = ncr_assist_init_array,
+    .feed = ncr_assist_feed,
+    .end = ncr_assist_end
+};
+
+
+static size_t
+ncr_assist_needs_body(ncr_op_e op, ncr_str_t *content_type, ncr_str_t *type)
+{
+    *type = *content_type;
+
+    return ncr_str_contains(content_type, "json") ? sizeof(ncr_assist_unwrap_t)
+                                                  : 0;
+}
+
+
+static size_t
+ncr_assist_needs_events(ncr_op_e op, ncr_str_t *content_type,
+    ncr_str_t *type)
+{
+    *type = *content_type;
+
+    return ncr_str_contains(content_type, "text/event-stream")
+           ? sizeof(ncr_assist_unwrap_t) : 0;
+}
+
+
+static size_t
+ncr_assist_needs_array(ncr_op_e op, ncr_str_t *content_type, ncr_str_t *type)
+{
+    ncr_str_set(type, "application/json; charset=UTF-8");
+
+    return ncr_str_contains(content_type, "text/event-stream")
+           ? sizeof(ncr_assist_unwrap_t) : 0;
+}
+
+
+static void
+ncr_assist_init_body(void *state, ncr_op_e op, ncr_str_t *model)
+{
+    ncr_assist_unwrap_init(state, NCR_ASSIST_BODY);
+}
+
+
+static void
+ncr_assist_init_events(void *state, ncr_op_e op, ncr_str_t *model)
+{
+    ncr_assist_unwrap_init(state, NCR_ASSIST_EVENTS);
+}
+
+
+static void
+ncr_assist_init_array(void *state, ncr_op_e op, ncr_str_t *model)
+{
+    ncr_assist_unwrap_init(state, NCR_ASSIST_ARRAY);
+}
+
+
+static ncr_int_t
+ncr_assist_feed(void *state, ncr_char_t *p, size_t len,
+    ncr_translate_pt write, void *data)
+{
+    return ncr_assist_unwrap_feed(state, p, len, write, data);
+}
+
+
+static ncr_int_t
+ncr_assist_end(void *state, ncr_translate_pt write, void *data)
+{
+    return ncr_assist_unwrap_end(state, write, data);
+}
 
 
 void
