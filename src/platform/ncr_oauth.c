@@ -245,7 +245,10 @@ ncr_oauth_ask_refresh(ncr_oauth_talk_t *talk)
     ncr_oauth_refresh(&talk->body, talk->oauth, &talk->refresh,
                       &talk->scope);
 
-    return ncr_oauth_url(talk, &talk->url, &talk->oauth->token_url);
+    return ncr_oauth_url(talk, &talk->url,
+                         talk->oauth->refresh_url.len
+                         ? &talk->oauth->refresh_url
+                         : &talk->oauth->token_url);
 }
 
 

@@ -60,6 +60,7 @@ struct ncr_oauth_s {
     ncr_str_t    verify_url;            /* where they are typed in, or "" if
                                            the server tells it */
     ncr_str_t    info_url;              /* of after(), or "" */
+    ncr_str_t    refresh_url;           /* "": token_url */
     ncr_str_t    register_url;          /* of clients (AWS OIDC), or "" */
     ncr_str_t    device_redirect;       /* of a device's code, or "" */
 
@@ -72,6 +73,7 @@ struct ncr_oauth_s {
     unsigned     refresh_scope:1;       /* it has the scope, too */
     unsigned     send_state:1;          /* an exchange has the state, too */
     unsigned     secret:1;              /* useless without client_secret */
+    unsigned     modern:1;              /* Antigravity's names (C7) */
     unsigned     jwt:1;                 /* the access token's "exp" is its end
                                            where nothing else tells one */
 

@@ -119,8 +119,34 @@ cJSON *ncr_oauth_claims(ncr_str_t *jwt);
 /* {"error": "x"}, {"error": {"code": "x"}}, {"__type": "X"}: its code */
 ncr_str_t ncr_oauth_answer_error(cJSON *json);
 
-/* a member of a kind with other names, in the order of preference */
-void ncr_oauth_told(char *meta, size_t size, ncr_str_t *facts, cJSON *more);
+/* the "exp" of a JWT, an instant; 0: it tells none */
+ncr_msec_t ncr_oauth_jwt_end(ncr_str_t *token);
+
+/* 1 if it is one of the facts */
+ncr_uint_t ncr_oauth_is_fact(const char *name);
+
+/* members that are text, as facts are: without control characters */
+void ncr_oauth_copy(cJSON *to, cJSON *from, const char *const *names);
+
+/* talk->told, or what was known before, with these members over it */
+void ncr_oauth_meta_put(ncr_oauth_talk_t *talk, cJSON *more);
+
+/* the parts of a device's login */
+ncr_int_t ncr_oauth_device_read(ncr_oauth_talk_t *talk, cJSON *json);
+ncr_int_t ncr_oauth_device_said(ncr_oauth_talk_t *talk);
+cJSON *ncr_oauth_kept(ncr_oauth_talk_t *talk);
+ncr_int_t ncr_oauth_kept_put(ncr_oauth_talk_t *talk, const char *name,
+    ncr_str_t *value);
+ncr_uint_t ncr_oauth_web(ncr_str_t *uri);
+
+/*
+ * Kiro's refresh token as it is stored: 1 if it has a client of AWS with it.
+ * NCR_BAD: these are no such parts, or too long.
+ */
+ncr_uint_t ncr_oauth_kiro_parts(ncr_str_t *stored, ncr_str_t *id,
+    ncr_str_t *secret, ncr_str_t *token);
+ncr_int_t ncr_oauth_kiro_join(char *refresh, size_t size, ncr_str_t *id,
+    ncr_str_t *secret, ncr_str_t *token);
 
 
 #endif /* _NCR_OAUTH_TEXT_H_INCLUDED_ */
