@@ -152,16 +152,26 @@ static uint64_t
 ncr_assist_dialect(ncr_assist_way_t *aw, ncr_members_t *body,
     ncr_members_t *inner)
 {
-    uint64_t    mask;
-    ncr_way_t  *way;
+    uint64_t       mask;
+    ncr_way_t     *way;
+    ncr_member_t  *m;
+
+    way = aw->way;
 
     if (!aw->modern) {
+
+        m = ncr_members_find(inner, NCR_GEMINI_SESSION_ID);
+
+        if (m != NULL) {
+            ncr_assist_edit(way, m->key, m->start - m->key);
+            ncr_str_set(&way->edits[way->nedits].insert, "\"session_id\":");
+            way->nedits++;
+        }
+
         return ncr_assist_bit(NCR_GEMINI_REQUEST_ID)
                | ncr_assist_bit(NCR_GEMINI_REQUEST_TYPE)
                | ncr_assist_bit(NCR_GEMINI_USER_AGENT);
     }
-
-    way = aw->way;
 
     mask = ncr_assist_spell(aw, inner) | ncr_assist_bit(NCR_GEMINI_SESSION_ID);
 
