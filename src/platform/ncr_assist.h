@@ -37,6 +37,18 @@ void ncr_assist_classify(ncr_reply_t *reply, ncr_rests_t *rests,
 ncr_int_t ncr_assist_way(ncr_way_t *way);
 ncr_int_t ncr_antigravity_way(ncr_way_t *way);
 
+/* base URLs are written with "/v1internal" and without: without */
+ncr_str_t ncr_assist_trim(ncr_str_t *base);
+
+/* quotas, for ncr_oauth_t */
+
+ncr_int_t ncr_assist_usage(ncr_oauth_talk_t *talk);
+ncr_int_t ncr_assist_usage_read(ncr_str_t *body, ncr_limits_t *limits,
+    char *meta, ncr_msec_t now);
+ncr_int_t ncr_antigravity_usage(ncr_oauth_talk_t *talk);
+ncr_int_t ncr_antigravity_usage_read(ncr_str_t *body, ncr_limits_t *limits,
+    char *meta, ncr_msec_t now);
+
 /* the text of a member of an object's first level, with its quotes; "" if
  * there is none, or it is no text */
 ncr_str_t ncr_assist_member(ncr_str_t *object, const char *name);

@@ -24,7 +24,6 @@ static void ncr_assist_wrap_inner(ncr_assist_way_t *aw,
 static void ncr_assist_wrap_lines(ncr_assist_way_t *aw, ncr_str_t *model);
 static ncr_int_t ncr_assist_count(ncr_assist_way_t *aw);
 static void ncr_assist_target(ncr_way_t *way, const char *path);
-static ncr_str_t ncr_assist_base(ncr_way_t *way);
 static ncr_str_t ncr_assist_project(ncr_way_t *way);
 static ncr_int_t ncr_assist_token(ncr_json_t *json, ncr_json_token_e token);
 
@@ -181,34 +180,32 @@ ncr_assist_path(ncr_way_t *way, ncr_str_t *path)
         }
     }
 
-    base = ncr_assist_base(way);
+    base = ncr_assist_trim(&way->base);
     ncr_out_str(&way->target, &base);
 
     return NCR_OK;
 }
 
 
-/* base URLs are written with the version and without */
-
-static ncr_str_t
-ncr_assist_base(ncr_way_t *way)
+ncr_str_t
+ncr_assist_trim(ncr_str_t *base)
 {
     size_t     len;
-    ncr_str_t  base, tail;
+    ncr_str_t  s, tail;
 
     len = sizeof("/v1internal") - 1;
-    base = way->base;
+    s = *base;
 
-    if (base.len >= len) {
-        tail.data = base.data + base.len - len;
+    if (s.len >= len) {
+        tail.data = s.data + s.len - len;
         tail.len = len;
 
         if (ncr_str_eq(&tail, "/v1internal")) {
-            base.len -= len;
+            s.len -= len;
         }
     }
 
-    return base;
+    return s;
 }
 
 
@@ -217,7 +214,7 @@ ncr_assist_target(ncr_way_t *way, const char *path)
 {
     ncr_str_t  base;
 
-    base = ncr_assist_base(way);
+    base = ncr_assist_trim(&way->base);
 
     ncr_out_str(&way->target, &base);
     ncr_out_text(&way->target, path);
