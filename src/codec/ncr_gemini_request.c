@@ -222,6 +222,10 @@ ncr_gemini_name(ncr_str_t *name)
 {
     ncr_gemini_spelling_t  *s;
 
+    if (name->len == 0) {
+        return NCR_GEMINI_OTHER;
+    }
+
     for (s = ncr_gemini_spellings; s->name.len; s++) {
 
         if (name->len == s->name.len

@@ -57,6 +57,7 @@ ncr_credential_e ncr_platform_key_credential(ncr_str_t *secret);
 extern ncr_platform_t  ncr_platform_anthropic;
 extern ncr_platform_t  ncr_platform_oauth;
 extern ncr_platform_t  ncr_platform_console;
+extern ncr_platform_t  ncr_platform_gemini;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */

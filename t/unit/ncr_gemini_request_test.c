@@ -126,6 +126,9 @@ ncr_test_plain(void)
              && ncr_test_member(0, NCR_GEMINI_MODEL) != NULL,
              "the model of an embedding is that of the path");
 
+    ncr_test(ncr_test_feed("{\"\":1}", 0, 1) == NCR_OK
+             && ncr_test_req.members[0].n == 1, "an empty name");
+
     ncr_test(ncr_test_feed("{}", 0, 1) == NCR_OK
              && ncr_test_req.members[0].n == 0 && !ncr_test_req.told.hashed,
              "an empty object");
