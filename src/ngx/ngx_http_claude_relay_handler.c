@@ -787,6 +787,9 @@ static ngx_int_t
 ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req)
 {
+    size_t      size;
+    ngx_uint_t  last;
+
     /* a model in the path is what is asked for, whatever the body says */
 
     if (ctx->route.model.len == 0) {
@@ -800,14 +803,18 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
 
     if (req->members) {
         ctx->lists = ngx_max(req->lists, 1);
-        ctx->members = ngx_palloc(r->pool,
-                                  ctx->lists * sizeof(ncr_members_t));
+        last = ctx->lists - 1;
+
+        size = last * sizeof(ncr_members_t)
+               + offsetof(ncr_members_t, member)
+               + req->members[last].n * sizeof(ncr_member_t);
+
+        ctx->members = ngx_palloc(r->pool, size);
         if (ctx->members == NULL) {
             return NGX_ERROR;
         }
 
-        ngx_memcpy(ctx->members, req->members,
-                   ctx->lists * sizeof(ncr_members_t));
+        ngx_memcpy(ctx->members, req->members, size);
     }
 
     ctx->max_tokens = req->max_tokens;
