@@ -38,7 +38,7 @@ static ncr_int_t ncr_gemini_request_key(ncr_gemini_request_t *req,
     ncr_uint_t list);
 static ncr_int_t ncr_gemini_request_once(ncr_gemini_request_t *req,
     ncr_uint_t list, ncr_gemini_name_e name);
-static void ncr_gemini_request_list(ncr_gemini_request_t *req,
+static ncr_int_t ncr_gemini_request_list(ncr_gemini_request_t *req,
     ncr_uint_t list, ncr_gemini_name_e name);
 static ncr_int_t ncr_gemini_request_member(ncr_gemini_request_t *req,
     ncr_uint_t list, ncr_json_token_e token);
@@ -333,11 +333,8 @@ ncr_gemini_request_key(ncr_gemini_request_t *req, ncr_uint_t list)
         return NCR_BAD;
     }
 
-    if (list < NCR_GEMINI_LISTS) {
-        ncr_gemini_request_list(req, list, value);
-    }
-
-    return NCR_OK;
+    return (list < NCR_GEMINI_LISTS)
+           ? ncr_gemini_request_list(req, list, value) : NCR_OK;
 }
 
 
@@ -370,7 +367,7 @@ ncr_gemini_request_once(ncr_gemini_request_t *req, ncr_uint_t list,
 }
 
 
-static void
+static ncr_int_t
 ncr_gemini_request_list(ncr_gemini_request_t *req, ncr_uint_t list,
     ncr_gemini_name_e name)
 {
@@ -380,8 +377,8 @@ ncr_gemini_request_list(ncr_gemini_request_t *req, ncr_uint_t list,
     members = &req->members[list];
 
     if (members->n == NCR_MEMBERS) {
-        members->full = 1;
-        return;
+        return ncr_gemini_request_bad(req, "Invalid JSON payload received. "
+                                      "It has too many fields");
     }
 
     m = &members->member[members->n++];
@@ -390,6 +387,8 @@ ncr_gemini_request_list(ncr_gemini_request_t *req, ncr_uint_t list,
     m->key = req->json.start;
     m->start = 0;
     m->end = 0;
+
+    return NCR_OK;
 }
 
 
@@ -461,7 +460,7 @@ ncr_gemini_request_span(ncr_gemini_request_t *req, ncr_uint_t list,
 
     members = &req->members[list];
 
-    if (members->full || members->n == 0) {
+    if (members->n == 0) {
         return;
     }
 
@@ -495,7 +494,6 @@ ncr_gemini_request_open(ncr_gemini_request_t *req, ncr_uint_t list,
         inner = &req->members[NCR_GEMINI_INNER];
 
         inner->n = 0;
-        inner->full = 0;
         inner->open = req->json.end;
 
         req->known[NCR_GEMINI_INNER] = 0;
