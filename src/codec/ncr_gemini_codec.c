@@ -25,6 +25,8 @@ static void ncr_gemini_codec_stream_feed(ncr_answer_t *a, ncr_char_t *p,
 static void ncr_gemini_codec_body_feed(ncr_answer_t *a, ncr_char_t *p,
     size_t len);
 static ncr_uint_t ncr_gemini_codec_boundary(ncr_answer_t *a);
+static void ncr_gemini_codec_event(ncr_answer_t *a, ncr_out_t *out,
+    ncr_uint_t status, ncr_str_t *message, ncr_str_t *request_id);
 
 
 const ncr_codec_t  ncr_codec_gemini = {
@@ -41,7 +43,7 @@ const ncr_codec_t  ncr_codec_gemini = {
     .parts = ncr_answer_part,
     .boundary = ncr_gemini_codec_boundary,
     .error = ncr_gemini_error,
-    .error_event = ncr_gemini_error_event
+    .error_event = ncr_gemini_codec_event
 };
 
 
@@ -116,4 +118,14 @@ static ncr_uint_t
 ncr_gemini_codec_boundary(ncr_answer_t *a)
 {
     return ncr_gemini_boundary((ncr_gemini_answer_t *) a);
+}
+
+
+static void
+ncr_gemini_codec_event(ncr_answer_t *a, ncr_out_t *out, ncr_uint_t status,
+    ncr_str_t *message, ncr_str_t *request_id)
+{
+    (void) a;
+
+    ncr_gemini_error_event(out, status, message, request_id);
 }

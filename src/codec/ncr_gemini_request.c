@@ -222,6 +222,10 @@ ncr_gemini_name(ncr_str_t *name)
 {
     ncr_gemini_spelling_t  *s;
 
+    if (name->len == 0) {
+        return NCR_GEMINI_OTHER;
+    }
+
     for (s = ncr_gemini_spellings; s->name.len; s++) {
 
         if (name->len == s->name.len
@@ -374,7 +378,7 @@ ncr_gemini_request_list(ncr_gemini_request_t *req, ncr_uint_t list,
 
     if (members->n == NCR_MEMBERS) {
         return ncr_gemini_request_bad(req, "Invalid JSON payload received. "
-                                      "There are too many fields");
+                                      "It has too many fields");
     }
 
     m = &members->member[members->n++];

@@ -25,6 +25,7 @@
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
 #include "ncr_gemini.h"
+#include "ncr_openai.h"
 #include "ncr_op.h"
 #include "ncr_platform.h"
 #include "ncr_plan.h"
@@ -497,6 +498,7 @@ typedef union {
     ncr_request_t                      told;    /* each begins with it */
     ncr_anthropic_request_t            anthropic;
     ncr_gemini_request_t               gemini;
+    ncr_openai_request_t               openai;
 } ngx_http_claude_relay_scan_t;
 
 

@@ -715,6 +715,8 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
             && !(a->platform->ops & ncr_op_bit(ctx->route.also)))
         || !ngx_http_claude_relay_open_to(ctx, a)
         || !ngx_http_claude_relay_slotted(ctx, a->platform)
+        || ((a->platform->named & ncr_op_bit(ctx->route.op))
+            && ctx->route.platform.len == 0)
         || (a->valid_until && a->valid_until <= ch->now))
     {
         return 0;

@@ -14,6 +14,7 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_console,
     &ncr_platform_code_assist,
     &ncr_platform_antigravity,
+    &ncr_platform_gemini,
     NULL
 };
 

@@ -59,6 +59,7 @@ extern ncr_platform_t  ncr_platform_oauth;
 extern ncr_platform_t  ncr_platform_console;
 extern ncr_platform_t  ncr_platform_code_assist;
 extern ncr_platform_t  ncr_platform_antigravity;
+extern ncr_platform_t  ncr_platform_gemini;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */

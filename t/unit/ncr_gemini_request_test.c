@@ -126,6 +126,9 @@ ncr_test_plain(void)
              && ncr_test_member(0, NCR_GEMINI_MODEL) != NULL,
              "the model of an embedding is that of the path");
 
+    ncr_test(ncr_test_feed("{\"\":1}", 0, 1) == NCR_OK
+             && ncr_test_req.members[0].n == 1, "an empty name");
+
     ncr_test(ncr_test_feed("{}", 0, 1) == NCR_OK
              && ncr_test_req.members[0].n == 0 && !ncr_test_req.told.hashed,
              "an empty object");
@@ -317,28 +320,40 @@ ncr_test_bad(void)
 }
 
 
-/* more members than there are places: told, and no error */
-
 static void
 ncr_test_many(void)
 {
-    int   i;
-    char  text[4096], *p;
+    int         i, n;
+    char        text[4096], buf[256], *p;
+    ncr_str_t   error;
+    ncr_uint_t  inner, ok;
 
-    p = text;
-    *p++ = '{';
+    for (inner = 0; inner < 2; inner++) {
 
-    for (i = 0; i < 60; i++) {
-        p += sprintf(p, "\"a%d\":%d,", i, i);
+        for (n = NCR_MEMBERS; n < NCR_MEMBERS + 2; n++) {
+            p = text + sprintf(text, inner ? "{\"request\":{" : "{");
+
+            for (i = 0; i < n; i++) {
+                p += sprintf(p, "%s\"a%d\":%d", i ? "," : "", i, i);
+            }
+
+            strcpy(p, inner ? "}}" : "}");
+
+            ok = (ncr_test_feed(text, 0, 1) == NCR_OK);
+
+            if (n == NCR_MEMBERS) {
+                ncr_test(ok && ncr_test_req.members[inner].n == NCR_MEMBERS,
+                         "as many members as there are places");
+                continue;
+            }
+
+            error = ncr_gemini_request_error(&ncr_test_req, buf,
+                                             sizeof(buf));
+
+            ncr_test(!ok && ncr_str_contains(&error, "too many fields"),
+                     "one more is refused");
+        }
     }
-
-    strcpy(p, "\"request\":{\"session_id\":\"s\"},\"model\":\"m\"}");
-
-    ncr_test(ncr_test_feed(text, 0, 1) == NCR_OK
-             && ncr_test_req.members[0].full
-             && ncr_test_str(ncr_test_req.told.model, "m")
-             && ncr_test_str(ncr_test_req.told.session, "s"),
-             "too many members for a list");
 }
 
 
