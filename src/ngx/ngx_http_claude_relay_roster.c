@@ -812,10 +812,6 @@ ngx_http_claude_relay_account_destroy(ngx_http_claude_relay_account_t *a)
 
     ngx_http_claude_relay_target_close(&a->target);
 
-    if (a->token_target) {
-        ngx_http_claude_relay_target_close(a->token_target);
-    }
-
     if (a->secret.len) {
         ngx_explicit_memzero(a->secret.data, a->secret.len);
         ngx_explicit_memzero(a->proof.data, a->token ? 0 : a->proof.len);

@@ -72,6 +72,8 @@ struct ncr_oauth_s {
     unsigned     refresh_form:1;        /* that of a refresh is */
     unsigned     refresh_scope:1;       /* it has the scope, too */
     unsigned     send_state:1;          /* an exchange has the state, too */
+    unsigned     place:1;               /* its refreshes may take the way of
+                                           claude_relay_token_location */
     unsigned     secret:1;              /* useless without client_secret */
     unsigned     modern:1;              /* Antigravity's names (C7) */
     unsigned     jwt:1;                 /* the access token's "exp" is its end
@@ -80,7 +82,8 @@ struct ncr_oauth_s {
     ncr_msec_t   assume;                /* life of tokens that tell none */
     ncr_msec_t   ahead;                 /* refreshed so long before the end,
                                            0: claude_relay_refresh_ahead */
-    ncr_msec_t   life;                  /* and after so long anyway, or 0 */
+    ncr_msec_t   life;                  /* they are taken to live for no
+                                           longer, or 0 */
 
     /* errors of the token endpoint that no repetition helps; invalid_grant
      * is one of all; to NULL, or NULL */

@@ -122,6 +122,10 @@ ncr_str_t ncr_oauth_answer_error(cJSON *json);
 /* the "exp" of a JWT, an instant; 0: it tells none */
 ncr_msec_t ncr_oauth_jwt_end(ncr_str_t *token);
 
+/* the end of an access token, by what is known of the platform's; end: what
+ * was told, 0: nothing */
+ncr_msec_t ncr_oauth_end(ncr_oauth_t *oauth, ncr_msec_t end, ncr_msec_t now);
+
 /* 1 if it is one of the facts */
 ncr_uint_t ncr_oauth_is_fact(const char *name);
 
