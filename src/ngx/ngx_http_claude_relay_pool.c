@@ -777,11 +777,16 @@ ngx_http_claude_relay_guarded(ngx_http_claude_relay_ctx_t *ctx,
             return 1;
         }
 
-        /* "7d_opus" is about opus only */
+        /* "7d_opus" is about opus only; so is "opus" where quotas are by
+         * model */
 
-        if (ncr_str_prefix(&name, "7d_")
-            && name.len - 3 == family.len
-            && ngx_memcmp(name.data + 3, family.data, family.len) == 0)
+        if (ncr_str_prefix(&name, "7d_")) {
+            name.data += 3;
+            name.len -= 3;
+        }
+
+        if (family.len && name.len == family.len
+            && ngx_memcmp(name.data, family.data, family.len) == 0)
         {
             return 1;
         }

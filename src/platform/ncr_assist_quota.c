@@ -25,6 +25,7 @@ static ncr_int_t ncr_assist_usage_ask(ncr_oauth_talk_t *talk,
     const char *path);
 static void ncr_assist_usage_model(ncr_limits_t *limits, ncr_str_t *model,
     cJSON *quota, ncr_msec_t now);
+static ncr_uint_t ncr_assist_usage_least(ncr_limits_t *limits);
 
 
 ncr_int_t
@@ -152,6 +153,7 @@ ncr_assist_usage_model(ncr_limits_t *limits, ncr_str_t *model, cJSON *quota,
 {
     cJSON         *left;
     double         used;
+    int32_t        level;
     ncr_str_t      family;
     ncr_uint_t     i;
     ncr_msec_t     reset;
@@ -190,21 +192,44 @@ ncr_assist_usage_model(ncr_limits_t *limits, ncr_str_t *model, cJSON *quota,
         }
     }
 
+    level = (int32_t) (used * 10000 + 0.5);
+
     if (i == NCR_WINDOWS) {
-        return;
+        i = ncr_assist_usage_least(limits);
     }
 
     w = &limits->windows[i];
 
-    if (i == limits->nwindows) {
-        limits->nwindows++;
-        ncr_str_copy(w->name, sizeof(w->name), &family);
-
-    } else if (w->utilization >= (int32_t) (used * 10000 + 0.5)) {
+    if (i < limits->nwindows && w->utilization >= level) {
         return;
     }
 
-    w->utilization = (int32_t) (used * 10000 + 0.5);
+    limits->nwindows = ncr_max(limits->nwindows, i + 1);
+
+    ncr_str_copy(w->name, sizeof(w->name), &family);
+
+    w->utilization = level;
     w->status = (used >= 1) ? NCR_WINDOW_REJECTED : NCR_WINDOW_ALLOWED;
     w->reset = reset;
+}
+
+
+/* there are more families than windows: what is hardly used is not missed */
+
+static ncr_uint_t
+ncr_assist_usage_least(ncr_limits_t *limits)
+{
+    ncr_uint_t  i, least;
+
+    least = 0;
+
+    for (i = 1; i < limits->nwindows; i++) {
+        if (limits->windows[i].utilization
+            < limits->windows[least].utilization)
+        {
+            least = i;
+        }
+    }
+
+    return least;
 }

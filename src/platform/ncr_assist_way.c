@@ -26,6 +26,7 @@ static ncr_int_t ncr_assist_count(ncr_assist_way_t *aw);
 static void ncr_assist_target(ncr_way_t *way, const char *path);
 static ncr_str_t ncr_assist_project(ncr_way_t *way);
 static ncr_int_t ncr_assist_token(ncr_json_t *json, ncr_json_token_e token);
+static const char *ncr_assist_check_text(ncr_str_t *value, size_t max);
 
 
 /* of the client's, about a client or a project that is not the account's */
@@ -585,15 +586,26 @@ ncr_assist_token(ncr_json_t *json, ncr_json_token_e token)
 const char *
 ncr_assist_check_project(ncr_str_t *value)
 {
-    return (value->len > 128) ? "is too long" : ncr_assist_check_word(value);
+    return ncr_assist_check_text(value, 128);
 }
 
 
 const char *
 ncr_assist_check_word(ncr_str_t *value)
 {
+    return ncr_assist_check_text(value, 64);
+}
+
+
+static const char *
+ncr_assist_check_text(ncr_str_t *value, size_t max)
+{
     size_t      i;
     ncr_char_t  c;
+
+    if (value->len > max) {
+        return "is too long";
+    }
 
     for (i = 0; i < value->len; i++) {
         c = value->data[i];

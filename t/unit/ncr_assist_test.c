@@ -184,6 +184,24 @@ ncr_test_quota(void)
     ncr_test(ncr_assist_usage_read(&body, &limits, meta, NCR_TEST_NOW)
              == NCR_OK && limits.nwindows == 0, "F015: none");
 
+    ncr_str_set(&body, "{\"buckets\":["
+                "{\"modelId\":\"gemini-1\",\"remainingFraction\":0.1},"
+                "{\"modelId\":\"gemini-2\",\"remainingFraction\":0.2},"
+                "{\"modelId\":\"gemini-3\",\"remainingFraction\":0.3},"
+                "{\"modelId\":\"gemini-4\",\"remainingFraction\":0.4},"
+                "{\"modelId\":\"gemini-5\",\"remainingFraction\":0.5},"
+                "{\"modelId\":\"gemini-6\",\"remainingFraction\":0.6},"
+                "{\"modelId\":\"gemini-7\",\"remainingFraction\":0.7},"
+                "{\"modelId\":\"gemini-8\",\"remainingFraction\":0.8},"
+                "{\"modelId\":\"gemini-9\",\"remainingFraction\":0},"
+                "{\"modelId\":\"gemini-10\",\"remainingFraction\":1}]}");
+    ncr_test(ncr_assist_usage_read(&body, &limits, meta, NCR_TEST_NOW)
+             == NCR_OK && limits.nwindows == NCR_WINDOWS
+             && ncr_test_window(&limits, "9") != NULL
+             && ncr_test_window(&limits, "8") == NULL
+             && ncr_test_window(&limits, "10") == NULL,
+             "F015: more models than windows");
+
     ncr_str_set(&body, "{\"error\":{}}");
     ncr_test(ncr_assist_usage_read(&body, &limits, meta, NCR_TEST_NOW)
              == NCR_BAD, "F015: something else");

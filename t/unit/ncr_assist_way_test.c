@@ -393,6 +393,29 @@ ncr_test_many(void)
 }
 
 
+static void
+ncr_test_fields(void)
+{
+    ncr_str_t  s;
+    char       text[130];
+
+    memset(text, 'a', sizeof(text));
+    text[129] = '\0';
+
+    s = ncr_test_text_of(text);
+    ncr_test(ncr_assist_check_project(&s) != NULL, "a project: too long");
+    s.len = 128;
+    ncr_test(ncr_assist_check_project(&s) == NULL, "a project");
+    ncr_test(ncr_assist_check_word(&s) != NULL, "a version: too long");
+    s = ncr_test_text_of("2.9.1");
+    ncr_test(ncr_assist_check_word(&s) == NULL, "a version");
+    s = ncr_test_text_of("1\r\nX: y");
+    ncr_test(ncr_assist_check_word(&s) != NULL, "a version is no header");
+    s = ncr_test_text_of("a\"b");
+    ncr_test(ncr_assist_check_project(&s) != NULL, "a project is no JSON");
+}
+
+
 int
 main(void)
 {
@@ -430,6 +453,7 @@ main(void)
     ncr_test_models();
     ncr_test_lines_of();
     ncr_test_many();
+    ncr_test_fields();
 
     return ncr_test_done();
 }
