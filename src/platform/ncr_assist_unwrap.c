@@ -508,7 +508,13 @@ ncr_assist_unwrap_pass(ncr_assist_unwrap_t *u, uint64_t end)
 static void
 ncr_assist_unwrap_write(ncr_assist_unwrap_t *u, const char *text)
 {
+    size_t      len;
+    ncr_char_t  buf[sizeof("{\"error\":")];
+
+    len = strlen(text);
+    memcpy(buf, text, len);
+
     if (u->rc == NCR_OK) {
-        u->rc = u->write(u->data, (ncr_char_t *) text, strlen(text));
+        u->rc = u->write(u->data, buf, len);
     }
 }
