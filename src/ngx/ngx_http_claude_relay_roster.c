@@ -869,7 +869,8 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
         goto failed;
     }
 
-    a->token = (a->platform && a->platform->token);
+    a->token = (a->platform && a->platform->token
+                && !(a->platform->key && a->secret.len));
 
     /* where a platform is by itself is the module's word, not the store's */
     a->target.guarded = (a->base_url.data != NULL);

@@ -322,13 +322,15 @@ ncr_int_t ncr_oauth_usage(ncr_str_t *body, ncr_limits_t *limits,
 
 typedef struct {
     char         kind[24];              /* "credentials", "setup-token",
-                                           "pluribus", "api-key" */
+                                           "pluribus", "api-key", "codex",
+                                           "gemini", "kiro", "droid" */
     char         platform[24];          /* "claude-oauth", "anthropic" */
     char         access[NCR_OAUTH_TOKEN];
     char         refresh[NCR_OAUTH_TOKEN];
     ncr_msec_t   expires;
     char         scope[512];
     char         base_url[256];         /* "" = the platform's */
+    char         region[32];            /* a field of the account, or "" */
     char         meta[NCR_OAUTH_META];
 } ncr_oauth_import_t;
 
@@ -344,6 +346,14 @@ typedef struct {
  */
 const char *ncr_oauth_import(ncr_str_t *text, ncr_oauth_import_t *import,
     ncr_msec_t now);
+
+/*
+ * The same, for an account of this platform (NULL: not known), and files of
+ * the Codex and Gemini CLIs, of Kiro and Droid.  One with a refresh token
+ * alone is an account whose access token is over: it is refreshed first.
+ */
+const char *ncr_oauth_import_as(ncr_str_t *text, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now);
 
 
 #endif /* _NCR_OAUTH_H_INCLUDED_ */

@@ -144,6 +144,14 @@ ncr_int_t ncr_oauth_kept_put(ncr_oauth_talk_t *talk, const char *name,
 ncr_uint_t ncr_oauth_web(ncr_str_t *uri);
 
 /*
+ * Files of other clients than Claude's: NULL, what is wrong, or
+ * ncr_oauth_import_none.  platform: of the account, NULL if it is to be seen.
+ */
+extern const char  ncr_oauth_import_none[];
+const char *ncr_oauth_import_other(cJSON *json, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now);
+
+/*
  * Kiro's refresh token as it is stored: 1 if it has a client of AWS with it.
  * NCR_BAD: these are no such parts, or too long.
  */

@@ -37,6 +37,7 @@ typedef struct ncr_platform_s {
                                            requests whose path names it */
     unsigned           templates:1;     /* base URLs with {model}:{action} */
     unsigned           token:1;         /* access_token, not api_key */
+    unsigned           key:1;           /* api_key, too: in place of tokens */
     unsigned           profile:1;       /* has a client of its own (B.2) */
 
     /* auto: which header shows this secret (anthropic.md K.2) */
