@@ -113,6 +113,7 @@ ngx_http_claude_relay_way_given(ngx_http_request_t *r,
     way->now = ngx_http_claude_relay_now();
     way->stream = ctx->stream_asked;
     way->moved = (ctx->sticky == NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED);
+    way->bare = ctx->bare;
 
     if (!a->token) {
         way->secret = *ncr(&a->secret);
