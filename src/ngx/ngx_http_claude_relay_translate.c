@@ -52,7 +52,9 @@ ngx_http_claude_relay_translate_init(ngx_http_request_t *r,
     ctx->translate = NULL;
     ctx->fold = 0;
 
-    translation = ctx->account->platform->translation;
+    translation = (ctx->way && ctx->way->translation)
+                  ? ctx->way->translation
+                  : ctx->account->platform->translation;
 
     if (translation == NULL || u->headers_in.status_n >= 300 || ctx->encoded
         || (translation->fold && ctx->stream_asked)

@@ -63,6 +63,7 @@ extern ncr_platform_t  ncr_platform_openai;
 extern ncr_platform_t  ncr_platform_azure;
 extern ncr_platform_t  ncr_platform_code_assist;
 extern ncr_platform_t  ncr_platform_antigravity;
+extern ncr_platform_t  ncr_platform_gemini;
 extern ncr_platform_t  ncr_platform_droid;
 extern ncr_platform_t  ncr_platform_kiro;
 
