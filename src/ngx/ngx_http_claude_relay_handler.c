@@ -707,6 +707,8 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
         }
     }
 
+    ngx_http_claude_relay_map_named(ctx, &ctx->model);
+
     if (req->members) {
         ctx->members = ngx_palloc(r->pool, sizeof(ncr_members_t));
         if (ctx->members == NULL) {
