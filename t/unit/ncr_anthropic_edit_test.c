@@ -371,7 +371,8 @@ ncr_test_hash(void)
           "{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}],"
           "\"system\":[{\"type\":\"text\",\"text\":\"s\"}]");
 
-    ncr_test(ncr_test_read(body, 0, 9, 1) == NCR_OK && ncr_test_req.told.hashed,
+    ncr_test(ncr_test_read(body, 0, 9, 1) == NCR_OK
+             && ncr_test_req.told.hashed,
              "the prefix has a hash");
 
     memcpy(digest, ncr_test_req.told.digest, sizeof(digest));

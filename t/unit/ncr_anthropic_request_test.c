@@ -165,14 +165,16 @@ ncr_test_told(ncr_int_t rc, char *buf, size_t size)
     snprintf(buf, size, "%.*s %d-%d %d%s%s [%.*s]", (int) req->told.model.len,
              (char *) req->told.model.data, (int) req->told.model_start,
              (int) req->told.model_end, (int) req->told.max_tokens,
-             req->told.stream ? " stream" : "", req->has_user_id ? " user" : "",
+             req->told.stream ? " stream" : "",
+             req->has_user_id ? " user" : "",
              (int) req->told.session.len, (char *) req->told.session.data);
 
     n = strlen(buf);
 
     if (req->told.hashed) {
         snprintf(buf + n, size - n, " %02x%02x%02x%02x", req->told.digest[0],
-                 req->told.digest[1], req->told.digest[2], req->told.digest[3]);
+                 req->told.digest[1], req->told.digest[2],
+                 req->told.digest[3]);
     }
 }
 
@@ -466,7 +468,8 @@ ncr_test_ceilings(void)
     strcpy(body + 137, "\"}");
 
     (void) ncr_test_parts(body, 139, 139, 1, 1);
-    ncr_test(ncr_test_req.told.model.len == 127, "a model of 127 bytes is not");
+    ncr_test(ncr_test_req.told.model.len == 127,
+             "a model of 127 bytes is not");
 
     memset(body + 10, 'm', 128);
     strcpy(body + 138, "\"}");
