@@ -446,6 +446,10 @@ int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
 
+/* droid.c */
+
+int sbx_droid(sbx_conn_t *c);
+
 /* oauth.c */
 
 int sbx_oauth(sbx_conn_t *c);

@@ -13,6 +13,7 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_oauth,
     &ncr_platform_console,
     &ncr_platform_ccr,
+    &ncr_platform_droid,
     NULL
 };
 

@@ -62,6 +62,7 @@ extern ncr_platform_t  ncr_platform_anthropic;
 extern ncr_platform_t  ncr_platform_oauth;
 extern ncr_platform_t  ncr_platform_console;
 extern ncr_platform_t  ncr_platform_ccr;
+extern ncr_platform_t  ncr_platform_droid;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */
