@@ -14,6 +14,7 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_console,
     &ncr_platform_ccr,
     &ncr_platform_droid,
+    &ncr_platform_kiro,
     NULL
 };
 

@@ -63,6 +63,7 @@ extern ncr_platform_t  ncr_platform_oauth;
 extern ncr_platform_t  ncr_platform_console;
 extern ncr_platform_t  ncr_platform_ccr;
 extern ncr_platform_t  ncr_platform_droid;
+extern ncr_platform_t  ncr_platform_kiro;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */
