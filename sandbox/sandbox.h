@@ -458,6 +458,9 @@ int sbx_gemini(sbx_conn_t *c);
 /* codex.c */
 
 int sbx_codex(sbx_conn_t *c);
+/* droid.c */
+
+int sbx_droid(sbx_conn_t *c);
 
 /* oauth.c */
 

@@ -848,6 +848,8 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
         }
     }
 
+    ngx_http_claude_relay_map_named(ctx, &ctx->model);
+
     if (req->members) {
         ctx->lists = ngx_max(req->lists, 1);
         last = ctx->lists - 1;

@@ -697,6 +697,7 @@ ngx_http_claude_relay_judge(ngx_http_request_t *r,
 
     reply.kind = kind;
     reply.limits = &ctx->limits;
+    reply.now = ngx_http_claude_relay_now();
     reply.family = ctx->family;
     reply.now = ngx_http_claude_relay_now();
     reply.background = ctx->background;

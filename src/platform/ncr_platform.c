@@ -18,6 +18,7 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_code_assist,
     &ncr_platform_antigravity,
     &ncr_platform_gemini,
+    &ncr_platform_ccr,
     &ncr_platform_droid,
     &ncr_platform_kiro,
     NULL
