@@ -88,6 +88,8 @@ typedef struct ngx_http_claude_relay_subjects_s
 typedef struct ngx_http_claude_relay_ring_s     ngx_http_claude_relay_ring_t;
 typedef struct ngx_http_claude_relay_usage_conf_s
                                            ngx_http_claude_relay_usage_conf_t;
+typedef struct ngx_http_claude_relay_translate_s
+                                            ngx_http_claude_relay_translate_t;
 typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
@@ -419,6 +421,7 @@ typedef struct {
     unsigned                           cut:1;       /* not all of the body */
     unsigned                           sanitize:1;  /* only the status */
     unsigned                           named:1;     /* has X-Request-Id */
+    unsigned                           translated:1;    /* JSON, whole */
 } ngx_http_claude_relay_saved_t;
 
 
@@ -626,6 +629,8 @@ struct ngx_http_claude_relay_ctx_s {
     size_t                             skip;    /* bytes observed already */
     ngx_http_claude_relay_results_t   *results; /* URLs to be rewritten */
     ngx_http_claude_relay_inflate_t   *inflate; /* of a copy, for usage */
+    ngx_http_claude_relay_translate_t *translate;   /* NULL: as it comes */
+    off_t                              length;  /* of the body, or -1 */
 
     ngx_event_t                        beat;
     ngx_buf_t                         *beat_buf;
@@ -924,6 +929,8 @@ void ngx_http_claude_relay_finish(ngx_http_request_t *r,
 void ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
+/* text/event-stream, whatever its parameters */
+ngx_uint_t ngx_http_claude_relay_event_type(ngx_str_t *type);
 ngx_uint_t ngx_http_claude_relay_bodiless(ngx_http_upstream_t *u,
     ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_look(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
@@ -940,6 +947,26 @@ ngx_int_t ngx_http_claude_relay_results_init(ngx_http_request_t *r,
 ngx_int_t ngx_http_claude_relay_results_pass(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, u_char *p, u_char *last,
     ngx_chain_t ***ll);
+
+/* translate.c: answers that are not in the client's dialect */
+
+ngx_int_t ngx_http_claude_relay_translate_init(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_translate_peek(
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, size_t n);
+ngx_int_t ngx_http_claude_relay_translate_commit(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_translate_pass(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, u_char *p, size_t n,
+    ngx_chain_t ***ll);
+ngx_int_t ngx_http_claude_relay_translate_end(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t ***ll);
+void ngx_http_claude_relay_translate_late(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_translate_error(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_saved_t *s);
+ngx_uint_t ngx_http_claude_relay_translates_errors(
+    ngx_http_claude_relay_ctx_t *ctx);
 
 /* inflate.c: NGX_DECLINED: this encoding cannot be read here */
 

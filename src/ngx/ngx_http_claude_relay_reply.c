@@ -310,16 +310,16 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     type = u->headers_in.content_type;
 
-    ctx->stream = (type
-                   && type->value.len >= sizeof("text/event-stream") - 1
-                   && ngx_strncasecmp(type->value.data,
-                                      (u_char *) "text/event-stream",
-                                      sizeof("text/event-stream") - 1)
-                      == 0);
+    ctx->stream = (type && ngx_http_claude_relay_event_type(&type->value));
+    ctx->length = u->headers_in.content_length_n;
 
     ngx_http_claude_relay_read_limits(r, ctx);
 
     ngx_http_claude_relay_answer_anew(ctx);
+
+    if (ngx_http_claude_relay_translate_init(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (status >= 300 && status != NGX_HTTP_NOT_MODIFIED) {
 
@@ -510,6 +510,10 @@ ngx_http_claude_relay_peek(ngx_http_request_t *r)
 
     rc = ctx->peek_end ? NGX_DONE : ngx_http_claude_relay_peek_body(r, ctx);
 
+    if (rc == NGX_DECLINED) {
+        return ngx_http_claude_relay_garbage(r, ctx, "body");
+    }
+
     if (rc == NGX_ERROR) {
         return ngx_http_claude_relay_garbage(r, ctx, "chunked body");
     }
@@ -611,8 +615,10 @@ ngx_http_claude_relay_peek_body(ngx_http_request_t *r,
 
         n = ngx_min((off_t) (b.last - b.pos), ctx->peek_chunked.size);
 
-        if (ngx_http_claude_relay_peek_bytes(r, ctx, b.pos, n) != NGX_OK) {
-            return NGX_ERROR;
+        rc = ngx_http_claude_relay_peek_bytes(r, ctx, b.pos, n);
+
+        if (rc != NGX_OK) {
+            return rc;
         }
 
         b.pos += n;
@@ -631,8 +637,13 @@ ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
 
     if (r->upstream->headers_in.status_n < 300) {
 
-        ngx_http_claude_relay_look(ctx, p, n);
         ctx->npeek_body += n;
+
+        if (ctx->translate) {
+            return ngx_http_claude_relay_translate_peek(ctx, p, n);
+        }
+
+        ngx_http_claude_relay_look(ctx, p, n);
         return NGX_OK;
     }
 
@@ -764,6 +775,16 @@ ngx_http_claude_relay_settle(ngx_http_request_t *r,
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
 
+    if (kind == NCR_REPLY_HTTP && ngx_http_claude_relay_translates_errors(ctx))
+    {
+        ngx_http_claude_relay_save(r, ctx);
+
+        if (ctx->saved.translated) {
+            ctx->settled = 1;
+            return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+        }
+    }
+
     return ngx_http_claude_relay_commit(r, ctx);
 }
 
@@ -801,6 +822,10 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
 
     if (!ctx->judged || !ctx->verdict.retry) {
         ngx_http_claude_relay_succeeded(ctx, u->headers_in.status_n);
+    }
+
+    if (ngx_http_claude_relay_translate_commit(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     /* from now on silence is measured between reads */
@@ -1023,6 +1048,9 @@ ngx_http_claude_relay_save(ngx_http_request_t *r,
 
     s->body.len = ctx->peek_body ? ctx->npeek_body : 0;
     s->body.data = ctx->peek_body;
+    s->translated = 0;
+
+    (void) ngx_http_claude_relay_translate_error(r, ctx, s);
 
     /* the next attempt peeks into a buffer of its own */
     ctx->peek_body = NULL;
@@ -1069,6 +1097,15 @@ ngx_http_claude_relay_send_saved(ngx_http_request_t *r,
                           h[i].lowcase_key, h[i].key.len)
             || ngx_http_claude_relay_framing(&h[i]))
         {
+            continue;
+        }
+
+        if (s->translated
+            && (ncr_str_caseeq(ncr(&h[i].key), "content-type")
+                || ncr_str_caseeq(ncr(&h[i].key), "content-encoding")))
+        {
+            ngx_str_set(&r->headers_out.content_type, "application/json");
+            r->headers_out.content_type_len = r->headers_out.content_type.len;
             continue;
         }
 

@@ -49,9 +49,11 @@ ngx_http_claude_relay_filter_start(void *data)
 
     ctx->skip = ctx->npeek_body;
 
-    if (u->headers_in.status_n >= 300) {
+    if (u->headers_in.status_n >= 300 || ctx->translate) {
 
-        /* the body of an error was not shown to the scanner */
+        /* the body of an error was not shown to the scanner, and what is
+         * translated is translated from its beginning */
+
         ctx->skip = 0;
     }
 
@@ -64,7 +66,7 @@ ngx_http_claude_relay_filter_start(void *data)
         u->length = 1;
 
     } else {
-        u->length = u->headers_in.content_length_n;
+        u->length = ctx->length;
 
         /* a stream that just stops is not whole: see stream_end() */
 
@@ -76,6 +78,16 @@ ngx_http_claude_relay_filter_start(void *data)
     ngx_http_claude_relay_beat_start(r, ctx);
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_event_type(ngx_str_t *type)
+{
+    return type->len >= sizeof("text/event-stream") - 1
+           && ngx_strncasecmp(type->data, (u_char *) "text/event-stream",
+                              sizeof("text/event-stream") - 1)
+              == 0;
 }
 
 
@@ -152,7 +164,7 @@ ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
     buf->last += bytes;
     last = buf->last;
 
-    if (u->headers_in.content_length_n == -1) {
+    if (ctx->length == -1) {
 
         /* until the connection ends */
 
@@ -185,6 +197,11 @@ ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
 
     if (u->length == 0) {
         u->keepalive = !u->headers_in.connection_close && last == buf->last;
+
+        if (ngx_http_claude_relay_translate_end(r, ctx, &ll) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         ngx_http_claude_relay_stream_end(r, ctx);
     }
 
@@ -263,6 +280,10 @@ ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
             u->keepalive = 0;
         }
 
+        if (ngx_http_claude_relay_translate_end(r, ctx, &ll) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         ngx_http_claude_relay_stream_end(r, ctx);
 
         return NGX_OK;
@@ -287,9 +308,16 @@ ngx_http_claude_relay_pass(ngx_http_request_t *r,
     ngx_chain_t ***ll)
 {
     ngx_buf_t  *b;
+    ngx_int_t   rc;
 
     if (p == last) {
         return NGX_OK;
+    }
+
+    if (ctx->translate) {
+        rc = ngx_http_claude_relay_translate_pass(r, ctx, p, last - p, ll);
+
+        return (rc == NGX_DECLINED) ? NGX_OK : rc;
     }
 
     ngx_http_claude_relay_observe(ctx, p, last - p);

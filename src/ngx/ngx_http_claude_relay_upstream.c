@@ -1029,6 +1029,10 @@ ngx_http_claude_relay_finalize(ngx_http_request_t *r, ngx_int_t rc)
         broken = 1;
     }
 
+    if (ctx->committed && rc == 0) {
+        ngx_http_claude_relay_translate_late(r, ctx);
+    }
+
     if (ctx->committed) {
         ngx_http_claude_relay_complete(ctx);
 
