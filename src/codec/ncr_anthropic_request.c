@@ -11,7 +11,7 @@
 
 
 #include "ncr_anthropic.h"
-#include "ncr_anthropic_text.h"
+#include "ncr_json_plain.h"
 #include "ncr_anthropic_turn.h"
 #include "ncr_str.h"
 
@@ -290,7 +290,7 @@ ncr_anthropic_request_key(ncr_anthropic_request_t *req)
 
     name.data = buf;
 
-    rc = ncr_anthropic_text(&req->json, &name);
+    rc = ncr_json_plain(&req->json, &name);
 
     req->nname = ncr_min(name.len, sizeof(req->name));
     memcpy(req->name, name.data, req->nname);
@@ -495,7 +495,7 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
         if (token == NCR_JSON_STRING) {
             s.data = buf;
 
-            if (ncr_anthropic_text(&req->json, &s) != NCR_BAD) {
+            if (ncr_json_plain(&req->json, &s) != NCR_BAD) {
                 ncr_anthropic_request_session(req, req->top, &s);
             }
         }
@@ -547,7 +547,7 @@ ncr_anthropic_request_model(ncr_anthropic_request_t *req,
 
     s.data = buf;
 
-    rc = ncr_anthropic_text(&req->json, &s);
+    rc = ncr_json_plain(&req->json, &s);
 
     if (rc == NCR_BAD) {
         return ncr_anthropic_request_bad(req, "invalid escape in model");
@@ -628,7 +628,7 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
                    : "id";
             s.data = buf;
 
-            req->inner = (ncr_anthropic_text(&req->json, &s) == NCR_OK
+            req->inner = (ncr_json_plain(&req->json, &s) == NCR_OK
                           && ncr_str_eq(&s, name));
 
         } else if (token == NCR_JSON_STRING && req->inner) {
@@ -640,7 +640,7 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
 
             s.data = buf;
 
-            if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+            if (ncr_json_plain(&req->json, &s) == NCR_BAD) {
                 break;
             }
 
@@ -771,7 +771,7 @@ ncr_anthropic_request_block(ncr_anthropic_request_t *req,
     if (token == NCR_JSON_KEY) {
         s.data = buf;
 
-        req->inner = (ncr_anthropic_text(&req->json, &s) == NCR_OK
+        req->inner = (ncr_json_plain(&req->json, &s) == NCR_OK
                       && ncr_str_eq(&s, "text"));
 
     } else if (token == NCR_JSON_STRING && req->inner) {
@@ -790,7 +790,7 @@ ncr_anthropic_request_leads(ncr_anthropic_request_t *req)
 
     s.data = buf;
 
-    if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+    if (ncr_json_plain(&req->json, &s) == NCR_BAD) {
         return;
     }
 
@@ -818,7 +818,7 @@ ncr_anthropic_request_user_id(ncr_anthropic_request_t *req)
 
     s.data = buf;
 
-    if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+    if (ncr_json_plain(&req->json, &s) == NCR_BAD) {
         return;
     }
 
@@ -877,11 +877,11 @@ ncr_anthropic_request_inner(ncr_json_t *json, ncr_json_token_e token)
     s.data = buf;
 
     if (token == NCR_JSON_KEY) {
-        req->inner = (ncr_anthropic_text(json, &s) == NCR_OK
+        req->inner = (ncr_json_plain(json, &s) == NCR_OK
                       && ncr_str_eq(&s, "session_id"));
 
     } else if (token == NCR_JSON_STRING && req->inner
-               && ncr_anthropic_text(json, &s) != NCR_BAD)
+               && ncr_json_plain(json, &s) != NCR_BAD)
     {
         ncr_anthropic_request_session(req, NCR_ANTHROPIC_RANK_JSON, &s);
     }
@@ -991,7 +991,7 @@ ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req)
     req->content = 0;
     name.data = buf;
 
-    if (ncr_anthropic_text(json, &name) == NCR_BAD) {
+    if (ncr_json_plain(json, &name) == NCR_BAD) {
         return;
     }
 

@@ -696,6 +696,8 @@ static ngx_int_t
 ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req)
 {
+    size_t  size;
+
     /* a model in the path was told by the route */
 
     if (req->model.len || ctx->model.len == 0) {
@@ -708,12 +710,15 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     }
 
     if (req->members) {
-        ctx->members = ngx_palloc(r->pool, sizeof(ncr_members_t));
+        size = offsetof(ncr_members_t, member)
+               + req->members->n * sizeof(ncr_member_t);
+
+        ctx->members = ngx_palloc(r->pool, size);
         if (ctx->members == NULL) {
             return NGX_ERROR;
         }
 
-        *ctx->members = *req->members;
+        ngx_memcpy(ctx->members, req->members, size);
     }
 
     ctx->max_tokens = req->max_tokens;
