@@ -669,6 +669,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           finished:1;
     unsigned                           stream:1;
     unsigned                           stream_asked:1;
+    unsigned                           routed:1;    /* by the model's name */
     unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
     unsigned                           background:1;
@@ -806,6 +807,8 @@ void ngx_http_claude_relay_map_account(ngx_http_claude_relay_ctx_t *ctx);
 ngx_int_t ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 ngx_str_t *ngx_http_claude_relay_mapped(ngx_array_t *map, ngx_str_t *model);
+void ngx_http_claude_relay_map_named(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *model);
 ngx_uint_t ngx_http_claude_relay_slotted(ngx_http_claude_relay_ctx_t *ctx,
     ncr_platform_t *platform);
 ncr_str_t ngx_http_claude_relay_family(ngx_http_claude_relay_ctx_t *ctx,

@@ -26,6 +26,8 @@
 
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
+static ngx_int_t ngx_http_claude_relay_allow(ngx_http_request_t *r,
+    ngx_uint_t methods, ngx_str_t *allow);
 static ngx_int_t ngx_http_claude_relay_closed(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, const char *message);
 static ngx_int_t ngx_http_claude_relay_unrecorded(ngx_http_request_t *r,
@@ -45,11 +47,6 @@ static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_end(void *data);
 static void ngx_http_claude_relay_cleanup(void *data);
-
-
-static u_char  ngx_http_claude_relay_methods_get[] = "GET, HEAD";
-static u_char  ngx_http_claude_relay_methods_post[] = "POST";
-static u_char  ngx_http_claude_relay_methods_any[] = "GET, HEAD, POST, DELETE";
 
 
 uint64_t
@@ -216,14 +213,10 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
 
     if (status == NGX_HTTP_NOT_ALLOWED) {
 
-        allow.data = (ctx->route.methods == NGX_HTTP_POST)
-                     ? ngx_http_claude_relay_methods_post
-                     : (ctx->route.methods & NGX_HTTP_POST)
-                       ? ngx_http_claude_relay_methods_any
-                       : ngx_http_claude_relay_methods_get;
-        allow.len = ngx_strlen(allow.data);
-
-        if (ngx_http_claude_relay_add_header(r, "Allow", &allow) != NGX_OK) {
+        if (ngx_http_claude_relay_allow(r, ctx->route.methods, &allow)
+            != NGX_OK
+            || ngx_http_claude_relay_add_header(r, "Allow", &allow) != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -233,6 +226,44 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     }
 
     return ngx_http_claude_relay_error(r, ctx, status, message, -1);
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_allow(ngx_http_request_t *r, ngx_uint_t methods,
+    ngx_str_t *allow)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    static struct {
+        ngx_uint_t   method;
+        const char  *name;
+    }  names[] = {
+        { NGX_HTTP_GET, "GET" },
+        { NGX_HTTP_HEAD, "HEAD" },
+        { NGX_HTTP_POST, "POST" },
+        { NGX_HTTP_PATCH, "PATCH" },
+        { NGX_HTTP_DELETE, "DELETE" },
+        { 0, NULL }
+    };
+
+    p = ngx_pnalloc(r->pool, sizeof("GET, HEAD, POST, PATCH, DELETE, "));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    allow->data = p;
+
+    for (i = 0; names[i].name; i++) {
+        if (methods & names[i].method) {
+            p = ngx_sprintf(p, "%s, ", names[i].name);
+        }
+    }
+
+    allow->len = p - allow->data - 2;
+
+    return NGX_OK;
 }
 
 
@@ -708,6 +739,8 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
             return NGX_ERROR;
         }
     }
+
+    ngx_http_claude_relay_map_named(ctx, &ctx->model);
 
     if (req->members) {
         size = offsetof(ncr_members_t, member)

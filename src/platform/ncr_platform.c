@@ -12,6 +12,7 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_anthropic,
     &ncr_platform_oauth,
     &ncr_platform_console,
+    &ncr_platform_ccr,
     NULL
 };
 
