@@ -27,7 +27,7 @@
 
 #define NCR_ANTHROPIC_SESSION    512
 #define NCR_ANTHROPIC_ID         NCR_ID
-#define NCR_ANTHROPIC_KEYS       64     /* top-level keys remembered */
+#define NCR_ANTHROPIC_KEYS       NCR_MEMBERS  /* top-level keys */
 #define NCR_ANTHROPIC_HASHED     (64 * 1024)
 #define NCR_ANTHROPIC_LEADING    160    /* bytes, however they are escaped */
 

@@ -72,7 +72,7 @@ ncr_anthropic_member(ncr_str_t *name)
 }
 
 
-/* where it is, for those who send another */
+/* where it is, for those who send another; there are no more than fit */
 
 void
 ncr_anthropic_member_place(ncr_anthropic_request_t *req)
@@ -81,11 +81,6 @@ ncr_anthropic_member_place(ncr_anthropic_request_t *req)
     ncr_members_t  *members;
 
     members = &req->members;
-
-    if (members->n == NCR_MEMBERS) {
-        members->full = 1;
-        return;
-    }
 
     member = &members->member[members->n++];
 
@@ -104,10 +99,6 @@ ncr_anthropic_member_span(ncr_anthropic_request_t *req,
     ncr_members_t  *members;
 
     members = &req->members;
-
-    if (members->full) {
-        return;
-    }
 
     member = &members->member[members->n - 1];
 

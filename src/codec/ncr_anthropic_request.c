@@ -105,7 +105,6 @@ ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
     req->members.n = 0;
     req->members.open = 0;
     req->members.close = 0;
-    req->members.full = 0;
     req->plain = plain;
     req->cached = cached;
     req->require_model = (require_model != 0);
