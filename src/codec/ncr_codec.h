@@ -117,6 +117,7 @@ typedef struct {
 
 struct ncr_codec_s {
     ncr_dialect_e   dialect;
+    unsigned        mute:1;         /* its streams have no comments */
 
     /*
      * Requests.  plain and cached are created contexts for the hash, or both

@@ -13,6 +13,9 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_oauth,
     &ncr_platform_console,
     &ncr_platform_ccr,
+    &ncr_platform_bedrock,
+    &ncr_platform_bedrock_mantle,
+    &ncr_platform_claude_aws,
     NULL
 };
 
