@@ -117,7 +117,10 @@ typedef struct {
 
 struct ncr_codec_s {
     ncr_dialect_e   dialect;
-    unsigned        mute:1;         /* its streams have no comments */
+
+    /* of its streams, where they are no text/event-stream; no comment can be
+     * put into them, or NULL */
+    const char     *stream_type;
 
     /*
      * Requests.  plain and cached are created contexts for the hash, or both

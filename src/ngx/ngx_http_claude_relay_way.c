@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_claude_relay_way_room(ngx_pool_t *pool,
     ncr_out_t *out, size_t size);
 static ngx_int_t ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_claude_relay_way_covers(ncr_way_t *way,
+    ncr_edit_t *edit);
 static ncr_str_t ngx_http_claude_relay_way_header(ncr_way_t *way,
     const char *name);
 static ncr_str_t ngx_http_claude_relay_way_body(ncr_way_t *way);
@@ -174,6 +176,7 @@ ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
 {
     ncr_way_t   *way;
     ncr_edit_t  *edits;
+    ngx_uint_t   i, n;
 
     way = ctx->way;
 
@@ -187,16 +190,50 @@ ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(edits, ctx->edit, ctx->nedits * sizeof(ncr_edit_t));
-    ngx_memcpy(edits + ctx->nedits, way->edits,
-               way->nedits * sizeof(ncr_edit_t));
+    /* what the platform leaves out or replaces needs no other edit */
+
+    n = 0;
+
+    for (i = 0; i < ctx->nedits; i++) {
+        if (!ngx_http_claude_relay_way_covers(way, &ctx->edit[i])) {
+            edits[n++] = ctx->edit[i];
+        }
+    }
+
+    ngx_memcpy(edits + n, way->edits, way->nedits * sizeof(ncr_edit_t));
 
     ctx->edit = edits;
-    ctx->nedits += way->nedits;
+    ctx->nedits = n + way->nedits;
 
     ncr_edit_sort(ctx->edit, ctx->nedits);
 
     return NGX_OK;
+}
+
+
+/* an insertion beside of it is none of its */
+
+static ngx_uint_t
+ngx_http_claude_relay_way_covers(ncr_way_t *way, ncr_edit_t *edit)
+{
+    uint64_t     end;
+    ngx_uint_t   i;
+    ncr_edit_t  *e;
+
+    for (i = 0; i < way->nedits; i++) {
+        e = &way->edits[i];
+
+        end = e->offset + e->remove;
+
+        if (edit->remove
+            ? (edit->offset >= e->offset && edit->offset + edit->remove <= end)
+            : (edit->offset > e->offset && edit->offset < end))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

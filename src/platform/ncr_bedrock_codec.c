@@ -41,6 +41,7 @@ static void ncr_bedrock_own_event(ncr_out_t *out, ncr_uint_t status,
 
 const ncr_codec_t  ncr_codec_bedrock = {
     .dialect = NCR_DIALECT_BEDROCK,
+    .stream_type = "application/vnd.amazon.eventstream",
     .request_init = ncr_bedrock_request_init,
     .request_feed = ncr_bedrock_request_feed,
     .request_final = ncr_bedrock_request_final,
@@ -52,8 +53,7 @@ const ncr_codec_t  ncr_codec_bedrock = {
     .parts = ncr_bedrock_parts,
     .boundary = ncr_bedrock_boundary,
     .error = ncr_bedrock_own_error,
-    .error_event = ncr_bedrock_own_event,
-    .mute = 1
+    .error_event = ncr_bedrock_own_event
 };
 
 
