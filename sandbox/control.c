@@ -9,6 +9,7 @@
 
 static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_oauth,
+    sbx_bedrock,
     sbx_anthropic,
     NULL
 };

@@ -430,6 +430,7 @@ void sbx_route(sbx_conn_t *c);
 /* anthropic.c */
 
 int sbx_anthropic(sbx_conn_t *c);
+int sbx_ask(sbx_conn_t *c);
 void sbx_anthropic_error(sbx_conn_t *c, int status, const char *type,
     const char *message);
 void sbx_anthropic_json(sbx_conn_t *c);
@@ -445,6 +446,10 @@ int sbx_anthropic_batches(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
+
+/* bedrock.c */
+
+int sbx_bedrock(sbx_conn_t *c);
 
 /* oauth.c */
 
