@@ -210,7 +210,7 @@ static ngx_http_claude_relay_path_t  ngx_http_claude_relay_rows_openai[] = {
 
     { ngx_string("/v1/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
 
-    { ngx_string("/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
+    { ngx_string("/models"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
 
     { ngx_string("/wham"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_CODEX },
 
