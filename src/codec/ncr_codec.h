@@ -156,11 +156,12 @@ struct ncr_codec_s {
     /* 1 if the stream is between two events: a comment may be put in */
     ncr_uint_t    (*boundary)(ncr_answer_t *a);
 
-    /* errors of our own: a body, and an event of a stream */
+    /* errors of our own: a body, and an event that ends the stream of a */
     void          (*error)(ncr_out_t *out, ncr_uint_t status,
                            ncr_str_t *message, ncr_str_t *request_id);
-    void          (*error_event)(ncr_out_t *out, ncr_uint_t status,
-                                 ncr_str_t *message, ncr_str_t *request_id);
+    void          (*error_event)(ncr_answer_t *a, ncr_out_t *out,
+                                 ncr_uint_t status, ncr_str_t *message,
+                                 ncr_str_t *request_id);
 };
 
 

@@ -24,6 +24,7 @@
 #include "ncr_out.h"
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
+#include "ncr_openai.h"
 #include "ncr_op.h"
 #include "ncr_platform.h"
 #include "ncr_bedrock.h"
@@ -494,6 +495,7 @@ typedef enum {
 typedef union {
     ncr_request_t                      told;    /* each begins with it */
     ncr_anthropic_request_t            anthropic;
+    ncr_openai_request_t               openai;
 } ngx_http_claude_relay_scan_t;
 
 

@@ -468,6 +468,10 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
 
     ctx->scan->told.turns = (ctx->pool->turns != 0);
 
+    /* that of the path holds, unless the body names one */
+
+    ctx->scan->told.model = *ncr(&ctx->route.model);
+
     if (rlcf->profile.block.len
         && codec->dialect == NCR_DIALECT_ANTHROPIC)
     {

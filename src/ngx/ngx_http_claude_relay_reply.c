@@ -441,8 +441,10 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+    ncr_platform_t   *platform;
 
     now = ngx_http_claude_relay_now();
+    platform = ctx->account->platform;
 
     ncr_limits_reset(&ctx->limits);
     ctx->encoded = 0;
@@ -472,13 +474,24 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
         if (ncr_str_eq(&name, "x-request-id")) {
             ctx->named = 1;
 
+            /* OpenAI's; others name theirs "request-id" */
+
+            if (ctx->provider_id == NULL) {
+                ctx->provider_id = &h[i];
+            }
+
         } else if (ncr_str_eq(&name, "request-id")) {
             ctx->provider_id = &h[i];
 
         } else if (name.len > 0 && (name.data[0] == 'a' || name.data[0] == 'r'
                              || name.data[0] == 'x'))
         {
-            ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+            if (platform->limits) {
+                platform->limits(&ctx->limits, &name, ncr(&h[i].value), now);
+
+            } else {
+                ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+            }
 
         } else if (ncr_str_eq(&name, "connection")) {
 

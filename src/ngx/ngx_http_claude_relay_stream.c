@@ -518,7 +518,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
 
     ncr_out_init(&out, p, NGX_HTTP_CLAUDE_RELAY_EVENT_LEN);
 
-    ctx->codec->error_event(&out,
+    ctx->codec->error_event(ctx->answer, &out,
                             (rc == NGX_HTTP_GATEWAY_TIME_OUT) ? 504 : 500,
                             &text, ncr(&ctx->request_id));
 

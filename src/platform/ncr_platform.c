@@ -16,6 +16,8 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_bedrock,
     &ncr_platform_bedrock_mantle,
     &ncr_platform_claude_aws,
+    &ncr_platform_openai,
+    &ncr_platform_azure,
     NULL
 };
 
