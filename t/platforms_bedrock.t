@@ -333,8 +333,9 @@ $r = $nginx->post("/bad/v1/messages", message());
 is($r->status, 200, "F082: a wrong secret, an expired one: the next");
 is($nginx->log->{account}, "good", "F082: which is this");
 
-my %health = map { $_->{name} => $_ } @{ $nginx->health->{accounts} };
-is($health{$_}{class} // $health{$_}{error}, "auth", "F082: $_ rests")
+my %health = map { $_->{name} => $_ }
+             map { @{ $_->{accounts} } } @{ $nginx->health->{pools} };
+is($health{$_}{last_error}{class}, "auth", "F082: $_ rests")
     for qw/ wrong expired /;
 
 for ([400, "ValidationException", 400, "invalid_request_error"],
@@ -352,8 +353,165 @@ for ([400, "ValidationException", 400, "invalid_request_error"],
     is_error($r, $status, $type, "F082: $class", qr/words/);
 }
 
-$r = $nginx->post("/two/v1/messages", message(),
-                  "x-sandbox: status=429,type=ThrottlingException,once");
-is($r->status, 200, "F082: throttled once: another account");
+$up->behave("AKIDONE", "status=429,type=ThrottlingException");
+$r = $nginx->post("/two/v1/messages", message());
+is($r->status, 200, "F082: throttled: another account");
+is($nginx->log->{account}, "three", "F082: by name");
+$up->behave("AKIDONE", "");
+
+
+# 5. tokens are counted
+
+$r = $nginx->post("/v1/messages/count_tokens",
+                  message(model => "claude-opus-4-5", max_tokens => undef,
+                          text => "\x{e9}" x 10));
+is($r->status, 200, "F082: a count of tokens");
+ok($r->json->{input_tokens} > 10, "F082: in the client's words");
+is($up->last->{target}, "/model/anthropic.claude-opus-4-5-20251101-v1%3A0"
+                        . "/count-tokens", "F082: of the foundation model");
+
+my $inner = json(decode_base64(body()->{input}{invokeModel}{body}));
+is($inner->{anthropic_version}, "bedrock-2023-05-31",
+   "F082: a body for invoke is in it");
+ok(!exists $inner->{model}, "F082: without a model");
+
+$r = $nginx->post("/v1/messages/count_tokens",
+                  '{"model":"claude-opus-4-5","messages":[]}');
+is($r->status, 200, "F082: a count without max_tokens");
+is(json(decode_base64(body()->{input}{invokeModel}{body}))->{max_tokens}, 1,
+   "F082: which Bedrock wants");
+
+
+# 6. places that speak the Messages API
+
+$r = $nginx->post("/mantle/v1/messages?beta=true",
+                  stream(model => "claude-opus-4-5-20251101"),
+                  join(": ", @beta));
+is($r->status, 200, "F082: Mantle");
+is(($r->events)[-1][0], "message_stop", "F082: a stream of its own");
+is($up->last->{target}, "/anthropic/v1/messages", "F082: its path");
+is(body()->{model}, "anthropic.claude-opus-4-5", "F082: no versions");
+like($up->header("authorization"), qr{/us-west-2/bedrock-mantle/},
+     "F082: its service is signed for");
+is($up->header("anthropic-version"), "2023-06-01", "F082: a version");
+is($up->header("anthropic-beta"), $beta[1], "F082: betas as they came");
+
+$r = $nginx->post("/mantle/v1/messages", message(),
+                  "x-sandbox: status=429,message=slow");
+is_error($r, 429, "rate_limit_error", "F082: errors as they come", qr/slow/);
+
+$r = $nginx->post("/aws/v1/messages", message(model => "claude-opus-5"));
+is($r->status, 200, "F082: Claude Platform on AWS");
+is(body()->{model}, "claude-opus-5", "F082: the first party's names");
+is($up->header("anthropic-workspace-id"), "wrkspc_01", "F082: a workspace");
+like($up->header("authorization"), qr{/aws-external-anthropic/},
+     "F082: its service is signed for");
+
+
+# 7. clients of Bedrock's own
+
+my $bearer = "Authorization: Bearer $ClaudeRelay::KEY";
+my $invoke = encode({ anthropic_version => "bedrock-2023-05-31",
+                      max_tokens => 9,
+                      messages => [{ role => "user", content => "hi" }] });
+
+sub native {
+    my ($path, $body, @headers) = @_;
+
+    return $nginx->request("POST", $path, body => $body, key => undef,
+                           headers => [$bearer,
+                                       "Content-Type: application/json",
+                                       @headers]);
+}
+
+$r = native("/model/us.anthropic.claude-opus-4-8/invoke", $invoke,
+            "x-amz-date: 20200101T000000Z");
+is($r->status, 200, "F082: invoke");
+is($r->json->{type}, "message", "F082: its answer");
+is($up->last->{target}, "/model/us.anthropic.claude-opus-4-8/invoke",
+   "F082: the client's id");
+is($up->last->{body}, $invoke, "F082: the body as it came");
+is($nginx->log->{model}, "claude-opus-4-8", "F082: the log has its name");
+ok($nginx->log->{cost} > 0, "F082: and a price");
+
+my $id = "us.anthropic.claude-sonnet-4-5-20250929-v1";
+$r = native("/bedrock/model/$id:0/invoke-with-response-stream", $invoke);
+is($r->status, 200, "F082: a stream of frames");
+is($r->header("content-type"), "application/vnd.amazon.eventstream",
+   "F082: of this type");
+is($r->body =~ s/.*:message-type\x07\x00\x05event//sr =~ /"p"/, 1,
+   "F082: frames");
+is($up->last->{target}, "/model/$id%3A0/invoke-with-response-stream",
+   "F082: a colon is escaped");
+ok($nginx->log->{output_tokens} > 0 && $nginx->log->{input_tokens} > 0,
+   "F082: its usage is known");
+
+for my $size (1, 13, 1 << 20) {
+    $piece = $size;
+    $r = native("/whole/model/us.anthropic.claude-opus-5/"
+                . "invoke-with-response-stream", $invoke);
+    is($r->body, $whole, "F082: the bytes of frames, in pieces of $size");
+    is($nginx->log->{output_tokens}, 9, "F082: and what they say");
+}
+
+$r = native("/busy/model/us.anthropic.claude-opus-5/"
+            . "invoke-with-response-stream", $invoke);
+is($r->status, 200, "F082: an exception first: another account");
+is($nginx->log->{account}, "spare2", "F082: by name");
+
+$r = native("/cut/model/us.anthropic.claude-opus-5/"
+            . "invoke-with-response-stream", $invoke);
+is($r->complete, 0, "F082: a stream of frames that is cut has no end");
+
+my $arn = "arn:aws:bedrock:us-east-1:1:inference-profile%2F"
+          . "us.anthropic.claude-opus-5";
+$r = native("/model/$arn/invoke", $invoke);
+is($r->status, 200, "F082: an ARN");
+is($up->last->{target}, "/model/" . $arn =~ s/:/%3A/gr . "/invoke",
+   "F082: is escaped");
+
+$r = native("/model/anthropic.claude-opus-5/count-tokens",
+            encode({ input => { invokeModel => {
+                     body => encode_base64($invoke, "") } } }));
+ok($r->json->{inputTokens} > 0, "F082: tokens are counted in AWS's words");
+
+$r = $nginx->request("GET", "/bedrock/inference-profiles", key => undef,
+                     headers => [$bearer]);
+is($r->status, 200, "F082: profiles");
+my @ids = map { $_->{inferenceProfileId} }
+          @{ $r->json->{inferenceProfileSummaries} };
+ok(scalar(grep { $_ eq "global.anthropic.claude-opus-4-8" } @ids),
+   "F082: a model among them");
+
+for ([["/model/us.anthropic.claude-opus-5/invoke", "nonsense"], 400,
+      "ValidationException"],
+     [["/model/us.anthropic.claude-opus-5/invoke", $invoke,
+       "x-sandbox: status=429,message=slow"], 429, undef])
+{
+    my ($args, $status, $class) = @$_;
+
+    $r = native(@$args);
+    is($r->status, $status, "F082: AWS's errors: $status");
+    ok($r->json->{message}, "F082: in its form");
+    is($r->json->{__type}, $class, "F082: with this class");
+}
+
+$r = $nginx->request("POST", "/model/us.anthropic.claude-opus-5/invoke",
+                     body => $invoke, key => undef,
+                     headers => ["Authorization: Bearer nobody"]);
+is($r->status, 401, "F082: a key that is none");
+is($r->json->{__type}, "UnrecognizedClientException", "F082: in AWS's words");
+
+$r = $nginx->request("POST", "/model/us.anthropic.claude-opus-5/invoke",
+                     body => $invoke, key => "few-secret-0002");
+is($r->status, 403, "F082: a model that a key may not ask");
+is($r->json->{__type}, "AccessDeniedException", "F082: in AWS's words");
+
+$r = $nginx->request("POST", "/model/us.anthropic.claude-sonnet-5/invoke",
+                     body => $invoke, key => "few-secret-0002");
+is($r->status, 200, "F082: one that it may, by its bare name");
+
+$r = $nginx->request("GET", "/model/us.anthropic.claude-sonnet-5/invoke");
+is($r->status, 405, "F082: another method");
 
 finish();

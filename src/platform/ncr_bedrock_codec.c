@@ -35,8 +35,8 @@ static ncr_uint_t ncr_bedrock_boundary(ncr_answer_t *a);
 static const char *ncr_bedrock_error_name(ncr_uint_t status);
 static void ncr_bedrock_own_error(ncr_out_t *out, ncr_uint_t status,
     ncr_str_t *message, ncr_str_t *request_id);
-static void ncr_bedrock_own_event(ncr_out_t *out, ncr_uint_t status,
-    ncr_str_t *message, ncr_str_t *request_id);
+static void ncr_bedrock_own_event(ncr_answer_t *a, ncr_out_t *out,
+    ncr_uint_t status, ncr_str_t *message, ncr_str_t *request_id);
 
 
 const ncr_codec_t  ncr_codec_bedrock = {
@@ -258,8 +258,8 @@ ncr_bedrock_own_error(ncr_out_t *out, ncr_uint_t status, ncr_str_t *message,
 /* an exception frame; in a stream, names begin with a small letter */
 
 static void
-ncr_bedrock_own_event(ncr_out_t *out, ncr_uint_t status, ncr_str_t *message,
-    ncr_str_t *request_id)
+ncr_bedrock_own_event(ncr_answer_t *a, ncr_out_t *out, ncr_uint_t status,
+    ncr_str_t *message, ncr_str_t *request_id)
 {
     char        name[48];
     size_t      begin;
@@ -267,6 +267,7 @@ ncr_bedrock_own_event(ncr_out_t *out, ncr_uint_t status, ncr_str_t *message,
     ncr_out_t   text;
     ncr_char_t  buf[512];
 
+    (void) a;
     (void) request_id;
 
     ncr_out_init(&text, buf, sizeof(buf));
