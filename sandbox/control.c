@@ -10,6 +10,8 @@
 static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_oauth,
     sbx_bedrock,
+    sbx_assist,
+    sbx_gemini,
     sbx_anthropic,
     NULL
 };

@@ -164,6 +164,8 @@ typedef struct {
     char             *model;
     char             *stop;
     char             *error_first;
+    char             *quota_id;      /* of a QuotaFailure of Google's */
+    char             *retry_delay;   /* of a RetryInfo */
     char             *bad;           /* the first unknown command */
     char             *extra[8];
     int               nextra;
@@ -450,6 +452,14 @@ void sbx_anthropic_forget(void);
 /* bedrock.c */
 
 int sbx_bedrock(sbx_conn_t *c);
+
+/* assist.c */
+
+int sbx_assist(sbx_conn_t *c);
+
+/* gemini.c */
+
+int sbx_gemini(sbx_conn_t *c);
 
 /* oauth.c */
 

@@ -164,6 +164,7 @@ typedef struct {
     ncr_str_t          body;            /* its beginning, maybe cut */
     ncr_limits_t      *limits;          /* never NULL */
     ncr_str_t          family;          /* of the model asked for, may be "" */
+    ncr_msec_t         now;             /* 0: not told */
     unsigned           background:1;    /* x-app: cli-bg (C.3, case 9) */
 } ncr_reply_t;
 

@@ -24,6 +24,7 @@
 #include "ncr_out.h"
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
+#include "ncr_gemini.h"
 #include "ncr_openai.h"
 #include "ncr_op.h"
 #include "ncr_platform.h"
@@ -253,7 +254,6 @@ struct ngx_http_claude_relay_account_s {
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
     ncr_plan_e                         plan;    /* as info has it */
-    ngx_http_claude_relay_target_t    *token_target;
 
     unsigned                           token:1; /* lives by tokens that the
                                                    store keeps */
@@ -363,6 +363,8 @@ typedef struct {
 
 typedef struct {
     ncr_op_e                           op;
+    ncr_op_e                           also;    /* its account serves this,
+                                                   too, or 0 */
     ncr_dialect_e                      dialect;
     ngx_uint_t                         methods;
     ngx_str_t                          path;    /* of r->uri, from "/v1" */
@@ -495,6 +497,7 @@ typedef enum {
 typedef union {
     ncr_request_t                      told;    /* each begins with it */
     ncr_anthropic_request_t            anthropic;
+    ncr_gemini_request_t               gemini;
     ncr_openai_request_t               openai;
 } ngx_http_claude_relay_scan_t;
 
@@ -533,6 +536,7 @@ struct ngx_http_claude_relay_ctx_s {
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ncr_members_t                     *members; /* of the body, or NULL */
+    ngx_uint_t                         lists;   /* of members */
     ngx_str_t                          args;    /* less "key" */
     ngx_str_t                          args_key;
 

@@ -698,6 +698,7 @@ ngx_http_claude_relay_judge(ngx_http_request_t *r,
     reply.kind = kind;
     reply.limits = &ctx->limits;
     reply.family = ctx->family;
+    reply.now = ngx_http_claude_relay_now();
     reply.background = ctx->background;
 
     if (kind == NCR_REPLY_HTTP) {

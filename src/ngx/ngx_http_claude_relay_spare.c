@@ -37,6 +37,7 @@ typedef struct {
         ncr_answer_t                   told;    /* each begins with it */
         ncr_anthropic_answer_t         anthropic;
         ncr_bedrock_answer_t           bedrock;
+        ncr_gemini_answer_t            gemini;
         ncr_openai_answer_t            openai;
     }                                  answer;
 } ngx_http_claude_relay_parts_t;

@@ -435,7 +435,7 @@ ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
 /*
  * The framing says that this was all.  A stream of messages without its last
  * event is not whole all the same, and must not look so: nginx then takes it
- * for a broken upstream.
+ * for a broken upstream.  But for dialects that have no last event.
  */
 
 static void
@@ -444,7 +444,7 @@ ngx_http_claude_relay_stream_end(ngx_http_request_t *r,
 {
     ngx_http_upstream_t  *u;
 
-    if (!ngx_http_claude_relay_incomplete(ctx)) {
+    if (!ngx_http_claude_relay_incomplete(ctx) || ctx->codec->open_end) {
         return;
     }
 

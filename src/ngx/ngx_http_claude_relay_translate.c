@@ -51,7 +51,9 @@ ngx_http_claude_relay_translate_init(ngx_http_request_t *r,
     u = r->upstream;
     ctx->translate = NULL;
 
-    translation = ctx->account->platform->translation;
+    translation = (ctx->way && ctx->way->translation)
+                  ? ctx->way->translation
+                  : ctx->account->platform->translation;
 
     if (translation == NULL || u->headers_in.status_n >= 300 || ctx->encoded
         || ngx_http_claude_relay_bodiless(u, ctx))

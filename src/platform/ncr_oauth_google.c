@@ -12,6 +12,7 @@
  */
 
 
+#include "ncr_assist.h"
 #include "ncr_oauth_text.h"
 #include "ncr_str.h"
 
@@ -67,7 +68,9 @@ ncr_oauth_t  ncr_oauth_code_assist = {
     .refresh_form = 1,
     .secret = 1,
     .tells = ncr_oauth_google_tells,
-    .after = ncr_oauth_google_after
+    .after = ncr_oauth_google_after,
+    .usage = ncr_assist_usage,
+    .usage_read = ncr_assist_usage_read
 };
 
 
@@ -89,6 +92,8 @@ ncr_oauth_t  ncr_oauth_antigravity = {
     .secret = 1,
     .tells = ncr_oauth_google_tells,
     .after = ncr_oauth_google_after,
+    .usage = ncr_antigravity_usage,
+    .usage_read = ncr_antigravity_usage_read,
     .modern = 1
 };
 
