@@ -446,6 +446,11 @@ int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
 
+/* openai.c */
+
+int sbx_openai(sbx_conn_t *c);
+void sbx_openai_forget(void);
+
 /* oauth.c */
 
 int sbx_oauth(sbx_conn_t *c);
