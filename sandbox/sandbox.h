@@ -461,6 +461,11 @@ int sbx_assist(sbx_conn_t *c);
 
 int sbx_gemini(sbx_conn_t *c);
 
+/* openai.c */
+
+int sbx_openai(sbx_conn_t *c);
+void sbx_openai_forget(void);
+
 /* oauth.c */
 
 int sbx_oauth(sbx_conn_t *c);
