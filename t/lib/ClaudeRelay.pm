@@ -939,7 +939,8 @@ http {
     uwsgi_temp_path temp/uwsgi;
     scgi_temp_path temp/scgi;
     log_format json escape=json '{"status":\$status,"request":"\$request",'
-        '"uri":"\$request_uri","bytes":\$body_bytes_sent,$variables}';
+        '"uri":"\$request_uri","bytes":\$body_bytes_sent,'
+        '"upstream_id":"\$upstream_http_x_request_id",$variables}';
     access_log access.log json;
 
 $http
