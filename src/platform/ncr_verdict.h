@@ -58,8 +58,14 @@ ncr_credential_e ncr_platform_key_credential(ncr_str_t *secret);
 extern ncr_platform_t  ncr_platform_anthropic;
 extern ncr_platform_t  ncr_platform_oauth;
 extern ncr_platform_t  ncr_platform_console;
+extern ncr_platform_t  ncr_platform_codex;
 extern ncr_platform_t  ncr_platform_openai;
 extern ncr_platform_t  ncr_platform_azure;
+extern ncr_platform_t  ncr_platform_code_assist;
+extern ncr_platform_t  ncr_platform_antigravity;
+extern ncr_platform_t  ncr_platform_gemini;
+extern ncr_platform_t  ncr_platform_droid;
+extern ncr_platform_t  ncr_platform_kiro;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */
