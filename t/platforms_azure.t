@@ -138,7 +138,7 @@ $r = $nginx->post("/azure/v1/chat/completions", chat());
 is($r->status, 404, "F022: below /azure, accounts of azure alone")
     || diag $r->body;
 
-              ["/v1/openai/deployments/x", 404],
+for my $case (["/v1/openai/deployments/x", 404],
               ["/v1/openai/deployments/x%0Ay/chat/completions", 404],
               ["/v1/openai/deployments/" . "x" x 200 . "/chat/completions",
                404])
