@@ -448,9 +448,19 @@ int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
 
+/* assist.c */
+
+int sbx_assist(sbx_conn_t *c);
+
 /* gemini.c */
 
 int sbx_gemini(sbx_conn_t *c);
+/* codex.c */
+
+int sbx_codex(sbx_conn_t *c);
+/* droid.c */
+
+int sbx_droid(sbx_conn_t *c);
 
 /* oauth.c */
 

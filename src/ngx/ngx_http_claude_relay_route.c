@@ -212,7 +212,7 @@ static ngx_http_claude_relay_path_t  ngx_http_claude_relay_rows_openai[] = {
 
     { ngx_string("/v1/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
 
-    { ngx_string("/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
+    { ngx_string("/models"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
 
     { ngx_string("/wham"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_CODEX },
 
@@ -367,6 +367,7 @@ ngx_http_claude_relay_route_mount(ngx_http_request_t *r, ngx_str_t *path,
 
         ngx_str_null(&route->id);
         ngx_str_null(&route->model);
+        route->also = 0;
 
         rc = mount->find(r, &rest, route);
 
@@ -487,7 +488,19 @@ ngx_http_claude_relay_route_row(ngx_http_request_t *r, ngx_str_t *path,
     route->op = row->op;
     route->methods = row->methods;
 
-    if (!(r->method & (row->methods|NGX_HTTP_OPTIONS))) {
+    if (row->op == NCR_OP_RESPONSES) {
+
+        /* over a WebSocket, or with POST (others.md A7) */
+
+        if (ngx_http_claude_relay_socket_asked(r)) {
+            route->op = NCR_OP_SOCKET;
+            return NGX_OK;
+        }
+
+        route->methods = NGX_HTTP_POST;
+    }
+
+    if (!(r->method & (route->methods|NGX_HTTP_OPTIONS))) {
         return NGX_HTTP_NOT_ALLOWED;
     }
 
