@@ -344,7 +344,9 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
         ctx->step = ngx_http_claude_relay_peek;
         rc = ngx_http_claude_relay_peek(r);
 
-        if (rc == NGX_AGAIN) {
+        /* who waits for one JSON waits for all of it anyway */
+
+        if (rc == NGX_AGAIN && !ctx->fold) {
             ngx_http_claude_relay_hold(r, ctx);
         }
 
@@ -439,8 +441,10 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+    ncr_platform_t   *platform;
 
     now = ngx_http_claude_relay_now();
+    platform = ctx->account->platform;
 
     ncr_limits_reset(&ctx->limits);
     ctx->encoded = 0;
@@ -470,13 +474,24 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
         if (ncr_str_eq(&name, "x-request-id")) {
             ctx->named = 1;
 
+            /* OpenAI's; others name theirs "request-id" */
+
+            if (ctx->provider_id == NULL) {
+                ctx->provider_id = &h[i];
+            }
+
         } else if (ncr_str_eq(&name, "request-id")) {
             ctx->provider_id = &h[i];
 
         } else if (name.len > 0 && (name.data[0] == 'a' || name.data[0] == 'r'
                              || name.data[0] == 'x'))
         {
-            ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+            if (platform->limits) {
+                platform->limits(&ctx->limits, &name, ncr(&h[i].value), now);
+
+            } else {
+                ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+            }
 
         } else if (ncr_str_eq(&name, "connection")) {
 
@@ -639,7 +654,7 @@ ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
 
         ctx->npeek_body += n;
 
-        if (ctx->translate) {
+        if (ctx->translate && !ctx->fold) {
             return ngx_http_claude_relay_translate_peek(ctx, p, n);
         }
 
@@ -682,6 +697,7 @@ ngx_http_claude_relay_judge(ngx_http_request_t *r,
 
     reply.kind = kind;
     reply.limits = &ctx->limits;
+    reply.now = ngx_http_claude_relay_now();
     reply.family = ctx->family;
     reply.now = ngx_http_claude_relay_now();
     reply.background = ctx->background;
@@ -833,7 +849,7 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
 
     u->conf = &rlcf->streaming;
 
-    if (ctx->stream) {
+    if (ctx->stream && !ctx->fold) {
 
         /* a compressor would hold events back */
 
