@@ -230,6 +230,7 @@ typedef struct {
     sbx_str_t         bearer;
     sbx_str_t         otherkey;      /* x-goog-api-key, api-key */
     sbx_str_t         credential;
+    sbx_str_t         model;         /* of the path */
     sbx_str_t         body;          /* the kept beginning */
     int64_t           length;        /* Content-Length or -1 */
     int64_t           received;
@@ -445,6 +446,10 @@ int sbx_anthropic_batches(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
+
+/* vertex.c */
+
+int sbx_vertex(sbx_conn_t *c);
 
 /* droid.c */
 

@@ -15,6 +15,8 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_ccr,
     &ncr_platform_droid,
     &ncr_platform_kiro,
+    &ncr_platform_vertex,
+    &ncr_platform_foundry,
     NULL
 };
 

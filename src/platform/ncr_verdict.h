@@ -64,6 +64,8 @@ extern ncr_platform_t  ncr_platform_console;
 extern ncr_platform_t  ncr_platform_ccr;
 extern ncr_platform_t  ncr_platform_droid;
 extern ncr_platform_t  ncr_platform_kiro;
+extern ncr_platform_t  ncr_platform_vertex;
+extern ncr_platform_t  ncr_platform_foundry;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */
