@@ -252,7 +252,6 @@ struct ngx_http_claude_relay_account_s {
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
     ncr_plan_e                         plan;    /* as info has it */
-    ngx_http_claude_relay_target_t    *token_target;
 
     unsigned                           token:1; /* lives by tokens that the
                                                    store keeps */

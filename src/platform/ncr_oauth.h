@@ -72,6 +72,8 @@ struct ncr_oauth_s {
     unsigned     refresh_form:1;        /* that of a refresh is */
     unsigned     refresh_scope:1;       /* it has the scope, too */
     unsigned     send_state:1;          /* an exchange has the state, too */
+    unsigned     place:1;               /* its refreshes may take the way of
+                                           claude_relay_token_location */
     unsigned     secret:1;              /* useless without client_secret */
     unsigned     modern:1;              /* Antigravity's names (C7) */
     unsigned     jwt:1;                 /* the access token's "exp" is its end
@@ -80,7 +82,8 @@ struct ncr_oauth_s {
     ncr_msec_t   assume;                /* life of tokens that tell none */
     ncr_msec_t   ahead;                 /* refreshed so long before the end,
                                            0: claude_relay_refresh_ahead */
-    ncr_msec_t   life;                  /* and after so long anyway, or 0 */
+    ncr_msec_t   life;                  /* they are taken to live for no
+                                           longer, or 0 */
 
     /* errors of the token endpoint that no repetition helps; invalid_grant
      * is one of all; to NULL, or NULL */
@@ -104,6 +107,10 @@ struct ncr_oauth_s {
 
     /* after a login or an import, with the access token: into meta */
     ncr_oauth_step_pt  after;
+
+    /* the member of meta that after() is for: where it is missing, it is
+     * asked for anyway, now and then; NULL: none */
+    const char        *needs;
 
     /* the request of the usage poll (url is a path on the API's host, base of
      * the base URL included; lines); NULL: GET usage_path */
@@ -319,13 +326,15 @@ ncr_int_t ncr_oauth_usage(ncr_str_t *body, ncr_limits_t *limits,
 
 typedef struct {
     char         kind[24];              /* "credentials", "setup-token",
-                                           "pluribus", "api-key" */
+                                           "pluribus", "api-key", "codex",
+                                           "gemini", "kiro", "droid" */
     char         platform[24];          /* "claude-oauth", "anthropic" */
     char         access[NCR_OAUTH_TOKEN];
     char         refresh[NCR_OAUTH_TOKEN];
     ncr_msec_t   expires;
     char         scope[512];
     char         base_url[256];         /* "" = the platform's */
+    char         region[32];            /* a field of the account, or "" */
     char         meta[NCR_OAUTH_META];
 } ncr_oauth_import_t;
 
@@ -341,6 +350,14 @@ typedef struct {
  */
 const char *ncr_oauth_import(ncr_str_t *text, ncr_oauth_import_t *import,
     ncr_msec_t now);
+
+/*
+ * The same, for an account of this platform (NULL: not known), and files of
+ * the Codex and Gemini CLIs, of Kiro and Droid.  One with a refresh token
+ * alone is an account whose access token is over: it is refreshed first.
+ */
+const char *ncr_oauth_import_as(ncr_str_t *text, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now);
 
 
 #endif /* _NCR_OAUTH_H_INCLUDED_ */

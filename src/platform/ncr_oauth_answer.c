@@ -180,26 +180,30 @@ ncr_oauth_answer_end(ncr_oauth_t *oauth, cJSON *json, ncr_str_t *access,
     }
 
     end = ncr_oauth_answer_expires(item, now);
-
-    if (end) {
-        return end;
-    }
-
     item = ncr_oauth_member(json, "expires_at");
 
-    if (item != NULL && ncr_oauth_instant(item, &end) == NCR_OK && end) {
-        return ncr_min(end, now + NCR_OAUTH_LONGEST * 1000);
+    if (end == 0
+        && (item == NULL || ncr_oauth_instant(item, &end) != NCR_OK))
+    {
+        end = oauth->jwt ? ncr_oauth_jwt_end(access) : 0;
     }
 
-    if (oauth->jwt) {
-        end = ncr_oauth_jwt_end(access);
+    return ncr_oauth_end(oauth, end, now);
+}
 
-        if (end) {
-            return ncr_min(end, now + NCR_OAUTH_LONGEST * 1000);
-        }
+
+ncr_msec_t
+ncr_oauth_end(ncr_oauth_t *oauth, ncr_msec_t end, ncr_msec_t now)
+{
+    if (end == 0 && oauth->assume) {
+        end = now + oauth->assume;
     }
 
-    return oauth->assume ? now + oauth->assume : 0;
+    if (oauth->life) {
+        end = end ? ncr_min(end, now + oauth->life) : now + oauth->life;
+    }
+
+    return ncr_min(end, now + NCR_OAUTH_LONGEST * 1000);
 }
 
 

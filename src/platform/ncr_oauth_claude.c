@@ -25,5 +25,6 @@ ncr_oauth_t  ncr_oauth_claude = {
     .usage_path = ncr_string("/api/oauth/usage"),
     .authorize_extra = "code=true",
     .refresh_scope = 1,
-    .send_state = 1
+    .send_state = 1,
+    .place = 1
 };

@@ -45,7 +45,6 @@ ncr_oauth_t  ncr_oauth_codex = {
                        "&originator=codex_cli_rs",
     .form = 1,
     .jwt = 1,
-    .ahead = INT64_C(5) * 60 * 1000,
     .life = INT64_C(8) * 86400 * 1000,
     .permanent = ncr_oauth_codex_permanent,
     .tells = ncr_oauth_codex_tells,

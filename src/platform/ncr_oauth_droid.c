@@ -29,12 +29,13 @@ ncr_oauth_t  ncr_oauth_droid = {
     .refresh_form = 1,
     .assume = INT64_C(8) * 3600 * 1000,
     .ahead = INT64_C(2) * 3600 * 1000,
-    .life = INT64_C(6) * 3600 * 1000,
+    .life = INT64_C(8) * 3600 * 1000,
     .tells = ncr_oauth_droid_tells,
     .refresh = ncr_oauth_droid_refresh,
     .device = ncr_oauth_device,
     .poll = ncr_oauth_device_poll,
-    .after = ncr_oauth_droid_after
+    .after = ncr_oauth_droid_after,
+    .needs = "workos_org_ids"
 };
 
 

@@ -67,7 +67,8 @@ ncr_oauth_t  ncr_oauth_code_assist = {
     .refresh_form = 1,
     .secret = 1,
     .tells = ncr_oauth_google_tells,
-    .after = ncr_oauth_google_after
+    .after = ncr_oauth_google_after,
+    .needs = "project"
 };
 
 
@@ -89,6 +90,7 @@ ncr_oauth_t  ncr_oauth_antigravity = {
     .secret = 1,
     .tells = ncr_oauth_google_tells,
     .after = ncr_oauth_google_after,
+    .needs = "project",
     .modern = 1
 };
 

@@ -122,6 +122,10 @@ ncr_str_t ncr_oauth_answer_error(cJSON *json);
 /* the "exp" of a JWT, an instant; 0: it tells none */
 ncr_msec_t ncr_oauth_jwt_end(ncr_str_t *token);
 
+/* the end of an access token, by what is known of the platform's; end: what
+ * was told, 0: nothing */
+ncr_msec_t ncr_oauth_end(ncr_oauth_t *oauth, ncr_msec_t end, ncr_msec_t now);
+
 /* 1 if it is one of the facts */
 ncr_uint_t ncr_oauth_is_fact(const char *name);
 
@@ -138,6 +142,14 @@ cJSON *ncr_oauth_kept(ncr_oauth_talk_t *talk);
 ncr_int_t ncr_oauth_kept_put(ncr_oauth_talk_t *talk, const char *name,
     ncr_str_t *value);
 ncr_uint_t ncr_oauth_web(ncr_str_t *uri);
+
+/*
+ * Files of other clients than Claude's: NULL, what is wrong, or
+ * ncr_oauth_import_none.  platform: of the account, NULL if it is to be seen.
+ */
+extern const char  ncr_oauth_import_none[];
+const char *ncr_oauth_import_other(cJSON *json, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now);
 
 /*
  * Kiro's refresh token as it is stored: 1 if it has a client of AWS with it.

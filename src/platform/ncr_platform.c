@@ -17,6 +17,9 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_kiro,
     &ncr_platform_vertex,
     &ncr_platform_foundry,
+    &ncr_platform_codex,
+    &ncr_platform_code_assist,
+    &ncr_platform_antigravity,
     NULL
 };
 

@@ -34,6 +34,7 @@ typedef struct ncr_platform_s {
     ncr_str_t          base_url;        /* default; "" if it must be told */
     uint64_t           ops;             /* bit mask of ncr_op_e served */
     unsigned           token:1;         /* access_token, not api_key */
+    unsigned           key:1;           /* api_key, too: in place of tokens */
     unsigned           profile:1;       /* has a client of its own (B.2) */
     unsigned           named:1;         /* for models "NAME,MODEL" alone */
 

@@ -66,6 +66,9 @@ extern ncr_platform_t  ncr_platform_droid;
 extern ncr_platform_t  ncr_platform_kiro;
 extern ncr_platform_t  ncr_platform_vertex;
 extern ncr_platform_t  ncr_platform_foundry;
+extern ncr_platform_t  ncr_platform_codex;
+extern ncr_platform_t  ncr_platform_code_assist;
+extern ncr_platform_t  ncr_platform_antigravity;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */
