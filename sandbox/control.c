@@ -8,6 +8,7 @@
 
 
 static const sbx_dialect_pt  sbx_dialects[] = {
+    sbx_oauth_places,
     sbx_oauth,
     sbx_droid,
     sbx_vertex,
@@ -117,6 +118,10 @@ sbx_control(sbx_conn_t *c)
 
     if (sbx_is(&p, "behave") && post) {
         return sbx_control_behave(c, &args);
+    }
+
+    if (sbx_is(&p, "places")) {
+        return sbx_oauth_places_control(c, &args);
     }
 
     if (sbx_is(&p, "oauth")) {

@@ -461,6 +461,11 @@ int sbx_oauth(sbx_conn_t *c);
 int sbx_oauth_access(sbx_conn_t *c);
 void sbx_oauth_done(sbx_conn_t *c, int aborted);
 
+/* oauth_places.c */
+
+int sbx_oauth_places(sbx_conn_t *c);
+int sbx_oauth_places_control(sbx_conn_t *c, sbx_str_t *args);
+
 /* oauth_control.c */
 
 int sbx_oauth_control(sbx_conn_t *c);
