@@ -745,6 +745,8 @@ ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_claude_relay_route_gemini(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+ngx_int_t ngx_http_claude_relay_route_vertex(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 ngx_int_t ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 
