@@ -7,6 +7,7 @@
 use warnings;
 use strict;
 
+use File::Temp qw/ tempdir /;
 use Test::More;
 
 use ClaudeRelay;
@@ -310,5 +311,98 @@ is($r->status, 426, "an upstream that has no WebSockets: HTTP")
 $r = $nginx->connect->request("GET", "/v1/responses", body => "x",
                               headers => \@upgrade)->response;
 is($r->status, 400, "a handshake with a body");
+
+# 9. books: a record for each turn, none for a connection; a key that is
+# disabled makes no more of them; an operator ends it
+
+$nginx->stop;
+
+my $dir = tempdir("claude-relay-socket-XXXXXX", TMPDIR => 1, CLEANUP => 1);
+
+$nginx = relay(
+    workers => 1,
+    http => "claude_relay_zone relay:4m;\n" . store($dir)
+            . "claude_relay_control unix:%%DIR%%/control.sock;",
+    accounts => openai("ws", $socket->url),
+);
+
+sub rows {
+    my ($n) = @_;
+
+    my $rows;
+
+    wait_for(sub {
+        $rows = $nginx->control("GET", "/v1/usage/rows?limit=50")->json->{rows};
+        return @$rows >= $n;
+    });
+
+    return @$rows;
+}
+
+$r = $nginx->control("POST", "/v1/keys", { name => "carol" });
+is($r->status, 201, "a key of the store") || diag $r->body;
+
+my $secret = $r->json->{secret};
+
+$ws = socket_open($nginx, "/v1/responses", "x-api-key: $secret",
+                  "User-Agent: codex_exec/0.169.0");
+
+is(($ws->create(model => "gpt-5")->turn)[-1]{type}, "response.completed",
+   "a turn");
+is(($ws->create(model => "gpt-5-mini")->turn)[-1]{type}, "response.completed",
+   "another one");
+is(($ws->create(input => "bad")->turn)[-1]{type}, "error", "one that fails");
+
+my @rows = rows(3);
+
+is(scalar @rows, 3, "three turns are three records");
+is(join(" ", map { $_->{operation} } @rows), "socket socket socket", "their op");
+is(join(" ", map { $_->{status} } @rows), "400 200 200", "their status");
+is(join(" ", map { $_->{model} } @rows), "gpt-5.5 gpt-5-mini gpt-5",
+   "their models");
+is($rows[2]{key}, "carol", "whose they are");
+is($rows[2]{account}, "ws", "who has answered");
+is($rows[2]{dialect}, "openai", "their dialect");
+is($rows[2]{client}, "codex_exec/0.169.0", "their client");
+is($rows[2]{input}, 8,
+   "input, less what was cached");
+
+$r = $nginx->control("GET", "/v1/requests");
+is(scalar @{ $r->json->{requests} }, 1, "a connection is one under way")
+    || diag $r->body;
+is($r->json->{requests}[0]{model}, "gpt-5.5", "of its last model");
+
+$r = $nginx->control("PATCH", "/v1/keys/carol", { enabled => JSON::PP::false });
+ok($r->status < 300, "the key is disabled") || diag $r->body;
+
+($e) = $ws->create->turn;
+is($e->{status}, 401, "a turn after that");
+like($e->{error}{message}, qr/disabled/, "says so");
+is($ws->closed, 1008, "and the connection ends");
+
+# a client that leaves in the middle of a turn
+
+$ws = socket_open($nginx);
+$ws->create(input => "created");
+is($ws->json->{type}, "response.created", "a turn that");
+$ws->connection->close;
+
+@rows = rows(4);
+is($rows[0]{class}, "aborted", "is cut short");
+
+# an operator
+
+$ws = socket_open($nginx);
+$ws->create(input => "created");
+is($ws->json->{type}, "response.created", "a turn under way");
+
+$r = $nginx->control("GET", "/v1/requests");
+my ($id) = map { $_->{id} } @{ $r->json->{requests} };
+$r = $nginx->control("DELETE", "/v1/requests/$id");
+ok($r->status < 300, "is ended by an operator") || diag $r->body;
+is($ws->closed, 0, "at once");
+
+@rows = rows(5);
+is($rows[0]{stop_reason}, "operator", "and recorded as that");
 
 finish();
