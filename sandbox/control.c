@@ -9,6 +9,10 @@
 
 static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_oauth,
+    sbx_assist,
+    sbx_gemini,
+    sbx_codex,
+    sbx_droid,
     sbx_anthropic,
     NULL
 };

@@ -164,6 +164,8 @@ typedef struct {
     char             *model;
     char             *stop;
     char             *error_first;
+    char             *quota_id;      /* of a QuotaFailure of Google's */
+    char             *retry_delay;   /* of a RetryInfo */
     char             *bad;           /* the first unknown command */
     char             *extra[8];
     int               nextra;
@@ -445,6 +447,20 @@ int sbx_anthropic_batches(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
+
+/* assist.c */
+
+int sbx_assist(sbx_conn_t *c);
+
+/* gemini.c */
+
+int sbx_gemini(sbx_conn_t *c);
+/* codex.c */
+
+int sbx_codex(sbx_conn_t *c);
+/* droid.c */
+
+int sbx_droid(sbx_conn_t *c);
 
 /* oauth.c */
 

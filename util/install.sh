@@ -196,6 +196,7 @@ clients() {
         @anthropic-ai/claude-code@2.1.329
         claude-code-2.0@npm:@anthropic-ai/claude-code@2.0.77
         claude-code-1.0@npm:@anthropic-ai/claude-code@1.0.128
+        @openai/codex@0.104.0
     )
 
     if [ "$(cat $where/.list 2>/dev/null)" = "${list[*]}" ]; then

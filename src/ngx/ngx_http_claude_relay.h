@@ -24,6 +24,7 @@
 #include "ncr_out.h"
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
+#include "ncr_gemini.h"
 #include "ncr_openai.h"
 #include "ncr_op.h"
 #include "ncr_platform.h"
@@ -254,7 +255,6 @@ struct ngx_http_claude_relay_account_s {
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
     ncr_plan_e                         plan;    /* as info has it */
-    ngx_http_claude_relay_target_t    *token_target;
 
     unsigned                           token:1; /* lives by tokens that the
                                                    store keeps */
@@ -364,6 +364,8 @@ typedef struct {
 
 typedef struct {
     ncr_op_e                           op;
+    ncr_op_e                           also;    /* its account serves this,
+                                                   too, or 0 */
     ncr_dialect_e                      dialect;
     ngx_uint_t                         methods;
     ngx_str_t                          path;    /* of r->uri, from "/v1" */
@@ -399,6 +401,7 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_REQUEST_HEADERS,
     NGX_HTTP_CLAUDE_RELAY_SESSION_CLAUDE,
     NGX_HTTP_CLAUDE_RELAY_SESSION,
+    NGX_HTTP_CLAUDE_RELAY_THREAD,       /* a session, if no other names one */
     NGX_HTTP_CLAUDE_RELAY_MEANINGS
 } ngx_http_claude_relay_meaning_e;
 
@@ -497,6 +500,7 @@ typedef enum {
 typedef union {
     ncr_request_t                      told;    /* each begins with it */
     ncr_anthropic_request_t            anthropic;
+    ncr_gemini_request_t               gemini;
     ncr_openai_request_t               openai;
 } ngx_http_claude_relay_scan_t;
 
@@ -536,6 +540,7 @@ struct ngx_http_claude_relay_ctx_s {
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ncr_members_t                     *members; /* of the body, or NULL */
+    ngx_uint_t                         lists;   /* of members */
     ngx_str_t                          args;    /* less "key" */
     ngx_str_t                          args_key;
 
@@ -677,6 +682,9 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           finished:1;
     unsigned                           stream:1;
     unsigned                           stream_asked:1;
+    unsigned                           fold:1;      /* a stream is made JSON */
+    unsigned                           bare:1;      /* by a verdict, once */
+    unsigned                           routed:1;    /* by the model's name */
     unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
     unsigned                           background:1;
@@ -814,6 +822,8 @@ void ngx_http_claude_relay_map_account(ngx_http_claude_relay_ctx_t *ctx);
 ngx_int_t ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 ngx_str_t *ngx_http_claude_relay_mapped(ngx_array_t *map, ngx_str_t *model);
+void ngx_http_claude_relay_map_named(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *model);
 ngx_uint_t ngx_http_claude_relay_slotted(ngx_http_claude_relay_ctx_t *ctx,
     ncr_platform_t *platform);
 ncr_str_t ngx_http_claude_relay_family(ngx_http_claude_relay_ctx_t *ctx,

@@ -885,6 +885,12 @@ ngx_http_claude_relay_account_check(ngx_conf_t *cf,
 
     token = (a->proof.data == (u_char *) ngx_http_claude_relay_access_token);
 
+    if (a->platform && a->platform->key && a->refresh_token.len == 0
+        && a->expires == 0)
+    {
+        token = a->platform->token;     /* a key may stand in its place */
+    }
+
     if (a->platform
         && ((a->secret.len && token != a->platform->token)
             || (!a->platform->token && (a->refresh_token.len || a->expires))))

@@ -560,6 +560,11 @@ void ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call);
 void ngx_http_claude_relay_api_code(ngx_http_claude_relay_call_t *call);
 
 
+/* api_device.c */
+
+void ngx_http_claude_relay_api_poll(ngx_http_claude_relay_call_t *call);
+
+
 /* api_audit.c */
 
 void ngx_http_claude_relay_api_audit(ngx_http_claude_relay_call_t *call);

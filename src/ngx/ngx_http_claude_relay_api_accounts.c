@@ -41,7 +41,8 @@ static ngx_int_t ngx_http_claude_relay_create_read(
 static ngx_int_t ngx_http_claude_relay_create_import(
     ngx_http_claude_relay_call_t *call, cJSON *settings);
 static ngx_int_t ngx_http_claude_relay_input_tokens(
-    ngx_http_claude_relay_call_t *call, cJSON **values);
+    ngx_http_claude_relay_call_t *call, cJSON **values,
+    const char *platform);
 static cJSON *ngx_http_claude_relay_input_compose(
     ngx_http_claude_relay_call_t *call, cJSON **values);
 static ngx_uint_t ngx_http_claude_relay_strings(cJSON *value);
@@ -134,7 +135,7 @@ ngx_http_claude_relay_create_read(ngx_http_claude_relay_call_t *call,
     cJSON *settings)
 {
     char       *name, *key, *proxy;
-    cJSON      *values[NGX_HTTP_CLAUDE_RELAY_MEMBERS];
+    cJSON      *values[NGX_HTTP_CLAUDE_RELAY_MEMBERS], *platform;
     ngx_str_t   s;
 
     if (ngx_http_claude_relay_call_members(call,
@@ -181,7 +182,13 @@ ngx_http_claude_relay_create_read(ngx_http_claude_relay_call_t *call,
     call->row.scopes = "";
     call->row.meta = "";
 
-    if (ngx_http_claude_relay_input_tokens(call, values) != NGX_OK) {
+    platform = cJSON_GetObjectItemCaseSensitive(settings, "platform");
+
+    if (ngx_http_claude_relay_input_tokens(call, values,
+                                           cJSON_IsString(platform)
+                                           ? platform->valuestring : NULL)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -224,12 +231,20 @@ ngx_http_claude_relay_create_import(ngx_http_claude_relay_call_t *call,
                                        import->base_url);
     }
 
+    if (import->region[0]
+        && cJSON_GetObjectItemCaseSensitive(settings, "region") == NULL)
+    {
+        (void) cJSON_AddStringToObject(settings, "region", import->region);
+    }
+
     name.data = (u_char *) import->platform;
     name.len = ngx_strlen(import->platform);
 
     platform = ncr_platform_find(&name);
 
-    if (platform && !platform->token) {
+    if ((platform && !platform->token)
+        || ngx_strcmp(import->kind, "api-key") == 0)
+    {
 
         /* a key, not a token */
 
@@ -262,7 +277,7 @@ ngx_http_claude_relay_call_proxy(ngx_http_claude_relay_call_t *call,
 
 static ngx_int_t
 ngx_http_claude_relay_input_tokens(ngx_http_claude_relay_call_t *call,
-    cJSON **values)
+    cJSON **values, const char *platform)
 {
     cJSON       *import, *composed;
     ngx_str_t    text;
@@ -306,8 +321,8 @@ ngx_http_claude_relay_input_tokens(ngx_http_claude_relay_call_t *call,
         text.data = (u_char *) import->valuestring;
         text.len = ngx_strlen(text.data);
 
-        wrong = ncr_oauth_import(ncr(&text), call->import,
-                                 ngx_http_claude_relay_now());
+        wrong = ncr_oauth_import_as(ncr(&text), platform, call->import,
+                                    ngx_http_claude_relay_now());
 
     } else {
         composed = ngx_http_claude_relay_input_compose(call, values);
@@ -327,8 +342,8 @@ ngx_http_claude_relay_input_tokens(ngx_http_claude_relay_call_t *call,
 
         text.len = ngx_strlen(text.data);
 
-        wrong = ncr_oauth_import(ncr(&text), call->import,
-                                 ngx_http_claude_relay_now());
+        wrong = ncr_oauth_import_as(ncr(&text), platform, call->import,
+                                    ngx_http_claude_relay_now());
 
         ngx_explicit_memzero(text.data, text.len);
         cJSON_free(text.data);
@@ -946,7 +961,10 @@ ngx_http_claude_relay_api_tokens(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    if (ngx_http_claude_relay_input_tokens(call, values) != NGX_OK) {
+    if (ngx_http_claude_relay_input_tokens(call, values,
+                                   (char *) call->account->platform->name.data)
+        != NGX_OK)
+    {
         return;
     }
 

@@ -13,45 +13,14 @@
  */
 
 
-#include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_logins.h"
 #include "ncr_oauth_text.h"
 
 
 /* how long an operator may take, ms */
 #define NGX_HTTP_CLAUDE_RELAY_LOGIN    (30 * 60 * 1000)
 
-/* a setup token, if its end is not told (A.4), ms */
-#define NGX_HTTP_CLAUDE_RELAY_YEAR     ((ncr_msec_t) 31536000 * 1000)
-
-/* who it is, if that is told soon, ms */
-#define NGX_HTTP_CLAUDE_RELAY_PROFILE  10000
-
-/* tokens that have come are tried to be stored for so long, ms */
-#define NGX_HTTP_CLAUDE_RELAY_SAVE      250
-#define NGX_HTTP_CLAUDE_RELAY_SAVE_MAX  30000
-
 #define NGX_HTTP_CLAUDE_RELAY_CODE     8192
-
-
-/* how a platform's server lets a login be known */
-
-typedef struct {
-    char                               id[NCR_STORE_LOGIN];
-    char                              *sealed;  /* JSON, in the pool */
-    char                              *kept;    /* as it was read */
-    cJSON                             *json;    /* of that, in body */
-    ncr_oauth_t                       *oauth;
-    ngx_str_t                          code;
-    ngx_str_t                          state;
-    ncr_msec_t                         expires;
-    ngx_msec_t                         save_until;
-    char                              *url;
-    char                              *redirect;
-    char                               reason[256];
-    char                               meta[NCR_OAUTH_META];
-    unsigned                           setup:1;
-    unsigned                           fresh:1; /* a new account */
-} ngx_http_claude_relay_login_t;
 
 
 static ngx_int_t ngx_http_claude_relay_login_account(
@@ -61,11 +30,13 @@ static ngx_int_t ngx_http_claude_relay_login_existing(
 static ngx_int_t ngx_http_claude_relay_login_options(
     ngx_http_claude_relay_call_t *call, cJSON **values,
     ngx_http_claude_relay_login_t *login, ngx_uint_t *loopback);
+static const char *ngx_http_claude_relay_login_lacks(
+    ngx_http_claude_relay_login_t *login, ngx_uint_t redirect,
+    ngx_uint_t loopback);
 static ngx_int_t ngx_http_claude_relay_login_prepare(
     ngx_http_claude_relay_call_t *call, ngx_http_claude_relay_login_t *login,
     ngx_uint_t loopback);
-static char *ngx_http_claude_relay_login_str(
-    ngx_http_claude_relay_call_t *call, ncr_str_t *s);
+static void ngx_http_claude_relay_login_hush(void *data);
 static void ngx_http_claude_relay_login_put(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_login_begun(
@@ -74,14 +45,14 @@ static void ngx_http_claude_relay_login_keep(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_login_kept(
     ngx_http_claude_relay_call_t *call);
+static void ngx_http_claude_relay_login_pasted(
+    ngx_http_claude_relay_call_t *call);
 static ngx_int_t ngx_http_claude_relay_login_resume(
     ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_login_t *login);
 static ngx_int_t ngx_http_claude_relay_login_paste(
     ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_login_t *login);
-static const char *ngx_http_claude_relay_login_field(
-    ngx_http_claude_relay_login_t *login, const char *name);
 static void ngx_http_claude_relay_login_exchange(
     ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_login_t *login);
@@ -91,23 +62,6 @@ static void ngx_http_claude_relay_login_drop(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_login_dropped(
     ngx_http_claude_relay_call_t *call);
-static void ngx_http_claude_relay_login_granted(
-    ngx_http_claude_relay_call_t *call,
-    ngx_http_claude_relay_login_t *login);
-static void ngx_http_claude_relay_login_store(
-    ngx_http_claude_relay_call_t *call);
-static void ngx_http_claude_relay_login_save(ncr_store_t *store,
-    ngx_http_claude_relay_job_t *job);
-static void ngx_http_claude_relay_login_saved(
-    ngx_http_claude_relay_call_t *call);
-static void ngx_http_claude_relay_login_profile(
-    ngx_http_claude_relay_call_t *call);
-static void ngx_http_claude_relay_login_known(
-    ngx_http_claude_relay_fetch_t *fetch);
-static void ngx_http_claude_relay_login_meta(ncr_store_t *store,
-    ngx_http_claude_relay_job_t *job);
-static void ngx_http_claude_relay_login_end(
-    ngx_http_claude_relay_call_t *call);
 
 
 typedef enum {
@@ -115,12 +69,13 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_LOGIN_SETUP,
     NGX_HTTP_CLAUDE_RELAY_LOGIN_REDIRECT,
     NGX_HTTP_CLAUDE_RELAY_LOGIN_PROXY,
+    NGX_HTTP_CLAUDE_RELAY_LOGIN_DEVICE,
     NGX_HTTP_CLAUDE_RELAY_LOGIN_MEMBERS
 } ngx_http_claude_relay_login_e;
 
 
 static const char *const  ngx_http_claude_relay_login_members[] = {
-    "name", "setup_token", "redirect", "proxy", NULL
+    "name", "setup_token", "redirect", "proxy", "device", NULL
 };
 
 
@@ -156,15 +111,29 @@ ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call)
 
     if (rc != NGX_OK
         || ngx_http_claude_relay_login_options(call, values, login, &loopback)
-           != NGX_OK
-        || ngx_http_claude_relay_login_prepare(call, login, loopback)
            != NGX_OK)
     {
         return;
     }
 
+    if (login->device) {
+        ngx_http_claude_relay_login_device(call);
+        return;
+    }
+
+    if (ngx_http_claude_relay_login_prepare(call, login, loopback) == NGX_OK) {
+        ngx_http_claude_relay_login_begin(call,
+                                          ngx_http_claude_relay_login_begun);
+    }
+}
+
+
+void
+ngx_http_claude_relay_login_begin(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_call_pt next)
+{
     ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_login_put,
-                                    ngx_http_claude_relay_login_begun);
+                                    next);
 }
 
 
@@ -307,8 +276,10 @@ ngx_http_claude_relay_login_options(ngx_http_claude_relay_call_t *call,
     cJSON **values, ngx_http_claude_relay_login_t *login,
     ngx_uint_t *loopback)
 {
-    cJSON  *setup, *redirect;
+    cJSON       *setup, *redirect, *device;
+    const char  *wrong;
 
+    device = values[NGX_HTTP_CLAUDE_RELAY_LOGIN_DEVICE];
     setup = values[NGX_HTTP_CLAUDE_RELAY_LOGIN_SETUP];
     redirect = values[NGX_HTTP_CLAUDE_RELAY_LOGIN_REDIRECT];
 
@@ -319,29 +290,80 @@ ngx_http_claude_relay_login_options(ngx_http_claude_relay_call_t *call,
         return NGX_ERROR;
     }
 
+    if (device && !cJSON_IsBool(device)) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "\"device\" must be true or false");
+        return NGX_ERROR;
+    }
+
     login->setup = cJSON_IsTrue(setup);
+    login->device = cJSON_IsTrue(device);
     *loopback = 0;
 
-    if (redirect == NULL) {
-        return NGX_OK;
+    if (redirect
+        && (!cJSON_IsString(redirect)
+            || (ngx_strcmp(redirect->valuestring, "paste") != 0
+                && ngx_strcmp(redirect->valuestring, "loopback") != 0)))
+    {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "\"redirect\" must be \"paste\" or "
+                                         "\"loopback\"");
+        return NGX_ERROR;
     }
 
-    if (cJSON_IsString(redirect)) {
+    *loopback = redirect
+                && ngx_strcmp(redirect->valuestring, "loopback") == 0;
 
-        if (ngx_strcmp(redirect->valuestring, "paste") == 0) {
-            return NGX_OK;
-        }
-
-        if (ngx_strcmp(redirect->valuestring, "loopback") == 0) {
-            *loopback = 1;
-            return NGX_OK;
-        }
+    wrong = ngx_http_claude_relay_login_lacks(login, redirect != NULL,
+                                              *loopback);
+    if (wrong) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
+                                         "there can be no such login: %s",
+                                         wrong);
+        return NGX_ERROR;
     }
 
-    ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
-                                     "\"redirect\" must be \"paste\" or "
-                                     "\"loopback\"");
-    return NGX_ERROR;
+    return NGX_OK;
+}
+
+
+/* not each platform has each way to log in */
+
+static const char *
+ngx_http_claude_relay_login_lacks(ngx_http_claude_relay_login_t *login,
+    ngx_uint_t redirect, ngx_uint_t loopback)
+{
+    ncr_oauth_t  *oauth;
+
+    oauth = login->oauth;
+
+    if (login->device) {
+
+        if (oauth->device == NULL) {
+            return "the platform has none of devices";
+        }
+
+        if (login->setup || redirect) {
+            return "\"device\" goes with neither \"setup_token\" nor "
+                   "\"redirect\"";
+        }
+
+        return ncr_oauth_lacks(oauth);
+    }
+
+    if (oauth->authorize_url.len == 0) {
+        return "the platform has those of devices only, \"device\": true";
+    }
+
+    if (login->setup && oauth->setup_scope.len == 0) {
+        return "the platform has no setup tokens";
+    }
+
+    if (loopback && oauth->loopback_uri.len == 0) {
+        return "the platform's do not come back to a port of this machine";
+    }
+
+    return ncr_oauth_lacks(oauth);
 }
 
 
@@ -396,17 +418,31 @@ ngx_http_claude_relay_login_prepare(ngx_http_claude_relay_call_t *call,
     login->redirect = ngx_http_claude_relay_login_str(call, &redirect);
     login->expires = ngx_http_claude_relay_now() + NGX_HTTP_CLAUDE_RELAY_LOGIN;
 
+    if (login->url == NULL || login->redirect == NULL) {
+        ngx_http_claude_relay_call_memory(call);
+        return NGX_ERROR;
+    }
+
     json = cJSON_CreateObject();
 
-    (void) cJSON_AddStringToObject(json, "name", (char *) call->name.data);
     (void) cJSON_AddStringToObject(json, "verifier", verifier);
     (void) cJSON_AddStringToObject(json, "state", state);
     (void) cJSON_AddBoolToObject(json, "setup", login->setup);
+    (void) cJSON_AddStringToObject(json, "redirect_uri", login->redirect);
 
-    if (login->redirect) {
-        (void) cJSON_AddStringToObject(json, "redirect_uri",
-                                       login->redirect);
-    }
+    ncr_seal_forget(verifier, sizeof(verifier));
+
+    return ngx_http_claude_relay_login_seal(call, login, json);
+}
+
+
+/* with the account as it is meant; json is released */
+
+ngx_int_t
+ngx_http_claude_relay_login_seal(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_login_t *login, cJSON *json)
+{
+    (void) cJSON_AddStringToObject(json, "name", (char *) call->name.data);
 
     if (login->fresh) {
         (void) cJSON_AddStringToObject(json, "settings", call->row.settings);
@@ -416,19 +452,51 @@ ngx_http_claude_relay_login_prepare(ngx_http_claude_relay_call_t *call,
     login->sealed = ngx_http_claude_relay_call_print(call, json);
 
     cJSON_Delete(json);
-    ncr_seal_forget(verifier, sizeof(verifier));
 
-    if (login->url && login->redirect && login->sealed) {
-        return NGX_OK;
+    if (login->sealed == NULL) {
+        ngx_http_claude_relay_call_memory(call);
+        return NGX_ERROR;
     }
 
-    ngx_http_claude_relay_call_memory(call);
-
-    return NGX_ERROR;
+    return NGX_OK;
 }
 
 
-static char *
+ngx_http_claude_relay_talk_t *
+ngx_http_claude_relay_login_talk(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_account_t *a)
+{
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_claude_relay_login_t  *login;
+
+    login = call->data;
+
+    cln = ngx_pool_cleanup_add(call->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    login->talk = ngx_http_claude_relay_talk_create(call->rmcf, a,
+                                                    login->oauth);
+    if (login->talk == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_claude_relay_login_hush;
+    cln->data = login->talk;
+
+    return login->talk;
+}
+
+
+static void
+ngx_http_claude_relay_login_hush(void *data)
+{
+    ngx_http_claude_relay_talk_destroy(data);
+}
+
+
+char *
 ngx_http_claude_relay_login_str(ngx_http_claude_relay_call_t *call,
     ncr_str_t *s)
 {
@@ -527,12 +595,47 @@ ngx_http_claude_relay_api_code(ngx_http_claude_relay_call_t *call)
     login->code.data = (u_char *) values[0]->valuestring;
     login->code.len = ngx_strlen(login->code.data);
 
+    ngx_http_claude_relay_login_look(call,
+                                     ngx_http_claude_relay_login_pasted);
+}
+
+
+void
+ngx_http_claude_relay_login_look(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_call_pt next)
+{
+    ngx_http_claude_relay_login_t  *login;
+
+    login = call->data;
+    login->next = next;
+
     (void) ngx_cpystrn((u_char *) login->id,
                        (call->name.len == NCR_STORE_LOGIN - 1)
                        ? call->name.data : (u_char *) "", sizeof(login->id));
 
     ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_login_keep,
                                     ngx_http_claude_relay_login_kept);
+}
+
+
+static void
+ngx_http_claude_relay_login_pasted(ngx_http_claude_relay_call_t *call)
+{
+    ngx_http_claude_relay_login_t  *login;
+
+    login = call->data;
+
+    if (login->device) {
+        ngx_http_claude_relay_call_error(call, NGX_HTTP_CONFLICT, NULL,
+                                         "this is a login of a device: it is "
+                                         "polled, it has no code to be "
+                                         "pasted");
+        return;
+    }
+
+    if (ngx_http_claude_relay_login_paste(call, login) == NGX_OK) {
+        ngx_http_claude_relay_login_exchange(call, login);
+    }
 }
 
 
@@ -590,10 +693,11 @@ ngx_http_claude_relay_login_kept(ngx_http_claude_relay_call_t *call)
 
     (void) cJSON_AddItemToObject(call->body, "login", login->json);
 
-    if (ngx_http_claude_relay_login_resume(call, login) == NGX_OK
-        && ngx_http_claude_relay_login_paste(call, login) == NGX_OK)
-    {
-        ngx_http_claude_relay_login_exchange(call, login);
+    login->device = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(login->json,
+                                                                  "device"));
+
+    if (ngx_http_claude_relay_login_resume(call, login) == NGX_OK) {
+        login->next(call);
     }
 }
 
@@ -711,7 +815,7 @@ ngx_http_claude_relay_login_paste(ngx_http_claude_relay_call_t *call,
 }
 
 
-static const char *
+const char *
 ngx_http_claude_relay_login_field(ngx_http_claude_relay_login_t *login,
     const char *name)
 {
@@ -727,15 +831,14 @@ static void
 ngx_http_claude_relay_login_exchange(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_login_t *login)
 {
-    ncr_out_t                       out;
+    ncr_int_t                       rc;
     ncr_str_t                       redirect, verifier;
-    ngx_str_t                       body;
+    ngx_http_claude_relay_talk_t   *t;
     ngx_http_claude_relay_fetch_t  *fetch;
 
-    fetch = ngx_http_claude_relay_token_request(call->rmcf,
-                                     call->trial ? call->trial : call->account,
-                                     login->oauth, &body);
-    if (fetch == NULL) {
+    t = ngx_http_claude_relay_login_talk(call,
+                                    call->trial ? call->trial : call->account);
+    if (t == NULL) {
         ngx_http_claude_relay_call_memory(call);
         return;
     }
@@ -747,24 +850,27 @@ ngx_http_claude_relay_login_exchange(ngx_http_claude_relay_call_t *call,
                    ngx_http_claude_relay_login_field(login, "verifier");
     verifier.len = ngx_strlen(verifier.data);
 
-    ncr_out_init(&out, body.data, body.len);
-    ncr_oauth_exchange(&out, login->oauth, ncr(&login->code), &redirect,
-                       &verifier, ncr(&login->state), login->setup);
+    rc = ncr_oauth_ask_code(&t->talk, ncr(&login->code), &redirect, &verifier,
+                            ncr(&login->state), login->setup);
 
-    fetch->data = call;
-    fetch->handler = ngx_http_claude_relay_login_answered;
+    fetch = (rc == NCR_OK) ? ngx_http_claude_relay_talk_fetch(t) : NULL;
 
-    call->fetch = fetch;
+    if (fetch) {
 
-    if (out.overflow
-        || ngx_http_claude_relay_token_send(fetch, login->oauth, body.data,
-                                            out.last - out.start)
-           != NGX_OK)
-    {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_GATEWAY, NULL,
-                                 "login of account \"%V\": the code could not "
-                                 "be sent to the token endpoint", &call->name);
+        /* the code is good once: the answer must be heard */
+
+        fetch->important = 1;
+        fetch->data = call;
+        fetch->handler = ngx_http_claude_relay_login_answered;
+
+        if (ngx_http_claude_relay_fetch_start(fetch) == NGX_OK) {
+            return;
+        }
     }
+
+    ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_GATEWAY, NULL,
+                             "login of account \"%V\": the code could not "
+                             "be sent to the token endpoint", &call->name);
 }
 
 
@@ -784,14 +890,16 @@ ngx_http_claude_relay_login_answered(ngx_http_claude_relay_fetch_t *fetch)
         return;
     }
 
-    ngx_http_claude_relay_token_answer(fetch, call->tokens);
+    ngx_http_claude_relay_token_answer(fetch, login->oauth, call->tokens);
 
-    ngx_http_claude_relay_fetch_destroy(fetch);
-    call->fetch = NULL;
+    ngx_http_claude_relay_login_judge(call, login);
+}
 
-    (void) ngx_cpystrn((u_char *) login->reason,
-                       (u_char *) call->tokens->error, sizeof(login->reason));
 
+void
+ngx_http_claude_relay_login_judge(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_login_t *login)
+{
     switch (call->tokens->result) {
 
     case NCR_OAUTH_OK:
@@ -802,9 +910,7 @@ ngx_http_claude_relay_login_answered(ngx_http_claude_relay_fetch_t *fetch)
 
         /* the code is used up, and this login with it */
 
-        ngx_http_claude_relay_call_post(call,
-                                       ngx_http_claude_relay_login_drop,
-                                       ngx_http_claude_relay_login_dropped);
+        ngx_http_claude_relay_login_over(call, call->tokens->error);
         return;
 
     case NCR_OAUTH_TRANSIENT:
@@ -813,9 +919,25 @@ ngx_http_claude_relay_login_answered(ngx_http_claude_relay_fetch_t *fetch)
         ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_GATEWAY, NULL,
                                  "login of account \"%V\": the token endpoint: "
                                  "%s; the login is still good", &call->name,
-                                 login->reason);
+                                 call->tokens->error);
         return;
     }
+}
+
+
+void
+ngx_http_claude_relay_login_over(ngx_http_claude_relay_call_t *call,
+    const char *reason)
+{
+    ngx_http_claude_relay_login_t  *login;
+
+    login = call->data;
+
+    (void) ngx_cpystrn((u_char *) login->reason, (u_char *) reason,
+                       sizeof(login->reason));
+
+    ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_login_drop,
+                                    ngx_http_claude_relay_login_dropped);
 }
 
 
@@ -845,256 +967,9 @@ ngx_http_claude_relay_login_dropped(ngx_http_claude_relay_call_t *call)
     login = call->data;
 
     ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, "login",
-                             "login of account \"%V\": the token endpoint "
-                             "refused the code: %s; begin a new login",
-                             &call->name, login->reason);
-}
-
-
-static void
-ngx_http_claude_relay_login_granted(ngx_http_claude_relay_call_t *call,
-    ngx_http_claude_relay_login_t *login)
-{
-    ncr_str_t           *scope;
-    ncr_oauth_tokens_t  *tokens;
-
-    tokens = call->tokens;
-
-    call->row.access = tokens->access;
-    call->row.refresh = tokens->refresh;
-    call->row.expires = tokens->expires;
-    call->row.granted = ngx_http_claude_relay_now();
-
-    if (login->setup && tokens->expires == 0) {
-        call->row.expires = call->row.granted + NGX_HTTP_CLAUDE_RELAY_YEAR;
-    }
-
-    /* without a word on it, it is what was asked for (RFC 6749, 5.1) */
-
-    scope = login->setup ? &login->oauth->setup_scope : &login->oauth->scope;
-
-    call->row.scopes = tokens->scope[0]
-                       ? tokens->scope
-                       : ngx_http_claude_relay_login_str(call, scope);
-
-    /* perhaps somebody else has logged in: nothing of before is true */
-
-    call->row.meta = tokens->meta;
-
-    login->save_until = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_SAVE_MAX;
-
-    ngx_http_claude_relay_login_store(call);
-}
-
-
-static void
-ngx_http_claude_relay_login_store(ngx_http_claude_relay_call_t *call)
-{
-    ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_login_save,
-                                    ngx_http_claude_relay_login_saved);
-}
-
-
-static void
-ngx_http_claude_relay_login_save(ncr_store_t *store,
-    ngx_http_claude_relay_job_t *job)
-{
-    ngx_http_claude_relay_call_t *call = job->data;
-
-    char                           *data;
-    uint64_t                        version;
-    ncr_int_t                       rc;
-    ngx_http_claude_relay_login_t  *login;
-
-    login = call->data;
-    rc = NCR_OK;
-
-    if (login->fresh) {
-        version = 0;
-        rc = ncr_store_put(store, &call->row, &version, call->now);
-
-        if (rc == NCR_DECLINED) {
-
-            /* it was made while the operator was away */
-
-            rc = NCR_OK;
-        }
-    }
-
-    if (rc == NCR_OK) {
-        rc = ncr_store_tokens(store, &call->row, UINT64_MAX, call->now);
-    }
-
-    ngx_http_claude_relay_job_rc(store, job, rc);
-
-    if (rc == NCR_OK) {
-        (void) ncr_store_login_take(store, login->id, &data, call->now);
-        ncr_store_login_free(data);
-    }
-}
-
-
-static void
-ngx_http_claude_relay_login_saved(ngx_http_claude_relay_call_t *call)
-{
-    ngx_http_claude_relay_login_t  *login;
-
-    login = call->data;
-
-    if (call->job.rc == NCR_DECLINED) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_CONFLICT, NULL,
-                                         "account \"%V\" was removed since "
-                                         "this login began", &call->name);
-        return;
-    }
-
-    if (call->job.rc != NCR_OK
-        && (ngx_msec_int_t) (login->save_until - ngx_current_msec) > 0
-        && !ngx_terminate)
-    {
-        /* the code is used up: what came for it is worth some patience */
-
-        ngx_http_claude_relay_call_timer(call, NGX_HTTP_CLAUDE_RELAY_SAVE,
-                                         ngx_http_claude_relay_login_store);
-        return;
-    }
-
-    if (call->job.rc != NCR_OK) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                      "tokens of a login of account \"%V\" could not be "
-                      "stored, the login must be repeated: %s", &call->name,
-                      call->job.error);
-        ngx_http_claude_relay_call_store_error(call);
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                  "account \"%V\" was logged in by %V", &call->name,
-                  &call->caller.who);
-
-    call->seq = call->row.seq;
-
-    ngx_http_claude_relay_call_settle(call,
-                                      ngx_http_claude_relay_login_profile);
-}
-
-
-/* whose account it is: for the operator's eyes, and no harm if not told */
-
-static void
-ngx_http_claude_relay_login_profile(ngx_http_claude_relay_call_t *call)
-{
-    ngx_str_t                       scopes;
-    ngx_http_claude_relay_fetch_t  *fetch;
-    ngx_http_claude_relay_login_t  *login;
-
-    login = call->data;
-
-    scopes.data = (u_char *) call->row.scopes;
-    scopes.len = call->row.scopes ? ngx_strlen(scopes.data) : 0;
-
-    /* the roster that has it may be another one now */
-
-    ngx_http_claude_relay_roster_release(call->rmcf, call->roster);
-
-    call->roster = call->rmcf->roster;
-    call->roster->refs++;
-
-    call->account = ngx_http_claude_relay_roster_find(call->roster,
-                                                      &call->name);
-
-    if (call->account == NULL || !call->account->token
-        || login->oauth->profile_path.len == 0
-        || !ncr_str_contains(ncr(&scopes), "user:profile"))
-    {
-        ngx_http_claude_relay_login_end(call);
-        return;
-    }
-
-    fetch = ngx_http_claude_relay_api_request(call->rmcf, call->account,
-                                              "GET",
-                                              &login->oauth->profile_path,
-                                              NULL);
-    if (fetch == NULL) {
-        ngx_http_claude_relay_login_end(call);
-        return;
-    }
-
-    fetch->timeout = NGX_HTTP_CLAUDE_RELAY_PROFILE;
-    fetch->data = call;
-    fetch->handler = ngx_http_claude_relay_login_known;
-
-    call->fetch = fetch;
-
-    if (ngx_http_claude_relay_fetch_start(fetch) != NGX_OK) {
-        ngx_http_claude_relay_login_end(call);
-    }
-}
-
-
-static void
-ngx_http_claude_relay_login_known(ngx_http_claude_relay_fetch_t *fetch)
-{
-    ngx_http_claude_relay_call_t *call = fetch->data;
-
-    ncr_str_t                       old;
-    ncr_int_t                       rc;
-    ngx_http_claude_relay_login_t  *login;
-
-    login = call->data;
-    rc = NCR_BAD;
-
-    old.data = (u_char *) call->row.meta;
-    old.len = ngx_strlen(old.data);
-
-    if (fetch->kind == NCR_REPLY_HTTP && fetch->status == 200 && !fetch->cut) {
-        rc = ncr_oauth_profile(ncr(&fetch->answer), &old, login->meta,
-                               sizeof(login->meta));
-    }
-
-    ngx_http_claude_relay_fetch_destroy(fetch);
-    call->fetch = NULL;
-
-    if (rc != NCR_OK) {
-        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "the profile of account \"%V\" is not known",
-                      &call->name);
-        ngx_http_claude_relay_login_end(call);
-        return;
-    }
-
-    ngx_http_claude_relay_call_post(call, ngx_http_claude_relay_login_meta,
-                                    ngx_http_claude_relay_login_end);
-}
-
-
-static void
-ngx_http_claude_relay_login_meta(ncr_store_t *store,
-    ngx_http_claude_relay_job_t *job)
-{
-    ngx_http_claude_relay_call_t *call = job->data;
-
-    ncr_int_t                       rc;
-    ncr_store_account_t             row;
-    ngx_http_claude_relay_login_t  *login;
-
-    login = call->data;
-
-    rc = ncr_store_meta(store, call->row.name, login->meta, call->now);
-
-    if (rc == NCR_OK && ncr_store_find(store, call->row.name, &row) == NCR_OK)
-    {
-        call->seq = row.seq;
-        ncr_store_row_free(&row);
-    }
-
-    ngx_http_claude_relay_job_rc(store, job, rc);
-}
-
-
-static void
-ngx_http_claude_relay_login_end(ngx_http_claude_relay_call_t *call)
-{
-    ngx_http_claude_relay_call_settle(call,
-                                      ngx_http_claude_relay_call_account);
+                             "login of account \"%V\": %s%s; begin a new "
+                             "login", &call->name,
+                             login->device ? "" : "the token endpoint refused "
+                                                  "the code: ",
+                             login->reason);
 }

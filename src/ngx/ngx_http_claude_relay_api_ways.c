@@ -71,6 +71,9 @@ static ngx_http_claude_relay_way_t  ngx_http_claude_relay_base_ways[] = {
     { NGX_HTTP_POST, "/v1/logins/*", ngx_http_claude_relay_api_code,
       NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
 
+    { NGX_HTTP_POST, "/v1/logins/*/poll", ngx_http_claude_relay_api_poll,
+      NCR_ROLE_OPERATOR, 1, 1, 0, 0 },
+
     { NGX_HTTP_POST, "/v1/rekey", ngx_http_claude_relay_api_rekey,
       NCR_ROLE_ADMIN, 0, 1, 0, 0 },
 

@@ -1035,12 +1035,7 @@ ngx_http_claude_relay_idle_close_all(ngx_http_claude_relay_main_conf_t *rmcf)
         a = roster->accounts.elts;
 
         for (i = 0; i < roster->accounts.nelts; i++) {
-
             ngx_http_claude_relay_target_close(&a[i]->target);
-
-            if (a[i]->token_target) {
-                ngx_http_claude_relay_target_close(a[i]->token_target);
-            }
         }
     }
 }

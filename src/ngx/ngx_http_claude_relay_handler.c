@@ -26,6 +26,8 @@
 
 static ngx_int_t ngx_http_claude_relay_arrival(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_claude_relay_unseen(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
 static ngx_int_t ngx_http_claude_relay_allow(ngx_http_request_t *r,
@@ -46,6 +48,10 @@ static void ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
 static ngx_int_t ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req);
 static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_scan_none(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_scan_permit(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_end(void *data);
 static void ngx_http_claude_relay_cleanup(void *data);
@@ -151,11 +157,8 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
         return ngx_http_claude_relay_unrecorded(r, ctx);
     }
 
-    /* the models of a batch are not looked at */
-
-    if (ctx->route.op == NCR_OP_BATCHES && r->method == NGX_HTTP_POST
-        && ctx->route.id.len == 0
-        && ctx->key && (ctx->key->models.len || ctx->key->denied.len))
+    if (ctx->key && (ctx->key->models.len || ctx->key->denied.len)
+        && ngx_http_claude_relay_unseen(r, ctx))
     {
         ctx->error = NCR_CLASS_FORBIDDEN;
         ctx->refused.status = NGX_HTTP_FORBIDDEN;
@@ -242,6 +245,26 @@ ngx_http_claude_relay_arrival(ngx_http_request_t *r,
     }
 
     return NGX_DECLINED;
+}
+
+
+/* may it ask for models that are not looked at? */
+
+static ngx_uint_t
+ngx_http_claude_relay_unseen(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (r->method != NGX_HTTP_POST) {
+        return 0;
+    }
+
+    if (ctx->route.op == NCR_OP_BATCHES) {
+        return ctx->route.id.len == 0;
+    }
+
+    return ctx->route.op == NCR_OP_GEMINI
+           && ctx->route.model.len == 0
+           && !ncr_str_prefix(ncr(&ctx->route.path), "/v1beta/files");
 }
 
 
@@ -699,15 +722,12 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_int_t                          rc;
     ngx_str_t                          id;
     ncr_str_t                          text;
-    const char                        *why;
     ncr_request_t                     *req;
     const ncr_codec_t                 *codec;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     if (ctx->scan == NULL) {
-        ctx->wanted = ctx->model;
-        ngx_http_claude_relay_session(r, ctx);
-        return NGX_OK;
+        return ngx_http_claude_relay_scan_none(r, ctx);
     }
 
     if (ctx->body_length == 0) {
@@ -734,19 +754,9 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_claude_relay_permit_model(r, ctx, &why);
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
-        ctx->error = NCR_CLASS_FORBIDDEN;
-        ctx->refused.status = NGX_HTTP_FORBIDDEN;
-
-        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN, why, -1);
-
-        return (rc == NGX_OK) ? NGX_DONE : rc;
+    rc = ngx_http_claude_relay_scan_permit(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
@@ -798,17 +808,68 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
 }
 
 
+/* a body that is not looked at: its model is that of the path, if any */
+
+static ngx_int_t
+ngx_http_claude_relay_scan_none(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->model.len) {
+        rc = ngx_http_claude_relay_scan_permit(r, ctx);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    ctx->wanted = ctx->model;
+    ngx_http_claude_relay_session(r, ctx);
+
+    return NGX_OK;
+}
+
+
+/* as scan_end() */
+
+static ngx_int_t
+ngx_http_claude_relay_scan_permit(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t    rc;
+    const char  *why;
+
+    rc = ngx_http_claude_relay_permit_model(r, ctx, &why);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->error = NCR_CLASS_FORBIDDEN;
+    ctx->refused.status = NGX_HTTP_FORBIDDEN;
+
+    rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN, why, -1);
+
+    return (rc == NGX_OK) ? NGX_DONE : rc;
+}
+
+
 /* what outlasts the reader */
 
 static ngx_int_t
 ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req)
 {
-    size_t  size;
+    size_t      size;
+    ngx_uint_t  last;
 
-    /* a model in the path was told by the route */
+    /* a model in the path is what is asked for, whatever the body says */
 
-    if (req->model.len || ctx->model.len == 0) {
+    if (ctx->route.model.len == 0) {
         ctx->model.len = req->model.len;
         ctx->model.data = ngx_pstrdup(r->pool, (ngx_str_t *) &req->model);
 
@@ -817,9 +878,15 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
         }
     }
 
+    ngx_http_claude_relay_map_named(ctx, &ctx->model);
+
     if (req->members) {
-        size = offsetof(ncr_members_t, member)
-               + req->members->n * sizeof(ncr_member_t);
+        ctx->lists = ngx_max(req->lists, 1);
+        last = ctx->lists - 1;
+
+        size = last * sizeof(ncr_members_t)
+               + offsetof(ncr_members_t, member)
+               + req->members[last].n * sizeof(ncr_member_t);
 
         ctx->members = ngx_palloc(r->pool, size);
         if (ctx->members == NULL) {

@@ -108,6 +108,8 @@ static ngx_http_claude_relay_header_t  ngx_http_claude_relay_headers_in[] = {
     ngx_http_claude_relay_read("conversation-id", SESSION),
     ngx_http_claude_relay_read("conversation_id", SESSION),
     ngx_http_claude_relay_read("x-conversation-id", SESSION),
+    ngx_http_claude_relay_read("thread-id", THREAD),
+    ngx_http_claude_relay_read("thread_id", THREAD),
 
     { ngx_null_string, NGX_HTTP_CLAUDE_RELAY_PASS,
       NGX_HTTP_CLAUDE_RELAY_NO_MEANING }

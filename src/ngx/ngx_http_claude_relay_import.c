@@ -704,8 +704,10 @@ ngx_http_claude_relay_prepare_tokens(ngx_http_claude_relay_import_t *im,
     text.data = (u_char *) printed;
     text.len = ngx_strlen(printed);
 
-    wrong = ncr_oauth_import(&text, item->tokens,
-                             ngx_http_claude_relay_now());
+    wrong = ncr_oauth_import_as(&text,
+                                ngx_http_claude_relay_import_text(item->object,
+                                                                  "platform"),
+                                item->tokens, ngx_http_claude_relay_now());
 
     ngx_explicit_memzero(text.data, text.len);
     cJSON_free(printed);

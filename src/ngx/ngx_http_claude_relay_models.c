@@ -272,6 +272,7 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
 
         for (j = 0; j < ctx->pool->accounts.nelts; j++) {
             if (ngx_http_claude_relay_open_to(ctx, a[j])
+                && ngx_http_claude_relay_slotted(ctx, a[j]->platform)
                 && ngx_http_claude_relay_serves(a[j], NCR_OP_MESSAGES, id))
             {
                 list[n++] = &m[i];

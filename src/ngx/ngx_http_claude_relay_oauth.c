@@ -13,19 +13,13 @@
 #include "ngx_http_claude_relay_refresh.h"
 
 
-/* a body with two tokens in it, and what stands around them */
-#define NGX_HTTP_CLAUDE_RELAY_BODY  (3 * NCR_OAUTH_TOKEN)
-
-
 typedef struct {
     ncr_platform_t                    *platform;
     ncr_oauth_t                        oauth;
 } ngx_http_claude_relay_oauth_conf_t;
 
 
-static ngx_http_claude_relay_target_t *ngx_http_claude_relay_token_target(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
+static const char *ngx_http_claude_relay_oauth_url(ncr_str_t *text);
 
 
 static ngx_str_t  ngx_http_claude_relay_oauth_names[] = {
@@ -35,6 +29,14 @@ static ngx_str_t  ngx_http_claude_relay_oauth_names[] = {
     ngx_string("redirect_uri="),
     ngx_string("loopback_uri="),
     ngx_string("scope="),
+    ngx_string("client_secret="),
+    ngx_string("device_url="),
+    ngx_string("poll_url="),
+    ngx_string("verify_url="),
+    ngx_string("info_url="),
+    ngx_string("refresh_url="),
+    ngx_string("register_url="),
+    ngx_string("device_redirect="),
     ngx_null_string
 };
 
@@ -44,7 +46,26 @@ static size_t  ngx_http_claude_relay_oauth_offsets[] = {
     offsetof(ncr_oauth_t, client_id),
     offsetof(ncr_oauth_t, redirect_uri),
     offsetof(ncr_oauth_t, loopback_uri),
-    offsetof(ncr_oauth_t, scope)
+    offsetof(ncr_oauth_t, scope),
+    offsetof(ncr_oauth_t, client_secret),
+    offsetof(ncr_oauth_t, device_url),
+    offsetof(ncr_oauth_t, poll_url),
+    offsetof(ncr_oauth_t, verify_url),
+    offsetof(ncr_oauth_t, info_url),
+    offsetof(ncr_oauth_t, refresh_url),
+    offsetof(ncr_oauth_t, register_url),
+    offsetof(ncr_oauth_t, device_redirect)
+};
+
+/* those of them that the relay asks itself */
+
+static size_t  ngx_http_claude_relay_oauth_asked[] = {
+    offsetof(ncr_oauth_t, token_url),
+    offsetof(ncr_oauth_t, device_url),
+    offsetof(ncr_oauth_t, poll_url),
+    offsetof(ncr_oauth_t, info_url),
+    offsetof(ncr_oauth_t, refresh_url),
+    offsetof(ncr_oauth_t, register_url)
 };
 
 
@@ -66,8 +87,8 @@ ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_claude_relay_main_conf_t *rmcf = conf;
 
     ncr_str_t                           *field;
-    ncr_url_t                            url;
-    ngx_str_t                           *value, *name, path;
+    char                                *rv;
+    ngx_str_t                           *value, *name, secret;
     ngx_uint_t                           i, j;
     const char                          *wrong;
     ncr_platform_t                      *platform;
@@ -122,18 +143,60 @@ ngx_http_claude_relay_set_oauth(ngx_conf_t *cf, ngx_command_t *cmd,
 
         field->data = value[i].data + name[j].len;
         field->len = value[i].len - name[j].len;
+
+        if (field == &oc->oauth.client_secret) {
+            secret = ngx_http_claude_relay_str(field);
+
+            rv = ngx_http_claude_relay_secret(cf, &secret,
+                                              (ngx_str_t *) field);
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+        }
     }
 
-    wrong = ngx_http_claude_relay_url((ngx_str_t *) &oc->oauth.token_url,
-                                      &url, &path);
-    if (wrong) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid token_url \"%V\": %s",
-                           (ngx_str_t *) &oc->oauth.token_url, wrong);
-        return NGX_CONF_ERROR;
+    for (i = 0;
+         i < sizeof(ngx_http_claude_relay_oauth_asked) / sizeof(size_t);
+         i++)
+    {
+        field = (ncr_str_t *) ((u_char *) &oc->oauth
+                               + ngx_http_claude_relay_oauth_asked[i]);
+
+        wrong = field->len ? ngx_http_claude_relay_oauth_url(field) : NULL;
+
+        if (wrong) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid URL \"%V\": %s",
+                               (ngx_str_t *) field, wrong);
+            return NGX_CONF_ERROR;
+        }
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* an account's region may be a part of it */
+
+static const char *
+ngx_http_claude_relay_oauth_url(ncr_str_t *text)
+{
+    u_char            buf[1024];
+    ncr_out_t         out;
+    ncr_url_t         url;
+    ngx_str_t         s, path;
+    ncr_oauth_talk_t  talk;
+
+    ngx_memzero(&talk, sizeof(ncr_oauth_talk_t));
+    ncr_out_init(&out, buf, sizeof(buf));
+
+    if (ncr_oauth_url(&talk, &out, text) != NCR_OK || out.overflow) {
+        return "it is too long";
+    }
+
+    s.data = buf;
+    s.len = out.last - out.start;
+
+    return ngx_http_claude_relay_url(&s, &url, &path);
 }
 
 
@@ -186,45 +249,6 @@ ngx_http_claude_relay_url(ngx_str_t *text, ncr_url_t *url, ngx_str_t *path)
 }
 
 
-/* made when it is needed first, and kept with the account */
-
-static ngx_http_claude_relay_target_t *
-ngx_http_claude_relay_token_target(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth)
-{
-    ncr_url_t                        url;
-    ngx_str_t                        path, warning;
-    ngx_pool_t                      *pool;
-    ngx_http_claude_relay_target_t  *t;
-
-    if (a->token_target) {
-        return a->token_target;
-    }
-
-    pool = a->own ? a->own : rmcf->hosts.pool;
-
-    t = ngx_pcalloc(pool, sizeof(ngx_http_claude_relay_target_t));
-
-    if (t == NULL
-        || ngx_http_claude_relay_url((ngx_str_t *) &oauth->token_url, &url,
-                                     &path)
-           != NULL
-        || ngx_http_claude_relay_target_make(pool, t, &url) != NGX_OK
-        || ngx_http_claude_relay_target_way(rmcf, pool, t, &url,
-                                            a->target.proxy, 0, &warning)
-           != NGX_OK)
-    {
-        return NULL;
-    }
-
-    t->name = a->name;
-
-    a->token_target = t;
-
-    return t;
-}
-
-
 /* the one of http { }, if there is one: nobody's location is at hand */
 
 ngx_resolver_t *
@@ -242,98 +266,14 @@ ngx_http_claude_relay_resolver(void)
 }
 
 
-ngx_http_claude_relay_fetch_t *
-ngx_http_claude_relay_token_request(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth, ngx_str_t *body)
-{
-    ngx_http_claude_relay_fetch_t   *f;
-    ngx_http_claude_relay_target_t  *t;
-
-    t = ngx_http_claude_relay_token_target(rmcf, a, oauth);
-    if (t == NULL) {
-        return NULL;
-    }
-
-    f = ngx_http_claude_relay_fetch_create(ngx_cycle->log);
-    if (f == NULL) {
-        return NULL;
-    }
-
-    f->rmcf = rmcf;
-    f->target = t;
-    f->resolver = ngx_http_claude_relay_resolver();
-    f->timeout = rmcf->token_timeout;
-
-    /* it may rotate a token: an answer must be heard, whatever happens */
-    f->important = 1;
-
-    body->len = NGX_HTTP_CLAUDE_RELAY_BODY;
-    body->data = ngx_palloc(f->pool, body->len);
-
-    if (body->data == NULL) {
-        ngx_http_claude_relay_fetch_destroy(f);
-        return NULL;
-    }
-
-    return f;
-}
-
-
-ngx_int_t
-ngx_http_claude_relay_token_send(ngx_http_claude_relay_fetch_t *f,
-    ncr_oauth_t *oauth, u_char *body, size_t len)
-{
-    u_char     *p;
-    size_t      size;
-    ncr_url_t   url;
-    ngx_str_t   path;
-
-    if (ngx_http_claude_relay_url((ngx_str_t *) &oauth->token_url, &url,
-                                  &path)
-        != NULL)
-    {
-        return NGX_ERROR;
-    }
-
-    size = 512 + path.len + url.host.len;
-
-    p = ngx_pnalloc(f->pool, size);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    f->head.data = p;
-
-    p = ngx_sprintf(p, "POST %V HTTP/1.1" CRLF "Host: %V", &path,
-                    (ngx_str_t *) &url.host);
-
-    if (!url.default_port) {
-        p = ngx_sprintf(p, ":%ui", url.port);
-    }
-
-    p = ngx_sprintf(p, CRLF "Content-Type: application/json" CRLF
-                    "Accept: application/json, text/plain, */*" CRLF
-                    "User-Agent: claude-relay/"
-                    NGX_HTTP_CLAUDE_RELAY_VERSION CRLF
-                    "Content-Length: %uz" CRLF, len);
-
-    f->head.len = p - f->head.data;
-
-    f->body.data = body;
-    f->body.len = len;
-
-    return ngx_http_claude_relay_fetch_start(f);
-}
-
-
 void
 ngx_http_claude_relay_token_answer(ngx_http_claude_relay_fetch_t *f,
-    ncr_oauth_tokens_t *tokens)
+    ncr_oauth_t *oauth, ncr_oauth_tokens_t *tokens)
 {
     if (f->kind == NCR_REPLY_HTTP && !f->cut) {
-        ncr_oauth_answer(tokens, f->status, ncr(&f->content_type),
-                         ncr(&f->retry_after), ncr(&f->answer),
-                         ngx_http_claude_relay_now());
+        ncr_oauth_answer_of(oauth, tokens, f->status, ncr(&f->content_type),
+                            ncr(&f->retry_after), ncr(&f->answer),
+                            ngx_http_claude_relay_now());
         return;
     }
 

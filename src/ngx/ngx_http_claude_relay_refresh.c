@@ -51,7 +51,7 @@ typedef struct {
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_roster_t    *roster;  /* held */
     ngx_http_claude_relay_account_t   *account;
-    ngx_http_claude_relay_fetch_t     *fetch;
+    ngx_http_claude_relay_talk_t      *talk;
     ngx_http_claude_relay_place_t      place;   /* of who waits, if set */
     ngx_event_t                        again;   /* save */
     ngx_event_t                        hold;    /* an exiting worker */
@@ -109,7 +109,7 @@ static ngx_uint_t ngx_http_claude_relay_refresh_due(
     ngx_http_claude_relay_account_t *a, ncr_msec_t now);
 static ncr_msec_t ngx_http_claude_relay_ahead(
     ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_node_t *node);
+    ngx_http_claude_relay_account_t *a);
 static void ngx_http_claude_relay_login_run(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_login_done(
@@ -397,10 +397,12 @@ ngx_http_claude_relay_refresh_begun(ngx_http_claude_relay_job_t *job)
 static void
 ngx_http_claude_relay_refresh_send(ngx_http_claude_relay_refresh_t *f)
 {
-    ncr_out_t                       out;
-    ngx_str_t                       refresh, scope, body;
     ncr_oauth_t                    *oauth;
+    const char                     *wrong;
+    ngx_http_claude_relay_talk_t   *t;
     ngx_http_claude_relay_fetch_t  *fetch;
+
+    wrong = "the refresh could not be sent";
 
     if (ngx_terminate) {
         goto failed;
@@ -408,30 +410,39 @@ ngx_http_claude_relay_refresh_send(ngx_http_claude_relay_refresh_t *f)
 
     oauth = ngx_http_claude_relay_oauth(f->rmcf, f->account->platform);
 
-    refresh.data = (u_char *) f->row.refresh;
-    refresh.len = ngx_strlen(refresh.data);
-    scope.data = (u_char *) f->row.scopes;
-    scope.len = ngx_strlen(scope.data);
+    t = ngx_http_claude_relay_talk_create(f->rmcf, f->account, oauth);
+    if (t == NULL) {
+        goto failed;
+    }
 
-    fetch = ngx_http_claude_relay_token_request(f->rmcf, f->account, oauth,
-                                                &body);
+    f->talk = t;
+
+    t->talk.refresh.data = (u_char *) f->row.refresh;
+    t->talk.refresh.len = ngx_strlen(f->row.refresh);
+    t->talk.scope.data = (u_char *) f->row.scopes;
+    t->talk.scope.len = ngx_strlen(f->row.scopes);
+    t->talk.meta.data = (u_char *) f->row.meta;
+    t->talk.meta.len = ngx_strlen(f->row.meta);
+
+    if (ncr_oauth_ask_refresh(&t->talk) != NCR_OK) {
+        wrong = t->talk.error;
+        goto failed;
+    }
+
+    fetch = ngx_http_claude_relay_talk_fetch(t);
     if (fetch == NULL) {
         goto failed;
     }
 
-    ncr_out_init(&out, body.data, body.len);
-    ncr_oauth_refresh(&out, oauth, ncr(&refresh), ncr(&scope));
+    /* it may rotate a token: an answer must be heard, whatever happens */
 
+    fetch->important = 1;
     fetch->data = f;
     fetch->handler = ngx_http_claude_relay_refresh_answered;
 
-    f->fetch = fetch;
-
-    if (f->place.uri.len && !out.overflow) {
+    if (f->place.uri.len && oauth->place) {
 
         fetch->place = &f->place;
-        fetch->body.data = body.data;
-        fetch->body.len = out.last - out.start;
 
         if (ngx_http_claude_relay_fetch_start(fetch) == NGX_OK) {
             return;
@@ -445,13 +456,7 @@ ngx_http_claude_relay_refresh_send(ngx_http_claude_relay_refresh_t *f)
         fetch->place = NULL;
     }
 
-    if (out.overflow
-        || ngx_http_claude_relay_token_send(fetch, oauth, body.data,
-                                            out.last - out.start)
-           != NGX_OK)
-    {
-        ngx_http_claude_relay_fetch_destroy(fetch);
-        f->fetch = NULL;
+    if (ngx_http_claude_relay_fetch_start(fetch) != NGX_OK) {
         goto failed;
     }
 
@@ -459,8 +464,8 @@ ngx_http_claude_relay_refresh_send(ngx_http_claude_relay_refresh_t *f)
 
 failed:
 
-    (void) ngx_snprintf((u_char *) f->reason, sizeof(f->reason),
-                        "the refresh could not be sent%Z");
+    (void) ngx_snprintf((u_char *) f->reason, sizeof(f->reason), "%s%Z",
+                        wrong);
     ngx_http_claude_relay_refresh_fail(f, 0);
 }
 
@@ -470,7 +475,23 @@ ngx_http_claude_relay_refresh_answered(ngx_http_claude_relay_fetch_t *fetch)
 {
     ngx_http_claude_relay_refresh_t *f = fetch->data;
 
-    ngx_http_claude_relay_token_answer(fetch, &f->tokens);
+    ncr_oauth_t                   *oauth;
+    ngx_http_claude_relay_talk_t  *t;
+
+    t = f->talk;
+    oauth = t->talk.oauth;
+
+    ngx_http_claude_relay_token_answer(fetch, oauth, &f->tokens);
+
+    if (f->tokens.result == NCR_OAUTH_OK && oauth->keep
+        && oauth->keep(&t->talk, f->tokens.refresh, sizeof(f->tokens.refresh))
+           != NCR_OK)
+    {
+        f->tokens.result = NCR_OAUTH_REFUSED;
+
+        (void) ngx_cpystrn((u_char *) f->tokens.error,
+                           (u_char *) t->talk.error, sizeof(f->tokens.error));
+    }
 
     if (fetch->kind != NCR_REPLY_HTTP && fetch->sent) {
 
@@ -479,8 +500,8 @@ ngx_http_claude_relay_refresh_answered(ngx_http_claude_relay_fetch_t *fetch)
         f->uncertain = 1;
     }
 
-    ngx_http_claude_relay_fetch_destroy(fetch);
-    f->fetch = NULL;
+    ngx_http_claude_relay_talk_destroy(t);
+    f->talk = NULL;
 
     ngx_http_claude_relay_refresh_judge(f);
 }
@@ -825,8 +846,8 @@ ngx_http_claude_relay_refresh_end(ngx_http_claude_relay_refresh_t *f)
         ncr_store_row_free(&f->row);
     }
 
-    if (f->fetch) {
-        ngx_http_claude_relay_fetch_destroy(f->fetch);
+    if (f->talk) {
+        ngx_http_claude_relay_talk_destroy(f->talk);
     }
 
     ngx_http_claude_relay_roster_release(f->rmcf, f->roster);
@@ -920,7 +941,7 @@ ngx_http_claude_relay_refresh_due(ngx_http_claude_relay_main_conf_t *rmcf,
 
     if (node->rejected != node->version
         && (node->expires == 0
-            || node->expires - now > ngx_http_claude_relay_ahead(rmcf, node)))
+            || node->expires - now > ngx_http_claude_relay_ahead(rmcf, a)))
     {
         return 0;
     }
@@ -942,11 +963,17 @@ ngx_http_claude_relay_refresh_due(ngx_http_claude_relay_main_conf_t *rmcf,
 
 static ncr_msec_t
 ngx_http_claude_relay_ahead(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_node_t *node)
+    ngx_http_claude_relay_account_t *a)
 {
-    ncr_msec_t  ahead;
+    ncr_msec_t                     ahead;
+    ngx_http_claude_relay_node_t  *node;
 
+    node = a->node;
     ahead = (ncr_msec_t) rmcf->refresh_ahead;
+
+    if (a->platform->oauth) {
+        ahead = ngx_max(ahead, a->platform->oauth->ahead);
+    }
 
     if (node->refreshed && node->expires > node->refreshed) {
         ahead = ngx_min(ahead, (node->expires - node->refreshed) / 2);

@@ -25,19 +25,55 @@
 ncr_oauth_t *ngx_http_claude_relay_oauth(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_platform_t *platform);
 
+/* what the token endpoint has said, or that it has not */
+void ngx_http_claude_relay_token_answer(ngx_http_claude_relay_fetch_t *f,
+    ncr_oauth_t *oauth, ncr_oauth_tokens_t *tokens);
+
 /*
- * A request of the token endpoint, through the account's proxy: body gets
- * room for it, in the fetch's pool.  send() starts it; answer() reads what
- * came.
+ * talk.c: a conversation with servers of logins, or with an account's API,
+ * through the account's proxy.  The platform makes a step, fetch() a request
+ * of it, to be started by the caller; heard() tells the platform of the
+ * answer, which lasts until the next fetch(), or destroy().  The account must
+ * outlive it.
  */
 
-ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_token_request(
+typedef struct ngx_http_claude_relay_talk_s  ngx_http_claude_relay_talk_t;
+
+typedef void (*ngx_http_claude_relay_talk_pt)(ngx_http_claude_relay_talk_t *t,
+    ncr_int_t rc);
+
+struct ngx_http_claude_relay_talk_s {
+    ngx_event_t                        timer;
+    ncr_oauth_talk_t                   talk;
+    ngx_http_claude_relay_main_conf_t *rmcf;
+    ngx_http_claude_relay_account_t   *account;
+    ngx_http_claude_relay_fetch_t     *fetch;   /* the last one */
+    u_char                             url[2048];
+    u_char                             lines[1024];
+    u_char                             body[3 * NCR_OAUTH_TOKEN];
+
+    /* run() */
+    ncr_oauth_step_pt                  step;
+    ngx_http_claude_relay_talk_pt      handler;
+    void                              *data;
+    unsigned                           important:1;
+};
+
+ngx_http_claude_relay_talk_t *ngx_http_claude_relay_talk_create(
     ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth, ngx_str_t *body);
-ngx_int_t ngx_http_claude_relay_token_send(ngx_http_claude_relay_fetch_t *f,
-    ncr_oauth_t *oauth, u_char *body, size_t len);
-void ngx_http_claude_relay_token_answer(ngx_http_claude_relay_fetch_t *f,
-    ncr_oauth_tokens_t *tokens);
+    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
+void ngx_http_claude_relay_talk_destroy(ngx_http_claude_relay_talk_t *t);
+ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_talk_fetch(
+    ngx_http_claude_relay_talk_t *t);
+void ngx_http_claude_relay_talk_heard(ngx_http_claude_relay_talk_t *t);
+
+/*
+ * All steps until there are no more: handler gets what the last one has
+ * returned, maybe at once; NCR_ERROR: a request could not be made.
+ */
+void ngx_http_claude_relay_talk_run(ngx_http_claude_relay_talk_t *t,
+    ncr_oauth_step_pt step, ngx_http_claude_relay_talk_pt handler,
+    void *data);
 
 /*
  * A request of the account's API with its credential, made but not started;

@@ -812,10 +812,6 @@ ngx_http_claude_relay_account_destroy(ngx_http_claude_relay_account_t *a)
 
     ngx_http_claude_relay_target_close(&a->target);
 
-    if (a->token_target) {
-        ngx_http_claude_relay_target_close(a->token_target);
-    }
-
     if (a->secret.len) {
         ngx_explicit_memzero(a->secret.data, a->secret.len);
         ngx_explicit_memzero(a->proof.data, a->token ? 0 : a->proof.len);
@@ -873,7 +869,8 @@ ngx_http_claude_relay_account_make(ngx_http_claude_relay_main_conf_t *rmcf,
         goto failed;
     }
 
-    a->token = (a->platform && a->platform->token);
+    a->token = (a->platform && a->platform->token
+                && !(a->platform->key && a->secret.len));
 
     /* where a platform is by itself is the module's word, not the store's */
     a->target.guarded = (a->base_url.data != NULL);

@@ -73,6 +73,8 @@ static ngx_http_claude_relay_prefix_t
                                      ngx_http_claude_relay_prefixes_openai[] = {
     { ngx_string(""), ngx_null_string },
     { ngx_string("/openai"), ngx_null_string },
+    { ngx_string("/v1beta/openai"), ngx_string("gemini") },
+    { ngx_string("/gemini/v1beta/openai"), ngx_string("gemini") },
     { ngx_string("/azure/openai"), ngx_string("azure") },
     { ngx_string("/azure"), ngx_string("azure") },
     { ngx_string("/droid/openai"), ngx_string("droid") },
@@ -365,6 +367,7 @@ ngx_http_claude_relay_route_mount(ngx_http_request_t *r, ngx_str_t *path,
 
         ngx_str_null(&route->id);
         ngx_str_null(&route->model);
+        route->also = 0;
 
         rc = mount->find(r, &rest, route);
 

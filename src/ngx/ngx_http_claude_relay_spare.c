@@ -36,6 +36,7 @@ typedef struct {
     union {
         ncr_answer_t                   told;    /* each begins with it */
         ncr_anthropic_answer_t         anthropic;
+        ncr_gemini_answer_t            gemini;
         ncr_openai_answer_t            openai;
     }                                  answer;
 } ngx_http_claude_relay_parts_t;

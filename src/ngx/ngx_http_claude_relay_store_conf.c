@@ -201,7 +201,10 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
     for (i = 0; i < rmcf->accounts.nelts; i++) {
 
         if (rmcf->store) {
-            a[i]->token = a[i]->platform->token;
+            a[i]->token = a[i]->platform->token
+                          && !(a[i]->platform->key && a[i]->secret.len
+                               && a[i]->refresh_token.len == 0
+                               && a[i]->expires == 0);
 
         } else if (a[i]->token) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

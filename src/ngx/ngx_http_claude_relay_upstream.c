@@ -449,6 +449,18 @@ ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ctx->decided = 0;
     ctx->error = ctx->verdict.class;
 
+    if (ctx->verdict.bare && !ctx->bare && ctx->lease) {
+
+        /* the same account, once with less of the client's words */
+
+        ngx_http_claude_relay_trail(ctx, status, ctx->verdict.class);
+
+        ctx->bare = 1;
+        ctx->decided = 1;
+
+        return NGX_OK;
+    }
+
     if (!ctx->verdict.retry) {
 
         /* the client's own: the answer's end will write the trail */

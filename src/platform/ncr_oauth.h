@@ -17,21 +17,188 @@
 
 #include "ncr_model.h"
 #include "ncr_out.h"
+#include "ncr_way.h"
 
 
-/* where a platform's logins happen; any of it may be configured otherwise */
+/* a grant: tokens, and what an account's login tells beside them */
 
-typedef struct {
-    ncr_str_t    authorize_url;
+#define NCR_OAUTH_TOKEN   4096
+#define NCR_OAUTH_META    1024
+
+typedef struct ncr_oauth_s       ncr_oauth_t;
+typedef struct ncr_oauth_talk_s  ncr_oauth_talk_t;
+
+/*
+ * One step of a conversation.  NCR_AGAIN: send what was made, after wait ms,
+ * and call again with the answer; NCR_OK: it is over, and well; NCR_DECLINED:
+ * not yet, ask again after wait ms (poll() alone); NCR_DONE: the answer at
+ * hand is the token endpoint's (poll() alone); NCR_BAD: it is over, error
+ * says why.
+ */
+typedef ncr_int_t (*ncr_oauth_step_pt)(ncr_oauth_talk_t *talk);
+
+
+/*
+ * Where a platform's logins happen and how it is spoken there.  The strings
+ * may be configured otherwise (claude_relay_oauth); "{region}" in a URL is
+ * the account's field of this name.
+ */
+
+struct ncr_oauth_s {
+    ncr_str_t    authorize_url;         /* "": no login with a browser */
     ncr_str_t    token_url;
     ncr_str_t    client_id;
     ncr_str_t    redirect_uri;          /* a page that shows "code#state" */
     ncr_str_t    loopback_uri;          /* http://localhost:port/path */
     ncr_str_t    scope;                 /* of a login */
-    ncr_str_t    setup_scope;           /* of a setup token */
+    ncr_str_t    setup_scope;           /* of a setup token; "": none */
     ncr_str_t    profile_path;          /* on the API's base_url, or "" */
     ncr_str_t    usage_path;
-} ncr_oauth_t;
+    ncr_str_t    client_secret;         /* of the configuration alone */
+    ncr_str_t    device_url;            /* where codes of devices are made */
+    ncr_str_t    poll_url;              /* "": token_url */
+    ncr_str_t    verify_url;            /* where they are typed in, or "" if
+                                           the server tells it */
+    ncr_str_t    info_url;              /* of after(), or "" */
+    ncr_str_t    refresh_url;           /* "": token_url */
+    ncr_str_t    register_url;          /* of clients (AWS OIDC), or "" */
+    ncr_str_t    device_redirect;       /* of a device's code, or "" */
+
+    const char  *authorize_extra;       /* "a=b&c=d", or NULL */
+
+    unsigned     bare:1;                /* no client_id, response_type and
+                                           grant_type (Kiro, D1) */
+    unsigned     form:1;                /* bodies are forms, not JSON */
+    unsigned     refresh_form:1;        /* that of a refresh is */
+    unsigned     refresh_scope:1;       /* it has the scope, too */
+    unsigned     send_state:1;          /* an exchange has the state, too */
+    unsigned     place:1;               /* its refreshes may take the way of
+                                           claude_relay_token_location */
+    unsigned     secret:1;              /* useless without client_secret */
+    unsigned     modern:1;              /* Antigravity's names (C7) */
+    unsigned     jwt:1;                 /* the access token's "exp" is its end
+                                           where nothing else tells one */
+
+    ncr_msec_t   assume;                /* life of tokens that tell none */
+    ncr_msec_t   ahead;                 /* refreshed so long before the end,
+                                           0: claude_relay_refresh_ahead */
+    ncr_msec_t   life;                  /* they are taken to live for no
+                                           longer, or 0 */
+
+    /* errors of the token endpoint that no repetition helps; invalid_grant
+     * is one of all; to NULL, or NULL */
+    const char *const  *permanent;
+
+    /* what a token answer tells beside tokens, JSON into meta; NULL: as
+     * Claude's */
+    void       (*tells)(ncr_str_t *body, char *meta, size_t size);
+
+    /* the whole URL, body and form of a refresh; NULL: by the above */
+    ncr_int_t  (*refresh)(ncr_oauth_talk_t *talk);
+
+    /* what is stored as refresh token, of the one that came or was there, in
+     * place; NULL: the one that came, else the old one */
+    ncr_int_t  (*keep)(ncr_oauth_talk_t *talk, char *refresh, size_t size);
+
+    /* logins of devices: device() fills user_code, verify, interval, expires
+     * and kept; poll() is called with kept; NULL: none */
+    ncr_oauth_step_pt  device;
+    ncr_oauth_step_pt  poll;
+
+    /* after a login or an import, with the access token: into meta */
+    ncr_oauth_step_pt  after;
+
+    /* the request of the usage poll (url is a path on the API's host, base of
+     * the base URL included; lines); NULL: GET usage_path */
+    ncr_int_t  (*usage)(ncr_oauth_talk_t *talk);
+
+    /* its answer; meta, of NCR_OAUTH_META bytes, is "" before and may be
+     * filled with JSON of what else it tells (plan, email); NULL: Claude's */
+    ncr_int_t  (*usage_read)(ncr_str_t *body, ncr_limits_t *limits,
+                             char *meta, ncr_msec_t now);
+};
+
+
+#define NCR_OAUTH_KEPT   6144
+
+struct ncr_oauth_talk_s {
+
+    /* what is given */
+
+    ncr_oauth_t        *oauth;          /* as configured */
+    const ncr_param_t  *names;          /* the platform's params, or NULL */
+    ncr_str_t          *params;         /* the account's */
+    ncr_str_t           meta;           /* what is known of it, JSON or "" */
+    ncr_str_t           base;           /* path of the base URL, no last "/" */
+    ncr_str_t           access;
+    ncr_str_t           refresh;        /* as stored */
+    ncr_str_t           scope;
+    ncr_msec_t          now;
+    ncr_uint_t          step;           /* 0, and one more each time */
+
+    /* the answer to what the step before has made */
+
+    ncr_uint_t          status;         /* 0: there was none */
+    ncr_str_t           answer;
+
+    /* what is made, each starts empty */
+
+    const char         *method;         /* "POST" */
+    ncr_out_t           url;            /* "https://..."; or "/...": a path on
+                                           the account's API's host */
+    ncr_out_t           lines;          /* headers, each with its CRLF; the
+                                           content's type and length and the
+                                           credential on the API's host
+                                           belong to the caller */
+    ncr_out_t           body;
+    unsigned            form:1;         /* what body is */
+    unsigned            no_body:1;      /* GET and the like */
+    unsigned            api:1;          /* the access token is to be shown */
+    ncr_msec_t          wait;
+
+    /* what it is about */
+
+    char                user_code[64];
+    char                verify[512];
+    char                verify_all[512];    /* with the code in it, or "" */
+    ncr_msec_t          interval;
+    ncr_msec_t          expires;        /* an instant */
+    char                kept[NCR_OAUTH_KEPT];   /* between calls, and steps;
+                                                   JSON */
+    char                told[NCR_OAUTH_META];   /* after(): the new meta */
+    char                error[256];
+};
+
+
+/* a field of the account by its name, "" if there is none */
+ncr_str_t ncr_oauth_param(ncr_oauth_talk_t *talk, const char *name);
+
+/* a URL with "{region}" filled in; NCR_BAD: the region is none */
+ncr_int_t ncr_oauth_url(ncr_oauth_talk_t *talk, ncr_out_t *out,
+    ncr_str_t *url);
+
+/* RFC 8628, for what has no words of its own */
+ncr_int_t ncr_oauth_device(ncr_oauth_talk_t *talk);
+ncr_int_t ncr_oauth_device_poll(ncr_oauth_talk_t *talk);
+
+/*
+ * The descriptors, ncr_oauth_NAME.c.  Members of meta that their logins tell,
+ * all of them text unless it is said otherwise:
+ *
+ *   all            email, plan, tier, name, account_uuid, organization,
+ *                  organization_uuid
+ *   codex          chatgpt_account_id, chatgpt_user_id, fedramp (true)
+ *   code-assist,   project, ineligible ("UNSUPPORTED_CLIENT: its words")
+ *   antigravity
+ *   droid          organization_id, workos_org_ids (an array)
+ *   kiro           profile_arn, auth_method ("social", "idc")
+ */
+extern ncr_oauth_t  ncr_oauth_claude;
+extern ncr_oauth_t  ncr_oauth_codex;
+extern ncr_oauth_t  ncr_oauth_code_assist;
+extern ncr_oauth_t  ncr_oauth_antigravity;
+extern ncr_oauth_t  ncr_oauth_droid;
+extern ncr_oauth_t  ncr_oauth_kiro;
 
 
 /* RFC 7636: verifier and challenge, 43 characters each and a NUL */
@@ -55,12 +222,24 @@ void ncr_oauth_authorize_url(ncr_out_t *out, ncr_oauth_t *oauth,
 const char *ncr_oauth_paste(ncr_str_t *text, ncr_char_t *buf, size_t size,
     ncr_str_t *code, ncr_str_t *state);
 
-/* A.4, A.5: JSON bodies of the token endpoint; setup: a token of one year */
+/* A.4, A.5: bodies of the token endpoint; setup: a token of one year */
 void ncr_oauth_exchange(ncr_out_t *out, ncr_oauth_t *oauth, ncr_str_t *code,
     ncr_str_t *redirect_uri, ncr_str_t *verifier, ncr_str_t *state,
     ncr_uint_t setup);
 void ncr_oauth_refresh(ncr_out_t *out, ncr_oauth_t *oauth,
     ncr_str_t *refresh_token, ncr_str_t *scope);
+
+/*
+ * The whole of it, by what the platform's says: url, body and form.  NCR_OK;
+ * NCR_BAD: error says why there is none.
+ */
+ncr_int_t ncr_oauth_ask_code(ncr_oauth_talk_t *talk, ncr_str_t *code,
+    ncr_str_t *redirect_uri, ncr_str_t *verifier, ncr_str_t *state,
+    ncr_uint_t setup);
+ncr_int_t ncr_oauth_ask_refresh(ncr_oauth_talk_t *talk);
+
+/* what it lacks of its configuration, or NULL */
+const char *ncr_oauth_lacks(ncr_oauth_t *oauth);
 
 
 /* what the token endpoint said */
@@ -73,9 +252,6 @@ typedef enum {
                                            or of the configuration */
 } ncr_oauth_e;
 
-
-#define NCR_OAUTH_TOKEN   4096
-#define NCR_OAUTH_META    1024
 
 typedef struct {
     ncr_oauth_e  result;
@@ -111,6 +287,11 @@ void ncr_oauth_answer(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
     ncr_str_t *content_type, ncr_str_t *retry_after, ncr_str_t *body,
     ncr_msec_t now);
 
+/* the same, with a platform's names, errors and facts */
+void ncr_oauth_answer_of(ncr_oauth_t *oauth, ncr_oauth_tokens_t *tokens,
+    ncr_uint_t status, ncr_str_t *content_type, ncr_str_t *retry_after,
+    ncr_str_t *body, ncr_msec_t now);
+
 /*
  * GET profile_path (A.7): into the JSON that is kept as meta: account_uuid,
  * email, name, organization_uuid, organization, plan ("max", "pro", "team",
@@ -141,13 +322,15 @@ ncr_int_t ncr_oauth_usage(ncr_str_t *body, ncr_limits_t *limits,
 
 typedef struct {
     char         kind[24];              /* "credentials", "setup-token",
-                                           "pluribus", "api-key" */
+                                           "pluribus", "api-key", "codex",
+                                           "gemini", "kiro", "droid" */
     char         platform[24];          /* "claude-oauth", "anthropic" */
     char         access[NCR_OAUTH_TOKEN];
     char         refresh[NCR_OAUTH_TOKEN];
     ncr_msec_t   expires;
     char         scope[512];
     char         base_url[256];         /* "" = the platform's */
+    char         region[32];            /* a field of the account, or "" */
     char         meta[NCR_OAUTH_META];
 } ncr_oauth_import_t;
 
@@ -163,6 +346,14 @@ typedef struct {
  */
 const char *ncr_oauth_import(ncr_str_t *text, ncr_oauth_import_t *import,
     ncr_msec_t now);
+
+/*
+ * The same, for an account of this platform (NULL: not known), and files of
+ * the Codex and Gemini CLIs, of Kiro and Droid.  One with a refresh token
+ * alone is an account whose access token is over: it is refreshed first.
+ */
+const char *ncr_oauth_import_as(ncr_str_t *text, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now);
 
 
 #endif /* _NCR_OAUTH_H_INCLUDED_ */

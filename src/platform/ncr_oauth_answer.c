@@ -20,15 +20,20 @@
 #define NCR_OAUTH_WAIT_MAX   (INT64_C(5) * 60 * 1000)
 
 
-static void ncr_oauth_answer_ok(ncr_oauth_tokens_t *tokens,
-    ncr_uint_t status, cJSON *json, ncr_msec_t now);
-static void ncr_oauth_answer_tokens(ncr_oauth_tokens_t *tokens, cJSON *json,
+static void ncr_oauth_answer_ok(ncr_oauth_t *oauth,
+    ncr_oauth_tokens_t *tokens, ncr_uint_t status, cJSON *json,
     ncr_msec_t now);
-static ncr_oauth_e ncr_oauth_answer_refusal(ncr_uint_t status,
-    ncr_str_t *content_type, ncr_str_t *body, cJSON *json);
+static void ncr_oauth_answer_tokens(ncr_oauth_t *oauth,
+    ncr_oauth_tokens_t *tokens, cJSON *json, ncr_msec_t now);
+static ncr_msec_t ncr_oauth_answer_end(ncr_oauth_t *oauth, cJSON *json,
+    ncr_str_t *access, ncr_msec_t now);
+static ncr_oauth_e ncr_oauth_answer_refusal(ncr_oauth_t *oauth,
+    ncr_uint_t status, ncr_str_t *content_type, ncr_str_t *body,
+    cJSON *json);
+static ncr_uint_t ncr_oauth_answer_dead(ncr_oauth_t *oauth,
+    ncr_str_t *error);
 static ncr_uint_t ncr_oauth_answer_page(ncr_str_t *content_type,
     ncr_str_t *body);
-static ncr_str_t ncr_oauth_answer_error(cJSON *json);
 static void ncr_oauth_answer_words(ncr_oauth_tokens_t *tokens, cJSON *json);
 static void ncr_oauth_answer_status(ncr_oauth_tokens_t *tokens,
     ncr_uint_t status, const char *text);
@@ -44,6 +49,16 @@ ncr_oauth_answer(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
     ncr_str_t *content_type, ncr_str_t *retry_after, ncr_str_t *body,
     ncr_msec_t now)
 {
+    ncr_oauth_answer_of(&ncr_oauth_claude, tokens, status, content_type,
+                        retry_after, body, now);
+}
+
+
+void
+ncr_oauth_answer_of(ncr_oauth_t *oauth, ncr_oauth_tokens_t *tokens,
+    ncr_uint_t status, ncr_str_t *content_type, ncr_str_t *retry_after,
+    ncr_str_t *body, ncr_msec_t now)
+{
     cJSON  *json;
 
     memset(tokens, 0, sizeof(ncr_oauth_tokens_t));
@@ -52,11 +67,16 @@ ncr_oauth_answer(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
     json = ncr_oauth_json(body);
 
     if (status >= 200 && status < 300) {
-        ncr_oauth_answer_ok(tokens, status, json, now);
+        ncr_oauth_answer_ok(oauth, tokens, status, json, now);
+
+        if (tokens->result == NCR_OAUTH_OK && oauth->tells) {
+            tokens->meta[0] = '\0';
+            oauth->tells(body, tokens->meta, sizeof(tokens->meta));
+        }
 
     } else {
-        tokens->result = ncr_oauth_answer_refusal(status, content_type, body,
-                                                  json);
+        tokens->result = ncr_oauth_answer_refusal(oauth, status, content_type,
+                                                  body, json);
         ncr_oauth_answer_words(tokens, json);
 
         if (tokens->error[0] == '\0') {
@@ -75,8 +95,8 @@ ncr_oauth_answer(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
 
 
 static void
-ncr_oauth_answer_ok(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
-    cJSON *json, ncr_msec_t now)
+ncr_oauth_answer_ok(ncr_oauth_t *oauth, ncr_oauth_tokens_t *tokens,
+    ncr_uint_t status, cJSON *json, ncr_msec_t now)
 {
     if (json == NULL) {
         tokens->result = NCR_OAUTH_TRANSIENT;
@@ -84,7 +104,7 @@ ncr_oauth_answer_ok(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
         return;
     }
 
-    if (ncr_oauth_string(json, "access_token").len == 0) {
+    if (ncr_oauth_either(json, "access_token", "accessToken").len == 0) {
         tokens->result = NCR_OAUTH_TRANSIENT;
         ncr_oauth_answer_words(tokens, json);
 
@@ -96,21 +116,27 @@ ncr_oauth_answer_ok(ncr_oauth_tokens_t *tokens, ncr_uint_t status,
         return;
     }
 
-    ncr_oauth_answer_tokens(tokens, json, now);
+    ncr_oauth_answer_tokens(oauth, tokens, json, now);
 }
 
 
+/* snake case is RFC 6749's, the other Kiro's and AWS's (others.md D1) */
+
 static void
-ncr_oauth_answer_tokens(ncr_oauth_tokens_t *tokens, cJSON *json,
-    ncr_msec_t now)
+ncr_oauth_answer_tokens(ncr_oauth_t *oauth, ncr_oauth_tokens_t *tokens,
+    cJSON *json, ncr_msec_t now)
 {
     cJSON       *item;
     ncr_str_t    access, refresh;
     const char  *err;
 
-    access = ncr_oauth_string(json, "access_token");
-    refresh = ncr_oauth_string(json, "refresh_token");
+    access = ncr_oauth_either(json, "access_token", "accessToken");
+    refresh = ncr_oauth_either(json, "refresh_token", "refreshToken");
     item = ncr_oauth_member(json, "refresh_token");
+
+    if (item == NULL) {
+        item = ncr_oauth_member(json, "refreshToken");
+    }
 
     err = ncr_oauth_tokens_check(&access, &refresh);
 
@@ -129,8 +155,7 @@ ncr_oauth_answer_tokens(ncr_oauth_tokens_t *tokens, cJSON *json,
     ncr_str_copy(tokens->access, sizeof(tokens->access), &access);
     ncr_str_copy(tokens->refresh, sizeof(tokens->refresh), &refresh);
 
-    item = ncr_oauth_member(json, "expires_in");
-    tokens->expires = ncr_oauth_answer_expires(item, now);
+    tokens->expires = ncr_oauth_answer_end(oauth, json, &access, now);
 
     item = ncr_oauth_member(json, "scope");
     ncr_oauth_scope(item, tokens->scope, sizeof(tokens->scope));
@@ -139,9 +164,71 @@ ncr_oauth_answer_tokens(ncr_oauth_tokens_t *tokens, cJSON *json,
 }
 
 
+/* expires_in, expires_at, what the token itself says, or what is known */
+
+static ncr_msec_t
+ncr_oauth_answer_end(ncr_oauth_t *oauth, cJSON *json, ncr_str_t *access,
+    ncr_msec_t now)
+{
+    cJSON       *item;
+    ncr_msec_t   end;
+
+    item = ncr_oauth_member(json, "expires_in");
+
+    if (item == NULL) {
+        item = ncr_oauth_member(json, "expiresIn");
+    }
+
+    end = ncr_oauth_answer_expires(item, now);
+    item = ncr_oauth_member(json, "expires_at");
+
+    if (end == 0
+        && (item == NULL || ncr_oauth_instant(item, &end) != NCR_OK))
+    {
+        end = oauth->jwt ? ncr_oauth_jwt_end(access) : 0;
+    }
+
+    return ncr_oauth_end(oauth, end, now);
+}
+
+
+ncr_msec_t
+ncr_oauth_end(ncr_oauth_t *oauth, ncr_msec_t end, ncr_msec_t now)
+{
+    if (end == 0 && oauth->assume) {
+        end = now + oauth->assume;
+    }
+
+    if (oauth->life) {
+        end = end ? ncr_min(end, now + oauth->life) : now + oauth->life;
+    }
+
+    return ncr_min(end, now + NCR_OAUTH_LONGEST * 1000);
+}
+
+
+ncr_msec_t
+ncr_oauth_jwt_end(ncr_str_t *token)
+{
+    cJSON       *item, *claims;
+    ncr_msec_t   end;
+
+    claims = ncr_oauth_claims(token);
+    item = ncr_oauth_member(claims, "exp");
+
+    if (item == NULL || ncr_oauth_instant(item, &end) != NCR_OK) {
+        end = 0;
+    }
+
+    cJSON_Delete(claims);
+
+    return end;
+}
+
+
 static ncr_oauth_e
-ncr_oauth_answer_refusal(ncr_uint_t status, ncr_str_t *content_type,
-    ncr_str_t *body, cJSON *json)
+ncr_oauth_answer_refusal(ncr_oauth_t *oauth, ncr_uint_t status,
+    ncr_str_t *content_type, ncr_str_t *body, cJSON *json)
 {
     ncr_str_t  error;
 
@@ -157,7 +244,7 @@ ncr_oauth_answer_refusal(ncr_uint_t status, ncr_str_t *content_type,
     case 401:
         error = ncr_oauth_answer_error(json);
 
-        if (ncr_str_eq(&error, "invalid_grant")) {
+        if (ncr_oauth_answer_dead(oauth, &error)) {
             return NCR_OAUTH_INVALID_GRANT;
         }
 
@@ -175,6 +262,25 @@ ncr_oauth_answer_refusal(ncr_uint_t status, ncr_str_t *content_type,
     default:
         return NCR_OAUTH_REFUSED;
     }
+}
+
+
+static ncr_uint_t
+ncr_oauth_answer_dead(ncr_oauth_t *oauth, ncr_str_t *error)
+{
+    const char *const  *p;
+
+    if (ncr_str_eq(error, "invalid_grant")) {
+        return 1;
+    }
+
+    for (p = oauth->permanent; p && *p; p++) {
+        if (ncr_str_eq(error, *p)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -199,12 +305,18 @@ ncr_oauth_answer_page(ncr_str_t *content_type, ncr_str_t *body)
 }
 
 
-/* RFC 6749, section 5.2; the API's own form is an object with a type (D.1) */
+/*
+ * RFC 6749, section 5.2; the API's own form is an object with a type (D.1),
+ * OpenAI's has a code, too (A8), WorkOS's names it "code", and AWS's
+ * exceptions have a type that may be qualified (D1)
+ */
 
-static ncr_str_t
+ncr_str_t
 ncr_oauth_answer_error(cJSON *json)
 {
-    ncr_str_t  error;
+    size_t      i;
+    cJSON      *object;
+    ncr_str_t   error;
 
     error = ncr_oauth_string(json, "error");
 
@@ -212,7 +324,24 @@ ncr_oauth_answer_error(cJSON *json)
         return error;
     }
 
-    return ncr_oauth_string(ncr_oauth_member(json, "error"), "type");
+    object = ncr_oauth_member(json, "error");
+    error = ncr_oauth_either(object, "code", "type");
+
+    if (error.len) {
+        return error;
+    }
+
+    error = ncr_oauth_either(json, "__type", "code");
+
+    for (i = error.len; i > 0; i--) {
+        if (error.data[i - 1] == '#') {
+            error.data += i;
+            error.len -= i;
+            break;
+        }
+    }
+
+    return error;
 }
 
 
@@ -230,6 +359,12 @@ ncr_oauth_answer_words(ncr_oauth_tokens_t *tokens, cJSON *json)
 
     if (text.len == 0) {
         text = ncr_oauth_string(ncr_oauth_member(json, "error"), "message");
+    }
+
+    /* of AWS and WorkOS, whose errors are no OAuth's */
+
+    if (text.len == 0 && ncr_oauth_either(json, "__type", "code").len) {
+        text = ncr_oauth_either(json, "message", "Message");
     }
 
     ncr_oauth_words(words, sizeof(words), &text);
@@ -436,7 +571,7 @@ ncr_oauth_profile(ncr_str_t *body, ncr_str_t *old, char *meta, size_t size)
 void
 ncr_oauth_meta(const char *fresh, ncr_str_t *old, char *meta, size_t size)
 {
-    cJSON      *json, *other;
+    cJSON      *json, *other, *item, *next;
     ncr_str_t   s, facts[NCR_OAUTH_FACTS];
 
     s.data = (ncr_char_t *) (uintptr_t) fresh;
@@ -446,8 +581,66 @@ ncr_oauth_meta(const char *fresh, ncr_str_t *old, char *meta, size_t size)
     other = ncr_oauth_json(old);
 
     ncr_oauth_meta_read(json, facts);
-    ncr_oauth_meta_write(facts, other, meta, size);
+
+    /* members of a platform's own: the old ones that have no fresh ones */
+
+    if (json != NULL && other != NULL) {
+
+        for (item = json->child; item != NULL; item = next) {
+            next = item->next;
+
+            cJSON_DeleteItemFromObjectCaseSensitive(other, item->string);
+
+            if (ncr_oauth_is_fact(item->string)) {
+                continue;
+            }
+
+            (void) cJSON_AddItemReferenceToObject(other, item->string, item);
+        }
+    }
+
+    ncr_oauth_meta_write(facts, other ? other : json, meta, size);
 
     cJSON_Delete(other);
     cJSON_Delete(json);
+}
+
+
+ncr_int_t
+ncr_oauth_talk_refused(ncr_oauth_talk_t *talk, const char *what)
+{
+    ncr_str_t           none;
+    ncr_out_t           out;
+    ncr_oauth_tokens_t  tokens;
+
+    ncr_str_null(&none);
+
+    memset(&tokens, 0, sizeof(ncr_oauth_tokens_t));
+
+    if (talk->status) {
+        ncr_oauth_answer_of(talk->oauth, &tokens,
+                            (talk->status < 300) ? 599 : talk->status, &none,
+                            &none, &talk->answer, talk->now);
+    }
+
+    ncr_out_init(&out, (ncr_char_t *) talk->error, sizeof(talk->error) - 1);
+    ncr_out_text(&out, what);
+    ncr_out_text(&out, ": ");
+
+    if (talk->status == 0) {
+        ncr_out_text(&out, "there was no answer");
+
+    } else if (talk->status < 300) {
+        ncr_out_text(&out, "the answer is of no use");
+
+    } else {
+        none.data = (ncr_char_t *) tokens.error;
+        none.len = ncr_min(strlen(tokens.error),
+                           (size_t) (out.end - out.last));
+        ncr_out_str(&out, &none);
+    }
+
+    *out.last = '\0';
+
+    return NCR_BAD;
 }

@@ -33,11 +33,11 @@ typedef struct {
 
 
 static const char *ncr_oauth_import_any(ncr_str_t *text,
-    ncr_oauth_import_t *import, ncr_msec_t now);
+    const char *platform, ncr_oauth_import_t *import, ncr_msec_t now);
 static const char *ncr_oauth_import_token(ncr_str_t *token,
     ncr_oauth_import_t *import);
 static const char *ncr_oauth_import_json(ncr_str_t *text,
-    ncr_oauth_import_t *import, ncr_msec_t now);
+    const char *platform, ncr_oauth_import_t *import, ncr_msec_t now);
 static const char *ncr_oauth_import_expires(cJSON *object,
     ncr_oauth_import_t *import);
 static void ncr_oauth_import_meta(cJSON *object, ncr_oauth_import_t *import);
@@ -60,11 +60,19 @@ static void ncr_oauth_import_kind(ncr_oauth_import_t *import,
 const char *
 ncr_oauth_import(ncr_str_t *text, ncr_oauth_import_t *import, ncr_msec_t now)
 {
+    return ncr_oauth_import_as(text, NULL, import, now);
+}
+
+
+const char *
+ncr_oauth_import_as(ncr_str_t *text, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now)
+{
     const char  *err;
 
     memset(import, 0, sizeof(ncr_oauth_import_t));
 
-    err = ncr_oauth_import_any(text, import, now);
+    err = ncr_oauth_import_any(text, platform, import, now);
 
     if (err != NULL) {
         memset(import, 0, sizeof(ncr_oauth_import_t));
@@ -75,8 +83,8 @@ ncr_oauth_import(ncr_str_t *text, ncr_oauth_import_t *import, ncr_msec_t now)
 
 
 static const char *
-ncr_oauth_import_any(ncr_str_t *text, ncr_oauth_import_t *import,
-    ncr_msec_t now)
+ncr_oauth_import_any(ncr_str_t *text, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now)
 {
     ncr_str_t  s;
 
@@ -112,7 +120,19 @@ ncr_oauth_import_any(ncr_str_t *text, ncr_oauth_import_t *import,
     }
 
     if (s.data[0] == '{') {
-        return ncr_oauth_import_json(&s, import, now);
+        return ncr_oauth_import_json(&s, platform, import, now);
+    }
+
+    if (ncr_str_prefix(&s, "fk-")) {
+
+        if (!ncr_oauth_visible(&s) || s.len >= NCR_OAUTH_TOKEN) {
+            return "one key belongs to one account";
+        }
+
+        ncr_oauth_import_kind(import, "api-key", "droid");
+        ncr_str_copy(import->access, sizeof(import->access), &s);
+
+        return NULL;
     }
 
     if (ncr_str_prefix(&s, "sk-ant-")) {
@@ -160,8 +180,8 @@ ncr_oauth_import_token(ncr_str_t *token, ncr_oauth_import_t *import)
 /* camel case is Claude Code's, the other the official SDKs' */
 
 static const char *
-ncr_oauth_import_json(ncr_str_t *text, ncr_oauth_import_t *import,
-    ncr_msec_t now)
+ncr_oauth_import_json(ncr_str_t *text, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now)
 {
     cJSON       *json, *object, *scopes;
     ncr_str_t    access, refresh;
@@ -176,6 +196,13 @@ ncr_oauth_import_json(ncr_str_t *text, ncr_oauth_import_t *import,
     object = ncr_oauth_member(json, "claudeAiOauth");
 
     if (object == NULL) {
+        err = ncr_oauth_import_other(json, platform, import, now);
+
+        if (err != ncr_oauth_import_none) {
+            cJSON_Delete(json);
+            return err;
+        }
+
         object = json;
     }
 

@@ -43,6 +43,7 @@ static const char *ncr_oauth_paste_check(ncr_str_t *code, ncr_str_t *state);
 
 static ncr_str_t  ncr_oauth_paste_starts[] = {
     ncr_string("/"),                    /* a request's target */
+    ncr_string("kiro://"),              /* others.md D1 */
     ncr_string("?"),
     ncr_string("code="),
     ncr_string("state="),

@@ -5,6 +5,7 @@
 
 
 #include "ncr_oauth_text.h"
+#include "ncr_base64.h"
 #include "ncr_json.h"
 #include "ncr_str.h"
 
@@ -12,6 +13,9 @@
 /* the longest text that is looked at for a log, the longest fact kept */
 #define NCR_OAUTH_WORDS  1024
 #define NCR_OAUTH_FACT   128
+
+/* the longest id_token that is looked into */
+#define NCR_OAUTH_JWT    (16 * 1024)
 
 /* up to here an instant is one in seconds (A.4); the last one in ms */
 #define NCR_OAUTH_SECONDS  1e11
@@ -420,6 +424,21 @@ ncr_oauth_meta_read(cJSON *meta, ncr_str_t *facts)
 }
 
 
+ncr_uint_t
+ncr_oauth_is_fact(const char *name)
+{
+    ncr_uint_t  i;
+
+    for (i = 0; i < NCR_OAUTH_FACTS; i++) {
+        if (strcmp(name, ncr_oauth_facts[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 ncr_oauth_meta_write(ncr_str_t *facts, cJSON *old, char *meta, size_t size)
 {
@@ -524,7 +543,6 @@ ncr_oauth_meta_rest(ncr_out_t *out, cJSON *old)
     char        *text;
     cJSON       *item;
     ncr_str_t    name;
-    ncr_uint_t   i;
     ncr_char_t  *last;
 
     if (!cJSON_IsObject(old)) {
@@ -533,13 +551,7 @@ ncr_oauth_meta_rest(ncr_out_t *out, cJSON *old)
 
     for (item = old->child; item != NULL; item = item->next) {
 
-        for (i = 0; i < NCR_OAUTH_FACTS; i++) {
-            if (strcmp(item->string, ncr_oauth_facts[i]) == 0) {
-                break;
-            }
-        }
-
-        if (i < NCR_OAUTH_FACTS) {
+        if (ncr_oauth_is_fact(item->string)) {
             continue;
         }
 
@@ -566,4 +578,104 @@ ncr_oauth_meta_rest(ncr_out_t *out, cJSON *old)
 
         cJSON_free(text);
     }
+}
+
+
+void
+ncr_oauth_copy(cJSON *to, cJSON *from, const char *const *names)
+{
+    char        text[NCR_OAUTH_FACT + 1];
+    ncr_str_t   value, fact;
+    ncr_char_t  buf[NCR_OAUTH_FACT];
+
+    for ( /* void */ ; *names; names++) {
+        value = ncr_oauth_string(from, *names);
+        fact = ncr_oauth_fact(&value, buf);
+
+        if (fact.len) {
+            ncr_str_copy(text, sizeof(text), &fact);
+            (void) cJSON_AddStringToObject(to, *names, text);
+        }
+    }
+}
+
+
+void
+ncr_oauth_meta_put(ncr_oauth_talk_t *talk, cJSON *more)
+{
+    char       *text, meta[NCR_OAUTH_META];
+    ncr_str_t   old;
+
+    text = cJSON_PrintUnformatted(more);
+
+    if (text == NULL) {
+        return;
+    }
+
+    old = talk->meta;
+
+    if (talk->told[0]) {
+        old.data = (ncr_char_t *) talk->told;
+        old.len = strlen(talk->told);
+    }
+
+    ncr_oauth_meta(text, &old, meta, sizeof(meta));
+
+    cJSON_free(text);
+
+    memcpy(talk->told, meta, strlen(meta) + 1);
+}
+
+
+/* RFC 7519, section 3; the part between the dots is JSON in base64url */
+
+cJSON *
+ncr_oauth_claims(ncr_str_t *jwt)
+{
+    size_t       n;
+    cJSON       *json;
+    ncr_str_t    s;
+    ncr_char_t  *p, *last, *end, *buf;
+
+    if (jwt->len == 0 || jwt->len > NCR_OAUTH_JWT) {
+        return NULL;
+    }
+
+    last = jwt->data + jwt->len;
+
+    p = memchr(jwt->data, '.', jwt->len);
+
+    if (p == NULL) {
+        return NULL;
+    }
+
+    p++;
+
+    end = memchr(p, '.', (size_t) (last - p));
+
+    if (end == NULL || end == p) {
+        return NULL;
+    }
+
+    /* the tree of it is cJSON's, and so is this */
+
+    buf = cJSON_malloc((size_t) (end - p));
+
+    if (buf == NULL) {
+        return NULL;
+    }
+
+    json = NULL;
+
+    if (ncr_base64url_decode(buf, &n, (char *) p, (size_t) (end - p))
+        == NCR_OK)
+    {
+        s.data = buf;
+        s.len = n;
+        json = ncr_oauth_json(&s);
+    }
+
+    cJSON_free(buf);
+
+    return json;
 }

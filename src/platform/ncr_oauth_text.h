@@ -96,5 +96,69 @@ void ncr_oauth_meta_read(cJSON *meta, ncr_str_t *facts);
 void ncr_oauth_meta_write(ncr_str_t *facts, cJSON *old, char *meta,
     size_t size);
 
+/*
+ * A body of members or fields, one after the other: form or JSON; put_end()
+ * comes last.  Of JSON the values are strings.
+ */
+void ncr_oauth_put(ncr_out_t *out, ncr_uint_t form, const char *name,
+    ncr_str_t *value);
+void ncr_oauth_put_text(ncr_out_t *out, ncr_uint_t form, const char *name,
+    const char *text);
+void ncr_oauth_put_end(ncr_out_t *out, ncr_uint_t form);
+
+/* NCR_BAD, with these words */
+ncr_int_t ncr_oauth_talk_error(ncr_oauth_talk_t *talk, const char *text);
+
+/* NCR_BAD, with what the answer says, in the server's words or our own */
+ncr_int_t ncr_oauth_talk_refused(ncr_oauth_talk_t *talk, const char *what);
+
+/* the claims of a JWT, unverified: it came from where it was made, by TLS;
+ * to be released with cJSON_Delete(), NULL: it is none */
+cJSON *ncr_oauth_claims(ncr_str_t *jwt);
+
+/* {"error": "x"}, {"error": {"code": "x"}}, {"__type": "X"}: its code */
+ncr_str_t ncr_oauth_answer_error(cJSON *json);
+
+/* the "exp" of a JWT, an instant; 0: it tells none */
+ncr_msec_t ncr_oauth_jwt_end(ncr_str_t *token);
+
+/* the end of an access token, by what is known of the platform's; end: what
+ * was told, 0: nothing */
+ncr_msec_t ncr_oauth_end(ncr_oauth_t *oauth, ncr_msec_t end, ncr_msec_t now);
+
+/* 1 if it is one of the facts */
+ncr_uint_t ncr_oauth_is_fact(const char *name);
+
+/* members that are text, as facts are: without control characters */
+void ncr_oauth_copy(cJSON *to, cJSON *from, const char *const *names);
+
+/* talk->told, or what was known before, with these members over it */
+void ncr_oauth_meta_put(ncr_oauth_talk_t *talk, cJSON *more);
+
+/* the parts of a device's login */
+ncr_int_t ncr_oauth_device_read(ncr_oauth_talk_t *talk, cJSON *json);
+ncr_int_t ncr_oauth_device_said(ncr_oauth_talk_t *talk);
+cJSON *ncr_oauth_kept(ncr_oauth_talk_t *talk);
+ncr_int_t ncr_oauth_kept_put(ncr_oauth_talk_t *talk, const char *name,
+    ncr_str_t *value);
+ncr_uint_t ncr_oauth_web(ncr_str_t *uri);
+
+/*
+ * Files of other clients than Claude's: NULL, what is wrong, or
+ * ncr_oauth_import_none.  platform: of the account, NULL if it is to be seen.
+ */
+extern const char  ncr_oauth_import_none[];
+const char *ncr_oauth_import_other(cJSON *json, const char *platform,
+    ncr_oauth_import_t *import, ncr_msec_t now);
+
+/*
+ * Kiro's refresh token as it is stored: 1 if it has a client of AWS with it.
+ * NCR_BAD: these are no such parts, or too long.
+ */
+ncr_uint_t ncr_oauth_kiro_parts(ncr_str_t *stored, ncr_str_t *id,
+    ncr_str_t *secret, ncr_str_t *token);
+ncr_int_t ncr_oauth_kiro_join(char *refresh, size_t size, ncr_str_t *id,
+    ncr_str_t *secret, ncr_str_t *token);
+
 
 #endif /* _NCR_OAUTH_TEXT_H_INCLUDED_ */

@@ -18,22 +18,6 @@ static void ncr_platform_oauth_classify(ncr_reply_t *reply,
 static ncr_str_t  ncr_platform_oauth_beta = ncr_string("oauth-2025-04-20");
 
 
-/* anthropic.md A.1; the scopes are those of A.2, "current native" */
-
-static ncr_oauth_t  ncr_platform_oauth_login = {
-    ncr_string("https://claude.ai/oauth/authorize"),
-    ncr_string("https://platform.claude.com/v1/oauth/token"),
-    ncr_string("9d1c250a-e61b-44d9-88ed-5944d1962f5e"),
-    ncr_string("https://platform.claude.com/oauth/code/callback"),
-    ncr_string("http://localhost:54545/callback"),
-    ncr_string("user:profile user:inference user:sessions:claude_code "
-               "user:mcp_servers user:file_upload"),
-    ncr_string("user:inference"),
-    ncr_string("/api/oauth/profile"),
-    ncr_string("/api/oauth/usage")
-};
-
-
 /* batches and files are for API keys only (anthropic.md F.4) */
 
 ncr_platform_t  ncr_platform_oauth = {
@@ -47,7 +31,7 @@ ncr_platform_t  ncr_platform_oauth = {
     .credential = ncr_platform_oauth_credential,
     .beta = &ncr_platform_oauth_beta,
     .classify = ncr_platform_oauth_classify,
-    .oauth = &ncr_platform_oauth_login,
+    .oauth = &ncr_oauth_claude,
     .provider = "anthropic"
 };
 

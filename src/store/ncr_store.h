@@ -189,11 +189,14 @@ ncr_int_t ncr_store_meta(ncr_store_t *store, const char *name,
 /*
  * A login that is under way: data (a JSON text, sealed in the file) under a
  * random id, until it expires.  take() deletes it, so that a code is tried
- * once; keep() only reads.  NCR_DECLINED: no such login, or expired.
+ * once; keep() only reads; change() puts other data there.  NCR_DECLINED: no
+ * such login, or expired.
  */
 #define NCR_STORE_LOGIN   33            /* 32 hex digits and a NUL */
 ncr_int_t ncr_store_login_put(ncr_store_t *store, char *id, const char *data,
     ncr_msec_t expires, ncr_msec_t now);
+ncr_int_t ncr_store_login_change(ncr_store_t *store, const char *id,
+    const char *data, ncr_msec_t now);
 ncr_int_t ncr_store_login_keep(ncr_store_t *store, const char *id,
     char **data, ncr_msec_t now);
 ncr_int_t ncr_store_login_take(ncr_store_t *store, const char *id,

@@ -67,6 +67,39 @@ ncr_store_login_put(ncr_store_t *store, char *id, const char *data,
 
 
 ncr_int_t
+ncr_store_login_change(ncr_store_t *store, const char *id, const char *data,
+    ncr_msec_t now)
+{
+    char        *old, found[NCR_STORE_LOGIN];
+    ncr_int_t    rc;
+    ncr_msec_t   expires;
+
+    if (!ncr_store_login_valid(id)) {
+        return NCR_DECLINED;
+    }
+
+    rc = ncr_store_write(store);
+
+    if (rc != NCR_OK) {
+        return rc;
+    }
+
+    rc = ncr_store_login_get(store, NCR_STORE_SQL_LOGIN, id, found, &old,
+                             &expires);
+
+    if (rc == NCR_OK) {
+        ncr_store_drop(&old);
+
+        rc = (expires <= now) ? NCR_DECLINED
+                              : ncr_store_login_write(store, id, data,
+                                                      expires);
+    }
+
+    return ncr_store_write_end(store, rc);
+}
+
+
+ncr_int_t
 ncr_store_login_keep(ncr_store_t *store, const char *id, char **data,
     ncr_msec_t now)
 {

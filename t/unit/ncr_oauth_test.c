@@ -69,15 +69,16 @@ ncr_test_s(const char *text)
 /* PKCE, URL and bodies */
 
 static ncr_oauth_t  ncr_test_oauth = {
-    ncr_string("https://auth.test/authorize"),
-    ncr_string("https://auth.test/token"),
-    ncr_string("client-1"),
-    ncr_string("https://auth.test/callback"),
-    ncr_string("http://localhost:54545/callback"),
-    ncr_string("user:profile user:inference"),
-    ncr_string("user:inference"),
-    ncr_string("/profile"),
-    ncr_string("/usage")
+    .authorize_url = ncr_string("https://auth.test/authorize"),
+    .token_url = ncr_string("https://auth.test/token"),
+    .client_id = ncr_string("client-1"),
+    .redirect_uri = ncr_string("https://auth.test/callback"),
+    .loopback_uri = ncr_string("http://localhost:54545/callback"),
+    .scope = ncr_string("user:profile user:inference"),
+    .setup_scope = ncr_string("user:inference"),
+    .authorize_extra = "code=true",
+    .refresh_scope = 1,
+    .send_state = 1
 };
 
 
