@@ -486,6 +486,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
         if ((!a->enabled || (a->valid_until && a->valid_until <= ch->now))
             && ctx->refusal == NCR_CLASS_OK
             && ngx_http_claude_relay_open_to(ctx, a)
+            && ngx_http_claude_relay_slotted(ctx, a->platform)
             && ngx_http_claude_relay_offers(a, ctx->route.op, &ctx->wanted))
         {
             ctx->refusal = NCR_CLASS_DISABLED;
