@@ -297,6 +297,13 @@ SKIP: {
        "A13: who the account's owner is, is not told");
     is($up->requests, $n, "A13: nor asked");
 
+    $r = $nginx->get("/backend-api/codex/models?client_version=0.169.0");
+
+    is($r->status, 200, "F085: GET models of a client like ChatGPT's");
+    ok(scalar(grep { $_->{slug} =~ /^gpt-/ } @{ $r->json->{models} }),
+       "F085: in the form that it reads");
+    is($up->requests, $n, "F085: answered here");
+
     $r = $nginx->post("/backend-api/codex/responses",
                       responses(stream => JSON::PP::true));
 
