@@ -150,16 +150,19 @@ ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t body)
     ncr_fuzz_run(w, data, size, seed, body, 1);
     ncr_fuzz_run(p, data, size, seed, body, 0);
 
-    ncr_fuzz_check(w->told.state == p->told.state && w->told.messages == p->told.messages
+    ncr_fuzz_check(w->told.state == p->told.state
+                   && w->told.messages == p->told.messages
                    && w->told.has_usage == p->told.has_usage);
-    ncr_fuzz_check(memcmp(&w->told.usage, &p->told.usage, sizeof(w->told.usage)) == 0);
+    ncr_fuzz_check(memcmp(&w->told.usage, &p->told.usage,
+                          sizeof(w->told.usage)) == 0);
     ncr_fuzz_check(strcmp(w->told.model, p->told.model) == 0
                    && strcmp(w->told.id, p->told.id) == 0
                    && strcmp(w->told.stop_reason, p->told.stop_reason) == 0
                    && strcmp(w->told.service_tier, p->told.service_tier) == 0
                    && strcmp(w->told.speed, p->told.speed) == 0
                    && strcmp(w->told.error_type, p->told.error_type) == 0
-                   && strcmp(w->told.error_message, p->told.error_message) == 0);
+                   && strcmp(w->told.error_message,
+                             p->told.error_message) == 0);
     ncr_fuzz_check(ncr_anthropic_boundary(w) == ncr_anthropic_boundary(p));
 
     ncr_fuzz_check(strcmp(w->told.inference_geo, p->told.inference_geo) == 0);

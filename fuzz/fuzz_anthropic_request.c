@@ -416,14 +416,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ncr_fuzz_check(w->told.model.len == p->told.model.len
                    && w->told.model.len < NCR_MODEL_LEN
                    && (w->told.model.len == 0
-                       || memcmp(w->told.model.data, p->told.model.data, w->told.model.len)
+                       || memcmp(w->told.model.data, p->told.model.data,
+                                 w->told.model.len)
                           == 0));
     ncr_fuzz_check(w->told.model_start == p->told.model_start
-                   && w->told.model_end == p->told.model_end && w->told.model_end <= size);
+                   && w->told.model_end == p->told.model_end
+                   && w->told.model_end <= size);
     ncr_fuzz_check(w->told.model_end == 0
                    || (data[w->told.model_start] == '"'
                        && data[w->told.model_end - 1] == '"'));
-    ncr_fuzz_check(w->told.max_tokens == p->told.max_tokens && w->told.stream == p->told.stream
+    ncr_fuzz_check(w->told.max_tokens == p->told.max_tokens
+                   && w->told.stream == p->told.stream
                    && w->has_user_id == p->has_user_id);
     ncr_fuzz_check(w->told.session.len == p->told.session.len
                    && w->told.session.len <= NCR_ANTHROPIC_SESSION
@@ -432,7 +435,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  w->told.session.len) == 0));
     ncr_fuzz_check(w->told.hashed == p->told.hashed
                    && (!w->told.hashed
-                       || memcmp(w->told.digest, p->told.digest, NCR_SHA256_LEN) == 0));
+                       || memcmp(w->told.digest, p->told.digest,
+                                 NCR_SHA256_LEN) == 0));
     ncr_fuzz_check(!w->told.hashed || w->told.session.len == 0);
     ncr_fuzz_check(w->system.kind == p->system.kind
                    && w->system.open == p->system.open
@@ -452,7 +456,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    && w->config.alone == p->config.alone
                    && w->config.empty == p->config.empty
                    && w->config.again == p->config.again);
-    ncr_fuzz_check(w->told.user == p->told.user && w->told.result == p->told.result
+    ncr_fuzz_check(w->told.user == p->told.user
+                   && w->told.result == p->told.result
                    && (w->told.turns || (!w->told.user && !w->told.result)));
 
     ncr_fuzz_splice(&w->system, data, size);

@@ -27,7 +27,7 @@
 
 #define NCR_ANTHROPIC_SESSION    512
 #define NCR_ANTHROPIC_ID         NCR_ID
-#define NCR_ANTHROPIC_KEYS       64     /* top-level keys remembered */
+#define NCR_ANTHROPIC_KEYS       NCR_MEMBERS  /* top-level keys */
 #define NCR_ANTHROPIC_HASHED     (64 * 1024)
 #define NCR_ANTHROPIC_LEADING    160    /* bytes, however they are escaped */
 
@@ -83,6 +83,55 @@ typedef struct {
 
 
 /*
+ * Names of top-level members, of told.members too: all that a body has are
+ * there, those that mean nothing here as NCR_ANTHROPIC_OTHER.
+ */
+
+typedef enum {
+    NCR_ANTHROPIC_OTHER = 0,
+    NCR_ANTHROPIC_MODEL,
+    NCR_ANTHROPIC_STREAM,
+    NCR_ANTHROPIC_MAX_TOKENS,
+    NCR_ANTHROPIC_METADATA,
+    NCR_ANTHROPIC_SYSTEM,
+    NCR_ANTHROPIC_MESSAGES,
+    NCR_ANTHROPIC_THREAD,
+    NCR_ANTHROPIC_CONFIG,
+
+    /* G.1, row 6, the first is the best */
+
+    NCR_ANTHROPIC_SESSION_ID,
+    NCR_ANTHROPIC_SESSIONID,
+    NCR_ANTHROPIC_PROMPT_CACHE_KEY,
+    NCR_ANTHROPIC_CONVERSATION,
+    NCR_ANTHROPIC_CONVERSATION_ID,
+
+    /* of which only the place is known */
+
+    NCR_ANTHROPIC_M_THINKING,
+    NCR_ANTHROPIC_M_TEMPERATURE,
+    NCR_ANTHROPIC_M_TOP_P,
+    NCR_ANTHROPIC_M_TOP_K,
+    NCR_ANTHROPIC_M_TOOLS,
+    NCR_ANTHROPIC_M_TOOL_CHOICE,
+    NCR_ANTHROPIC_M_STOP_SEQUENCES,
+    NCR_ANTHROPIC_M_VERSION,              /* anthropic_version, of a body */
+    NCR_ANTHROPIC_M_BETA,                 /* anthropic_beta */
+    NCR_ANTHROPIC_M_SERVICE_TIER,
+    NCR_ANTHROPIC_M_CONTEXT_MANAGEMENT,
+    NCR_ANTHROPIC_M_MCP_SERVERS,
+    NCR_ANTHROPIC_M_CONTAINER,
+    NCR_ANTHROPIC_M_INFERENCE_GEO,
+    NCR_ANTHROPIC_M_SPEED,
+    NCR_ANTHROPIC_M_FALLBACKS,
+    NCR_ANTHROPIC_M_CACHE_CONTROL,
+    NCR_ANTHROPIC_M_OUTPUT_FORMAT,
+    NCR_ANTHROPIC_M_DIAGNOSTICS,
+    NCR_ANTHROPIC_MEMBERS
+} ncr_anthropic_member_e;
+
+
+/*
  * told.session is the session by G.1 rows 2, 3, 6 and 7: session_id of
  * user_id's JSON form, what follows "_session_" in its old form, a top-level
  * session_id, sessionId, prompt_cache_key, conversation or conversation_id, or
@@ -117,7 +166,7 @@ typedef struct {
     uint64_t        nhashed;            /* of this part */
     ncr_uint_t      nkeys;
     ncr_uint_t      nothers;            /* of them, whose names mean nothing */
-    ncr_uint_t      known;              /* a bit for each of the rest */
+    uint64_t        known;              /* a bit for each of the rest */
     ncr_uint_t      top;                /* which top-level key is open */
     ncr_uint_t      inner;
     ncr_uint_t      part;               /* which part is being hashed */
@@ -142,6 +191,7 @@ typedef struct {
     /* what needs no value before it has one */
 
     uint64_t        others[NCR_ANTHROPIC_KEYS]; /* hashes of their names */
+    ncr_members_t   members;
     ncr_char_t      cached_digest[NCR_SHA256_LEN];
     ncr_char_t      system_digest[NCR_SHA256_LEN];
     ncr_char_t      message_digest[NCR_SHA256_LEN];

@@ -11,7 +11,7 @@
 
 
 #include "ncr_anthropic_usage.h"
-#include "ncr_anthropic_text.h"
+#include "ncr_json_plain.h"
 #include "ncr_str.h"
 
 
@@ -689,7 +689,7 @@ ncr_anthropic_string(ncr_anthropic_reader_t *reader)
 
     s.data = buf;
 
-    if (ncr_anthropic_text(&reader->json, &s) == NCR_BAD) {
+    if (ncr_json_plain(&reader->json, &s) == NCR_BAD) {
         return;
     }
 
@@ -779,7 +779,7 @@ ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader, ncr_uint_t *path,
     seen = &reader->seen;
     s.data = buf;
 
-    if (ncr_anthropic_text(&reader->json, &s) == NCR_BAD) {
+    if (ncr_json_plain(&reader->json, &s) == NCR_BAD) {
         return;
     }
 

@@ -27,6 +27,8 @@ static void ncr_anthropic_codec_body_feed(ncr_answer_t *a, ncr_char_t *p,
 static ncr_uint_t ncr_anthropic_codec_parts(ncr_answer_t *a,
     ncr_str_t *asked, ncr_part_t *parts);
 static ncr_uint_t ncr_anthropic_codec_boundary(ncr_answer_t *a);
+static void ncr_anthropic_codec_error_event(ncr_answer_t *a, ncr_out_t *out,
+    ncr_uint_t status, ncr_str_t *message, ncr_str_t *request_id);
 
 
 const ncr_codec_t  ncr_codec_anthropic = {
@@ -42,7 +44,7 @@ const ncr_codec_t  ncr_codec_anthropic = {
     .parts = ncr_anthropic_codec_parts,
     .boundary = ncr_anthropic_codec_boundary,
     .error = ncr_anthropic_error,
-    .error_event = ncr_anthropic_error_event
+    .error_event = ncr_anthropic_codec_error_event
 };
 
 
@@ -125,4 +127,14 @@ static ncr_uint_t
 ncr_anthropic_codec_boundary(ncr_answer_t *a)
 {
     return ncr_anthropic_boundary((ncr_anthropic_answer_t *) a);
+}
+
+
+static void
+ncr_anthropic_codec_error_event(ncr_answer_t *a, ncr_out_t *out,
+    ncr_uint_t status, ncr_str_t *message, ncr_str_t *request_id)
+{
+    (void) a;
+
+    ncr_anthropic_error_event(out, status, message, request_id);
 }

@@ -11,8 +11,9 @@
 
 
 #include "ncr_anthropic.h"
-#include "ncr_anthropic_text.h"
+#include "ncr_json_plain.h"
 #include "ncr_anthropic_turn.h"
+#include "ncr_anthropic_member.h"
 #include "ncr_str.h"
 
 
@@ -25,27 +26,6 @@
 
 /* what Claude Code's first block of system begins with (B.3, B.7) */
 #define NCR_ANTHROPIC_BILLING    "x-anthropic-billing-header:"
-
-
-typedef enum {
-    NCR_ANTHROPIC_OTHER = 0,
-    NCR_ANTHROPIC_MODEL,
-    NCR_ANTHROPIC_STREAM,
-    NCR_ANTHROPIC_MAX_TOKENS,
-    NCR_ANTHROPIC_METADATA,
-    NCR_ANTHROPIC_SYSTEM,
-    NCR_ANTHROPIC_MESSAGES,
-    NCR_ANTHROPIC_THREAD,
-    NCR_ANTHROPIC_CONFIG,
-
-    /* row 6, the first is the best */
-
-    NCR_ANTHROPIC_SESSION_ID,
-    NCR_ANTHROPIC_SESSIONID,
-    NCR_ANTHROPIC_PROMPT_CACHE_KEY,
-    NCR_ANTHROPIC_CONVERSATION,
-    NCR_ANTHROPIC_CONVERSATION_ID
-} ncr_anthropic_key_e;
 
 
 /* the lower the better; row 6 lies between, by its key */
@@ -74,7 +54,6 @@ static ncr_int_t ncr_anthropic_request_bad(ncr_anthropic_request_t *req,
 static ncr_int_t ncr_anthropic_request_key(ncr_anthropic_request_t *req);
 static ncr_uint_t ncr_anthropic_request_again(ncr_anthropic_request_t *req,
     ncr_str_t *name);
-static ncr_anthropic_key_e ncr_anthropic_request_top(ncr_str_t *name);
 static ncr_int_t ncr_anthropic_request_value(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
 static ncr_int_t ncr_anthropic_request_model(ncr_anthropic_request_t *req,
@@ -122,6 +101,10 @@ ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
     req->json.size = sizeof(req->keep);
 
     req->told.max_tokens = -1;
+    req->told.members = &req->members;
+    req->members.n = 0;
+    req->members.open = 0;
+    req->members.close = 0;
     req->plain = plain;
     req->cached = cached;
     req->require_model = (require_model != 0);
@@ -233,10 +216,12 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
         if (token == NCR_JSON_OBJECT) {
             req->system.open = json->end;
             req->config.open = json->end;
+            req->members.open = json->end;
 
         } else if (token == NCR_JSON_OBJECT_END) {
             req->system.alone = (req->nkeys == 0);
             req->config.alone = req->system.alone;
+            req->members.close = json->start;
 
         } else {
             return ncr_anthropic_request_bad(req,
@@ -290,7 +275,7 @@ ncr_anthropic_request_key(ncr_anthropic_request_t *req)
 
     name.data = buf;
 
-    rc = ncr_anthropic_text(&req->json, &name);
+    rc = ncr_json_plain(&req->json, &name);
 
     req->nname = ncr_min(name.len, sizeof(req->name));
     memcpy(req->name, name.data, req->nname);
@@ -303,7 +288,7 @@ ncr_anthropic_request_key(ncr_anthropic_request_t *req)
         return ncr_anthropic_request_bad(req, "key % is too long");
     }
 
-    req->top = ncr_anthropic_request_top(&name);
+    req->top = ncr_anthropic_member(&name);
     req->inner = 0;
 
     if (ncr_anthropic_request_again(req, &name)) {
@@ -315,6 +300,7 @@ ncr_anthropic_request_key(ncr_anthropic_request_t *req)
     }
 
     req->nkeys++;
+    ncr_anthropic_member_place(req);
 
     if (req->plain != NULL && req->top == NCR_ANTHROPIC_SYSTEM) {
         req->part = NCR_ANTHROPIC_PART_SYSTEM;
@@ -335,10 +321,10 @@ ncr_anthropic_request_again(ncr_anthropic_request_t *req, ncr_str_t *name)
 {
     size_t      i;
     uint64_t    hash;
-    ncr_uint_t  bit;
+    uint64_t    bit;
 
     if (req->top != NCR_ANTHROPIC_OTHER) {
-        bit = (ncr_uint_t) 1 << req->top;
+        bit = (uint64_t) 1 << req->top;
 
         if (req->known & bit) {
             return 1;
@@ -371,67 +357,6 @@ ncr_anthropic_request_again(ncr_anthropic_request_t *req, ncr_str_t *name)
 }
 
 
-/* a name costs a comparison of lengths, unless it has that length */
-
-static ncr_anthropic_key_e
-ncr_anthropic_request_top(ncr_str_t *name)
-{
-    if (ncr_str_eq(name, "model")) {
-        return NCR_ANTHROPIC_MODEL;
-    }
-
-    if (ncr_str_eq(name, "stream")) {
-        return NCR_ANTHROPIC_STREAM;
-    }
-
-    if (ncr_str_eq(name, "max_tokens")) {
-        return NCR_ANTHROPIC_MAX_TOKENS;
-    }
-
-    if (ncr_str_eq(name, "metadata")) {
-        return NCR_ANTHROPIC_METADATA;
-    }
-
-    if (ncr_str_eq(name, "system")) {
-        return NCR_ANTHROPIC_SYSTEM;
-    }
-
-    if (ncr_str_eq(name, "messages")) {
-        return NCR_ANTHROPIC_MESSAGES;
-    }
-
-    if (ncr_str_eq(name, "thread")) {
-        return NCR_ANTHROPIC_THREAD;
-    }
-
-    if (ncr_str_eq(name, "output_config")) {
-        return NCR_ANTHROPIC_CONFIG;
-    }
-
-    if (ncr_str_eq(name, "session_id")) {
-        return NCR_ANTHROPIC_SESSION_ID;
-    }
-
-    if (ncr_str_eq(name, "sessionId")) {
-        return NCR_ANTHROPIC_SESSIONID;
-    }
-
-    if (ncr_str_eq(name, "prompt_cache_key")) {
-        return NCR_ANTHROPIC_PROMPT_CACHE_KEY;
-    }
-
-    if (ncr_str_eq(name, "conversation")) {
-        return NCR_ANTHROPIC_CONVERSATION;
-    }
-
-    if (ncr_str_eq(name, "conversation_id")) {
-        return NCR_ANTHROPIC_CONVERSATION_ID;
-    }
-
-    return NCR_ANTHROPIC_OTHER;
-}
-
-
 /* the value of a top-level key, or the end of one that is a container */
 
 static ncr_int_t
@@ -440,6 +365,8 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
 {
     ncr_str_t   s;
     ncr_char_t  buf[NCR_JSON_TEXT];
+
+    ncr_anthropic_member_span(req, token);
 
     if (token == NCR_JSON_OBJECT_END || token == NCR_JSON_ARRAY_END) {
 
@@ -495,7 +422,7 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
         if (token == NCR_JSON_STRING) {
             s.data = buf;
 
-            if (ncr_anthropic_text(&req->json, &s) != NCR_BAD) {
+            if (ncr_json_plain(&req->json, &s) != NCR_BAD) {
                 ncr_anthropic_request_session(req, req->top, &s);
             }
         }
@@ -547,7 +474,7 @@ ncr_anthropic_request_model(ncr_anthropic_request_t *req,
 
     s.data = buf;
 
-    rc = ncr_anthropic_text(&req->json, &s);
+    rc = ncr_json_plain(&req->json, &s);
 
     if (rc == NCR_BAD) {
         return ncr_anthropic_request_bad(req, "invalid escape in model");
@@ -628,7 +555,7 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
                    : "id";
             s.data = buf;
 
-            req->inner = (ncr_anthropic_text(&req->json, &s) == NCR_OK
+            req->inner = (ncr_json_plain(&req->json, &s) == NCR_OK
                           && ncr_str_eq(&s, name));
 
         } else if (token == NCR_JSON_STRING && req->inner) {
@@ -640,7 +567,7 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
 
             s.data = buf;
 
-            if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+            if (ncr_json_plain(&req->json, &s) == NCR_BAD) {
                 break;
             }
 
@@ -771,7 +698,7 @@ ncr_anthropic_request_block(ncr_anthropic_request_t *req,
     if (token == NCR_JSON_KEY) {
         s.data = buf;
 
-        req->inner = (ncr_anthropic_text(&req->json, &s) == NCR_OK
+        req->inner = (ncr_json_plain(&req->json, &s) == NCR_OK
                       && ncr_str_eq(&s, "text"));
 
     } else if (token == NCR_JSON_STRING && req->inner) {
@@ -790,7 +717,7 @@ ncr_anthropic_request_leads(ncr_anthropic_request_t *req)
 
     s.data = buf;
 
-    if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+    if (ncr_json_plain(&req->json, &s) == NCR_BAD) {
         return;
     }
 
@@ -818,7 +745,7 @@ ncr_anthropic_request_user_id(ncr_anthropic_request_t *req)
 
     s.data = buf;
 
-    if (ncr_anthropic_text(&req->json, &s) == NCR_BAD) {
+    if (ncr_json_plain(&req->json, &s) == NCR_BAD) {
         return;
     }
 
@@ -877,11 +804,11 @@ ncr_anthropic_request_inner(ncr_json_t *json, ncr_json_token_e token)
     s.data = buf;
 
     if (token == NCR_JSON_KEY) {
-        req->inner = (ncr_anthropic_text(json, &s) == NCR_OK
+        req->inner = (ncr_json_plain(json, &s) == NCR_OK
                       && ncr_str_eq(&s, "session_id"));
 
     } else if (token == NCR_JSON_STRING && req->inner
-               && ncr_anthropic_text(json, &s) != NCR_BAD)
+               && ncr_json_plain(json, &s) != NCR_BAD)
     {
         ncr_anthropic_request_session(req, NCR_ANTHROPIC_RANK_JSON, &s);
     }
@@ -991,7 +918,7 @@ ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req)
     req->content = 0;
     name.data = buf;
 
-    if (ncr_anthropic_text(json, &name) == NCR_BAD) {
+    if (ncr_json_plain(json, &name) == NCR_BAD) {
         return;
     }
 

@@ -11,7 +11,7 @@
 
 
 #include "ncr_anthropic.h"
-#include "ncr_anthropic_text.h"
+#include "ncr_json_plain.h"
 #include "ncr_anthropic_turn.h"
 #include "ncr_str.h"
 
@@ -150,5 +150,5 @@ ncr_anthropic_turn_is(ncr_json_t *json, const char *text)
 
     s.data = buf;
 
-    return ncr_anthropic_text(json, &s) == NCR_OK && ncr_str_eq(&s, text);
+    return ncr_json_plain(json, &s) == NCR_OK && ncr_str_eq(&s, text);
 }

@@ -29,21 +29,23 @@
  * The offsets are those of the body as it came.
  */
 
-#define NCR_MEMBERS      48
+#define NCR_MEMBERS      64
 
 typedef struct {
-    ncr_uint_t      name;               /* the codec's number for it */
+    ncr_uint_t      name;               /* the codec's number for it, less
+                                           than 64; 0: it has no name here */
     uint64_t        key;                /* its key's first quote */
     uint64_t        start;              /* span of the value */
     uint64_t        end;
 } ncr_member_t;
 
 
+/* all of them, in their order; a body with more is refused by its reader */
+
 typedef struct {
     ncr_uint_t      n;
     uint64_t        open;               /* after the body's "{" */
     uint64_t        close;              /* at its "}" */
-    unsigned        full:1;             /* there are more than these */
     ncr_member_t    member[NCR_MEMBERS];
 } ncr_members_t;
 
@@ -78,8 +80,10 @@ typedef struct {
     unsigned        user:1;
     unsigned        result:1;
 
-    /* NULL if the codec has no use for them; the reader's */
+    /* NULL if the codec has no use for them; the reader's: the body's, and
+     * behind them those of objects inside it, if lists is more than 1 */
     ncr_members_t  *members;
+    ncr_uint_t      lists;
 
     /* after NCR_BAD: NULL for syntax; for request_error() */
     const char     *error;
@@ -116,6 +120,13 @@ typedef struct {
 struct ncr_codec_s {
     ncr_dialect_e   dialect;
 
+    /* of its streams, where they are no text/event-stream; no comment can be
+     * put into them, or NULL */
+    const char     *stream_type;
+
+    /* a stream has no last event: the end of its framing is its end */
+    unsigned        open_end:1;
+
     /*
      * Requests.  plain and cached are created contexts for the hash, or both
      * NULL when the session is known already; op is one that is scanned.
@@ -150,11 +161,12 @@ struct ncr_codec_s {
     /* 1 if the stream is between two events: a comment may be put in */
     ncr_uint_t    (*boundary)(ncr_answer_t *a);
 
-    /* errors of our own: a body, and an event of a stream */
+    /* errors of our own: a body, and an event that ends the stream of a */
     void          (*error)(ncr_out_t *out, ncr_uint_t status,
                            ncr_str_t *message, ncr_str_t *request_id);
-    void          (*error_event)(ncr_out_t *out, ncr_uint_t status,
-                                 ncr_str_t *message, ncr_str_t *request_id);
+    void          (*error_event)(ncr_answer_t *a, ncr_out_t *out,
+                                 ncr_uint_t status, ncr_str_t *message,
+                                 ncr_str_t *request_id);
 };
 
 
@@ -167,20 +179,20 @@ ncr_uint_t ncr_answer_part(ncr_answer_t *a, ncr_str_t *asked,
  * Edits of members.  Into edits, in no order (see ncr_edit_sort()); what they
  * insert is not copied.
  *
- * remove() leaves out all members whose names are set in the mask, with their
- * commas: at most one edit for each of them, their number is returned.
- * set() makes a member's value text, or puts the member, name (with quotes)
- * and value, in front of all others if there is none: one edit.  It uses
- * buf, as the members are, for the latter; the body must not be edited twice
- * in front, so several members that are not there go in one call of add():
- * text is then "\"a\":1,\"b\":2".  kept: how many members stay beside them.
+ * find() is NULL if there is none.  remove() leaves out all members whose
+ * names are set in the mask, with their commas: at most one edit for each of
+ * them, their number is returned.  set() puts text in the place of a member's
+ * value.  add() puts members, such as "\"a\":1,\"b\":2", behind all others, of
+ * which those of the mask removed are left out: one or two edits, their number
+ * is returned.  What lies at the end can be edited once, so whatever is to be
+ * added goes in one call.
  */
 ncr_member_t *ncr_members_find(ncr_members_t *members, ncr_uint_t name);
 ncr_uint_t ncr_members_remove(ncr_members_t *members, uint64_t mask,
     ncr_edit_t *edits);
 void ncr_members_set(ncr_member_t *member, ncr_str_t *text, ncr_edit_t *edit);
-ncr_uint_t ncr_members_add(ncr_members_t *members, ncr_str_t *text,
-    ncr_char_t *buf, ncr_edit_t *edits);
+ncr_uint_t ncr_members_add(ncr_members_t *members, uint64_t removed,
+    ncr_str_t *text, ncr_edit_t *edits);
 
 
 #endif /* _NCR_CODEC_H_INCLUDED_ */

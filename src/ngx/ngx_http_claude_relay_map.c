@@ -17,6 +17,8 @@
 
 
 static void ngx_http_claude_relay_slot(ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_map_spelled(
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_map_quote(ngx_pool_t *pool,
     ncr_str_t *text, ncr_str_t *quoted);
 
@@ -42,6 +44,64 @@ ngx_http_claude_relay_mapped(ngx_array_t *map, ngx_str_t *model)
     }
 
     return NULL;
+}
+
+
+/*
+ * A model "NAME,MODEL" of a platform that is for such models alone: it is a
+ * MODEL, wanted of that platform (FEATURES F081).  All that judges models, the
+ * key's lists above all, sees no NAME.  Where the path has named a platform,
+ * none is looked for.
+ */
+
+void
+ngx_http_claude_relay_map_named(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *model)
+{
+    u_char           *p, *last;
+    ncr_str_t        *name;
+    ncr_platform_t  **platform;
+
+    if (ctx->route.platform.len || ctx->routed) {
+        return;
+    }
+
+    p = ngx_strlchr(model->data, model->data + model->len, ',');
+
+    if (p == NULL) {
+        return;
+    }
+
+    for (platform = ncr_platforms; *platform; platform++) {
+        name = &(*platform)->name;
+
+        if ((*platform)->by_name
+            && (size_t) (p - model->data) == name->len
+            && ngx_strncasecmp(model->data, name->data, name->len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (*platform == NULL) {
+        return;
+    }
+
+    last = model->data + model->len;
+
+    do {
+        p++;
+    } while (p < last && *p == ' ');
+
+    if (p == last) {
+        return;
+    }
+
+    model->data = p;
+    model->len = last - p;
+
+    ctx->only = (*platform)->name;
+    ctx->routed = 1;
 }
 
 
@@ -78,7 +138,11 @@ ngx_http_claude_relay_map(ngx_http_request_t *r,
         }
     }
 
-    if (ctx->key) {
+    ngx_http_claude_relay_map_named(ctx, &ctx->wanted);
+
+    /* who names a platform has said more than the key's slots do */
+
+    if (ctx->key && !ctx->routed) {
         ngx_http_claude_relay_slot(ctx);
     }
 
@@ -145,11 +209,14 @@ ngx_uint_t
 ngx_http_claude_relay_slotted(ngx_http_claude_relay_ctx_t *ctx,
     ncr_platform_t *platform)
 {
-    return ctx->only.len == 0
-           || (ctx->only.len == platform->name.len
-               && ngx_strncasecmp(ctx->only.data, platform->name.data,
-                                  ctx->only.len)
-                  == 0);
+    if (ctx->only.len == 0) {
+        return !platform->by_name;
+    }
+
+    return ctx->only.len == platform->name.len
+           && ngx_strncasecmp(ctx->only.data, platform->name.data,
+                              ctx->only.len)
+              == 0;
 }
 
 
@@ -205,12 +272,7 @@ ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
     /* a model that stays is not even spelled in another way; that of a path
      * is written there */
 
-    if (ctx->model_end
-        && (ctx->sent.len != ctx->model.len
-            || (ctx->sent.data != ctx->model.data
-                && ngx_memcmp(ctx->sent.data, ctx->model.data, ctx->sent.len)
-                   != 0)))
-    {
+    if (ctx->model_end && !ngx_http_claude_relay_map_spelled(ctx)) {
         if (ngx_http_claude_relay_map_quote(r->pool, ncr(&ctx->sent), &text)
             != NGX_OK)
         {
@@ -227,6 +289,22 @@ ngx_http_claude_relay_map_edits(ngx_http_request_t *r,
     ncr_edit_sort(ctx->edits, ctx->nedits);
 
     return NGX_OK;
+}
+
+
+/* is what is sent what stands in the body? */
+
+static ngx_int_t
+ngx_http_claude_relay_map_spelled(ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (ctx->routed) {
+        return 0;
+    }
+
+    return ctx->sent.len == ctx->model.len
+           && (ctx->sent.data == ctx->model.data
+               || ngx_memcmp(ctx->sent.data, ctx->model.data, ctx->sent.len)
+                  == 0);
 }
 
 

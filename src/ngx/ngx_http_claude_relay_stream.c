@@ -49,9 +49,11 @@ ngx_http_claude_relay_filter_start(void *data)
 
     ctx->skip = ctx->npeek_body;
 
-    if (u->headers_in.status_n >= 300) {
+    if (u->headers_in.status_n >= 300 || ctx->translate) {
 
-        /* the body of an error was not shown to the scanner */
+        /* the body of an error was not shown to the scanner, and what is
+         * translated is translated from its beginning */
+
         ctx->skip = 0;
     }
 
@@ -64,7 +66,7 @@ ngx_http_claude_relay_filter_start(void *data)
         u->length = 1;
 
     } else {
-        u->length = u->headers_in.content_length_n;
+        u->length = ctx->length;
 
         /* a stream that just stops is not whole: see stream_end() */
 
@@ -76,6 +78,31 @@ ngx_http_claude_relay_filter_start(void *data)
     ngx_http_claude_relay_beat_start(r, ctx);
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_event_type(ngx_str_t *type)
+{
+    return type->len >= sizeof("text/event-stream") - 1
+           && ngx_strncasecmp(type->data, (u_char *) "text/event-stream",
+                              sizeof("text/event-stream") - 1)
+              == 0;
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_frames_type(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *type)
+{
+    const char  *stream;
+
+    stream = ngx_http_claude_relay_codec(ctx)->stream_type;
+
+    return stream && type->len >= ngx_strlen(stream)
+           && ngx_strncasecmp(type->data, (u_char *) stream,
+                              ngx_strlen(stream))
+              == 0;
 }
 
 
@@ -152,7 +179,7 @@ ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
     buf->last += bytes;
     last = buf->last;
 
-    if (u->headers_in.content_length_n == -1) {
+    if (ctx->length == -1) {
 
         /* until the connection ends */
 
@@ -185,6 +212,11 @@ ngx_http_claude_relay_filter_plain(ngx_http_request_t *r,
 
     if (u->length == 0) {
         u->keepalive = !u->headers_in.connection_close && last == buf->last;
+
+        if (ngx_http_claude_relay_translate_end(r, ctx, &ll) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         ngx_http_claude_relay_stream_end(r, ctx);
     }
 
@@ -263,6 +295,10 @@ ngx_http_claude_relay_filter_chunked(ngx_http_request_t *r,
             u->keepalive = 0;
         }
 
+        if (ngx_http_claude_relay_translate_end(r, ctx, &ll) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         ngx_http_claude_relay_stream_end(r, ctx);
 
         return NGX_OK;
@@ -287,9 +323,16 @@ ngx_http_claude_relay_pass(ngx_http_request_t *r,
     ngx_chain_t ***ll)
 {
     ngx_buf_t  *b;
+    ngx_int_t   rc;
 
     if (p == last) {
         return NGX_OK;
+    }
+
+    if (ctx->translate) {
+        rc = ngx_http_claude_relay_translate_pass(r, ctx, p, last - p, ll);
+
+        return (rc == NGX_DECLINED) ? NGX_OK : rc;
     }
 
     ngx_http_claude_relay_observe(ctx, p, last - p);
@@ -392,7 +435,7 @@ ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
 /*
  * The framing says that this was all.  A stream of messages without its last
  * event is not whole all the same, and must not look so: nginx then takes it
- * for a broken upstream.
+ * for a broken upstream.  But for dialects that have no last event.
  */
 
 static void
@@ -401,7 +444,7 @@ ngx_http_claude_relay_stream_end(ngx_http_request_t *r,
 {
     ngx_http_upstream_t  *u;
 
-    if (!ngx_http_claude_relay_incomplete(ctx)) {
+    if (!ngx_http_claude_relay_incomplete(ctx) || ctx->codec->open_end) {
         return;
     }
 
@@ -449,6 +492,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
         || r->connection->error
         || rc == NGX_HTTP_REQUEST_TIME_OUT
         || ctx->encoded
+        || ctx->fold
         || !ctx->codec->boundary(ctx->answer))
     {
         return NGX_DECLINED;
@@ -475,7 +519,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
 
     ncr_out_init(&out, p, NGX_HTTP_CLAUDE_RELAY_EVENT_LEN);
 
-    ctx->codec->error_event(&out,
+    ctx->codec->error_event(ctx->answer, &out,
                             (rc == NGX_HTTP_GATEWAY_TIME_OUT) ? 504 : 500,
                             &text, ncr(&ctx->request_id));
 
@@ -535,7 +579,9 @@ ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
-    if (rlcf->heartbeat == 0 || !ctx->stream || ctx->encoded || ctx->head) {
+    if (rlcf->heartbeat == 0 || !ctx->stream || ctx->encoded || ctx->head
+        || ctx->fold || ctx->codec->stream_type)
+    {
         return;
     }
 

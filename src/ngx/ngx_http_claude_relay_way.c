@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_claude_relay_way_room(ngx_pool_t *pool,
     ncr_out_t *out, size_t size);
 static ngx_int_t ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_claude_relay_way_covers(ncr_way_t *way,
+    ncr_edit_t *edit);
 static ncr_str_t ngx_http_claude_relay_way_header(ncr_way_t *way,
     const char *name);
 static ncr_str_t ngx_http_claude_relay_way_body(ncr_way_t *way);
@@ -108,10 +110,12 @@ ngx_http_claude_relay_way_given(ngx_http_request_t *r,
     way->host = *ncr(&a->host);
     way->params = a->params;
     way->members = ctx->members;
+    way->lists = ctx->lists;
     way->length = (uint64_t) ngx_max(r->headers_in.content_length_n, 0);
     way->now = ngx_http_claude_relay_now();
     way->stream = ctx->stream_asked;
     way->moved = (ctx->sticky == NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED);
+    way->bare = ctx->bare;
 
     if (!a->token) {
         way->secret = *ncr(&a->secret);
@@ -173,6 +177,7 @@ ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
     ncr_way_t   *way;
+    ngx_uint_t   i, n;
     ncr_edit_t  *edits;
 
     way = ctx->way;
@@ -187,16 +192,47 @@ ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_memcpy(edits, ctx->edit, ctx->nedits * sizeof(ncr_edit_t));
-    ngx_memcpy(edits + ctx->nedits, way->edits,
-               way->nedits * sizeof(ncr_edit_t));
+    n = 0;
+
+    for (i = 0; i < ctx->nedits; i++) {
+        if (!ngx_http_claude_relay_way_covers(way, &ctx->edit[i])) {
+            edits[n++] = ctx->edit[i];
+        }
+    }
+
+    ngx_memcpy(edits + n, way->edits, way->nedits * sizeof(ncr_edit_t));
 
     ctx->edit = edits;
-    ctx->nedits += way->nedits;
+    ctx->nedits = n + way->nedits;
 
     ncr_edit_sort(ctx->edit, ctx->nedits);
 
     return NGX_OK;
+}
+
+
+/* of what the platform takes out, nobody else edits anything */
+
+static ngx_uint_t
+ngx_http_claude_relay_way_covers(ncr_way_t *way, ncr_edit_t *edit)
+{
+    ngx_uint_t   i;
+    ncr_edit_t  *own;
+
+    for (i = 0; i < way->nedits; i++) {
+        own = &way->edits[i];
+
+        /* what is put in front of it stays */
+
+        if (edit->offset + (edit->remove ? 1 : 0) > own->offset
+            && edit->offset < own->offset + own->remove
+            && edit->offset + edit->remove <= own->offset + own->remove)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -274,6 +310,10 @@ ngx_http_claude_relay_way_body(ncr_way_t *way)
 
         if (ngx_buf_in_memory(b)) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
+            continue;
+        }
+
+        if (!b->in_file) {
             continue;
         }
 

@@ -16,10 +16,6 @@ typedef struct {
 } ncr_platform_console_text_t;
 
 
-static void ncr_platform_console_classify(ncr_reply_t *reply,
-    ncr_rests_t *rests, ncr_verdict_t *v);
-
-
 ncr_platform_t  ncr_platform_console = {
     .name = ncr_string("console"),
     .base_url = ncr_string(""),
@@ -51,7 +47,7 @@ static ncr_platform_console_text_t  ncr_platform_console_texts[] = {
 };
 
 
-static void
+void
 ncr_platform_console_classify(ncr_reply_t *reply, ncr_rests_t *rests,
     ncr_verdict_t *v)
 {

@@ -22,7 +22,8 @@ typedef struct {
     ncr_str_t    body;
     ncr_str_t    type;                  /* error.type */
     ncr_str_t    message;               /* error.message */
-    ncr_str_t    code;                  /* error.details.error_code */
+    ncr_str_t    code;                  /* error.details.error_code, or
+                                           error.code */
     unsigned     json:1;                /* a JSON object, maybe cut */
     unsigned     whole:1;               /* of which nothing is missing */
 } ncr_reply_text_t;
@@ -54,12 +55,29 @@ void ncr_verdict_for(ncr_verdict_t *v, ncr_msec_t ms);
 /* x-api-key for the first party's keys, else a bearer (K.2) */
 ncr_credential_e ncr_platform_key_credential(ncr_str_t *secret);
 
+/* what gateways and other relays say of accounts of their own, too */
+void ncr_platform_console_classify(ncr_reply_t *reply, ncr_rests_t *rests,
+    ncr_verdict_t *v);
+
 extern ncr_platform_t  ncr_platform_anthropic;
 extern ncr_platform_t  ncr_platform_oauth;
 extern ncr_platform_t  ncr_platform_console;
+extern ncr_platform_t  ncr_platform_ccr;
+extern ncr_platform_t  ncr_platform_droid;
+extern ncr_platform_t  ncr_platform_kiro;
+extern ncr_platform_t  ncr_platform_vertex;
+extern ncr_platform_t  ncr_platform_foundry;
 extern ncr_platform_t  ncr_platform_codex;
+extern ncr_platform_t  ncr_platform_bedrock;
+extern ncr_platform_t  ncr_platform_bedrock_mantle;
+extern ncr_platform_t  ncr_platform_claude_aws;
+extern ncr_platform_t  ncr_platform_ccr;
+extern ncr_platform_t  ncr_platform_openai;
+extern ncr_platform_t  ncr_platform_azure;
 extern ncr_platform_t  ncr_platform_code_assist;
 extern ncr_platform_t  ncr_platform_antigravity;
+extern ncr_platform_t  ncr_platform_gemini;
+extern ncr_platform_t  ncr_platform_ccr;
 extern ncr_platform_t  ncr_platform_droid;
 extern ncr_platform_t  ncr_platform_kiro;
 

@@ -54,7 +54,7 @@ ncr_test_read(const char *body, size_t cut, size_t step, ncr_uint_t how)
     ncr_anthropic_request_init(&ncr_test_req,
                                (how & 1) ? &ncr_test_plain : NULL,
                                (how & 1) ? &ncr_test_cached : NULL, 1);
-    ncr_test_req.turns = (how & 2) ? 1 : 0;
+    ncr_test_req.told.turns = (how & 2) ? 1 : 0;
 
     len = strlen(body);
     rc = ncr_test_feed(body, cut);
@@ -185,8 +185,9 @@ ncr_test_edited(const char *body, const char *wanted, ncr_uint_t model)
     if (model) {
         ncr_str_set(&s, "\"M\"");
 
-        edits[0].offset = ncr_test_req.model_start;
-        edits[0].remove = ncr_test_req.model_end - ncr_test_req.model_start;
+        edits[0].offset = ncr_test_req.told.model_start;
+        edits[0].remove = ncr_test_req.told.model_end
+                          - ncr_test_req.told.model_start;
         edits[0].insert = s;
         n = 1;
     }
@@ -343,8 +344,8 @@ ncr_test_whose(void)
                                        (cut > len) ? 1 : len, how) == NCR_OK);
 
                 snprintf(told, sizeof(told), "%s%s",
-                         ncr_test_req.user ? "u" : "",
-                         ncr_test_req.result ? "r" : "");
+                         ncr_test_req.told.user ? "u" : "",
+                         ncr_test_req.told.result ? "r" : "");
 
                 good &= (strcmp(told, (how & 2) ? ncr_test_turns[i][2] : "")
                          == 0);
@@ -370,13 +371,14 @@ ncr_test_hash(void)
           "{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}],"
           "\"system\":[{\"type\":\"text\",\"text\":\"s\"}]");
 
-    ncr_test(ncr_test_read(body, 0, 9, 1) == NCR_OK && ncr_test_req.hashed,
+    ncr_test(ncr_test_read(body, 0, 9, 1) == NCR_OK
+             && ncr_test_req.told.hashed,
              "the prefix has a hash");
 
-    memcpy(digest, ncr_test_req.digest, sizeof(digest));
+    memcpy(digest, ncr_test_req.told.digest, sizeof(digest));
 
-    ncr_test(ncr_test_read(body, 0, 9, 3) == NCR_OK && ncr_test_req.hashed
-             && memcmp(digest, ncr_test_req.digest, sizeof(digest)) == 0,
+    ncr_test(ncr_test_read(body, 0, 9, 3) == NCR_OK && ncr_test_req.told.hashed
+             && memcmp(digest, ncr_test_req.told.digest, sizeof(digest)) == 0,
              "it is the same when turns are looked at");
 }
 

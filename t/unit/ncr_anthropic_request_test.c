@@ -165,14 +165,16 @@ ncr_test_told(ncr_int_t rc, char *buf, size_t size)
     snprintf(buf, size, "%.*s %d-%d %d%s%s [%.*s]", (int) req->told.model.len,
              (char *) req->told.model.data, (int) req->told.model_start,
              (int) req->told.model_end, (int) req->told.max_tokens,
-             req->told.stream ? " stream" : "", req->has_user_id ? " user" : "",
+             req->told.stream ? " stream" : "",
+             req->has_user_id ? " user" : "",
              (int) req->told.session.len, (char *) req->told.session.data);
 
     n = strlen(buf);
 
     if (req->told.hashed) {
         snprintf(buf + n, size - n, " %02x%02x%02x%02x", req->told.digest[0],
-                 req->told.digest[1], req->told.digest[2], req->told.digest[3]);
+                 req->told.digest[1], req->told.digest[2],
+                 req->told.digest[3]);
     }
 }
 
@@ -423,7 +425,7 @@ ncr_test_long(void)
     ncr_test(ncr_test_all(body, strlen(body), told, sizeof(told)),
              "a long user_id, in pieces");
     ncr_test(ncr_test_req.has_user_id
-             && ncr_test_req.session.len == 1 + 2 * 170,
+             && ncr_test_req.told.session.len == 1 + 2 * 170,
              "is cut between characters");
 
     free(body);
@@ -466,7 +468,8 @@ ncr_test_ceilings(void)
     strcpy(body + 137, "\"}");
 
     (void) ncr_test_parts(body, 139, 139, 1, 1);
-    ncr_test(ncr_test_req.model.len == 127, "a model of 127 bytes is not");
+    ncr_test(ncr_test_req.told.model.len == 127,
+             "a model of 127 bytes is not");
 
     memset(body + 10, 'm', 128);
     strcpy(body + 138, "\"}");
@@ -491,7 +494,7 @@ ncr_test_ceilings(void)
     strcpy(body, "{\"model\":5,\"x\":\"y\"}");
 
     ncr_test(ncr_test_parts(body, strlen(body), 3, 1, 0) == NCR_OK
-             && ncr_test_req.model.len == 0,
+             && ncr_test_req.told.model.len == 0,
              "a model that is not required may be anything");
 
     ncr_anthropic_request_init(&ncr_test_req, NULL, NULL, 1);
@@ -501,7 +504,7 @@ ncr_test_ceilings(void)
 
     ncr_test(ncr_test_feed(body, strlen(body)) == NCR_OK
              && ncr_anthropic_request_final(&ncr_test_req) == NCR_OK
-             && !ncr_test_req.hashed, "no contexts, no hash");
+             && !ncr_test_req.told.hashed, "no contexts, no hash");
 
     (void) ncr_test_parts("{\"a\":1,\"a\":1}", 13, 13, 1, 1);
 

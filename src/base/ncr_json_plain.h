@@ -4,11 +4,11 @@
  */
 
 
-/* A token's text for the readers of this dialect; private to this floor. */
+/* A token's text, as readers of requests and answers want it. */
 
 
-#ifndef _NCR_ANTHROPIC_TEXT_H_INCLUDED_
-#define _NCR_ANTHROPIC_TEXT_H_INCLUDED_
+#ifndef _NCR_JSON_PLAIN_H_INCLUDED_
+#define _NCR_JSON_PLAIN_H_INCLUDED_
 
 
 #include "ncr_json.h"
@@ -21,28 +21,28 @@
  * NCR_DECLINED: longer than the scanner's room, dst is its beginning;
  * NCR_BAD: an escape that is none.
  */
-static inline ncr_int_t ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst);
+static inline ncr_int_t ncr_json_plain(ncr_json_t *json, ncr_str_t *dst);
 
 /* the same for a text that is long or escaped, which few are */
-ncr_int_t ncr_anthropic_text_copy(ncr_json_t *json, ncr_str_t *dst);
+ncr_int_t ncr_json_plain_copy(ncr_json_t *json, ncr_str_t *dst);
 
 
 /* the longest text; what lies within one chunk the scanner never cuts */
 
 static inline size_t
-ncr_anthropic_text_max(ncr_json_t *json)
+ncr_json_plain_max(ncr_json_t *json)
 {
     return json->size ? json->size : NCR_JSON_TEXT;
 }
 
 
 static inline ncr_int_t
-ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst)
+ncr_json_plain(ncr_json_t *json, ncr_str_t *dst)
 {
     if (json->escaped || json->cut
-        || json->text.len > ncr_anthropic_text_max(json))
+        || json->text.len > ncr_json_plain_max(json))
     {
-        return ncr_anthropic_text_copy(json, dst);
+        return ncr_json_plain_copy(json, dst);
     }
 
     *dst = json->text;
@@ -51,4 +51,4 @@ ncr_anthropic_text(ncr_json_t *json, ncr_str_t *dst)
 }
 
 
-#endif /* _NCR_ANTHROPIC_TEXT_H_INCLUDED_ */
+#endif /* _NCR_JSON_PLAIN_H_INCLUDED_ */

@@ -4,14 +4,14 @@
  */
 
 
-#include "ncr_anthropic_text.h"
+#include "ncr_json_plain.h"
 
 
-static size_t ncr_anthropic_text_cut(ncr_char_t *p, size_t len);
+static size_t ncr_json_plain_cut(ncr_char_t *p, size_t len);
 
 
 ncr_int_t
-ncr_anthropic_text_copy(ncr_json_t *json, ncr_str_t *dst)
+ncr_json_plain_copy(ncr_json_t *json, ncr_str_t *dst)
 {
     size_t      max;
     ncr_int_t   rc;
@@ -21,10 +21,10 @@ ncr_anthropic_text_copy(ncr_json_t *json, ncr_str_t *dst)
     text = json->text;
     cut = json->cut;
 
-    max = ncr_anthropic_text_max(json);
+    max = ncr_json_plain_max(json);
 
     if (text.len > max) {
-        text.len = ncr_anthropic_text_cut(text.data, max);
+        text.len = ncr_json_plain_cut(text.data, max);
         cut = 1;
     }
 
@@ -48,7 +48,7 @@ ncr_anthropic_text_copy(ncr_json_t *json, ncr_str_t *dst)
 /* what of len bytes ends with neither half an escape nor half a character */
 
 static size_t
-ncr_anthropic_text_cut(ncr_char_t *p, size_t len)
+ncr_json_plain_cut(ncr_char_t *p, size_t len)
 {
     size_t  i, n;
 
