@@ -173,7 +173,10 @@ $r = $nginx->post("/faults$PRO:streamGenerateContent?alt=sse", generate(),
                   "x-sandbox: error-at=2");
 is((json(($r->events)[-1][1]))->{error}{status}, "UNAVAILABLE",
    "an error event passes");
-is($nginx->log->{error_class}, "overloaded", "and is judged");
+
+# the first chunk and the error may come in one read: it is judged then
+
+like($nginx->log->{error_class}, qr/^(broken|overloaded)$/, "and is one");
 
 
 # 4. the rest of the API
