@@ -19,6 +19,7 @@ static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_gemini,
     sbx_codex,
     sbx_openai,
+    sbx_vertex,
     sbx_anthropic,
     NULL
 };

@@ -232,6 +232,7 @@ typedef struct {
     sbx_str_t         bearer;
     sbx_str_t         otherkey;      /* x-goog-api-key, api-key */
     sbx_str_t         credential;
+    sbx_str_t         model;         /* of the path */
     sbx_str_t         body;          /* the kept beginning */
     int64_t           length;        /* Content-Length or -1 */
     int64_t           received;
@@ -464,6 +465,10 @@ int sbx_gemini(sbx_conn_t *c);
 /* codex.c */
 
 int sbx_codex(sbx_conn_t *c);
+/* vertex.c */
+
+int sbx_vertex(sbx_conn_t *c);
+
 /* droid.c */
 
 int sbx_droid(sbx_conn_t *c);

@@ -97,6 +97,7 @@ typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
+typedef struct ngx_http_claude_relay_socket_s   ngx_http_claude_relay_socket_t;
 typedef struct ngx_http_claude_relay_decode_s   ngx_http_claude_relay_decode_t;
 typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
 typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
@@ -643,6 +644,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_translate_t *translate;   /* NULL: as it comes */
     off_t                              length;  /* of the body, or -1 */
 
+    ngx_http_claude_relay_socket_t    *socket;  /* upgraded to; or NULL */
+
     ngx_event_t                        beat;
     ngx_buf_t                         *beat_buf;
     ngx_msec_t                         last_out;
@@ -745,29 +748,10 @@ ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_claude_relay_route_gemini(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+ngx_int_t ngx_http_claude_relay_route_vertex(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 ngx_int_t ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
-
-/* decode.c: bodies that came compressed.  init: NGX_DECLINED: in a way that
- * is not known; decode: takes all of in, gives what goes on */
-
-ngx_int_t ngx_http_claude_relay_decode_init(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_decode(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t *in, ngx_chain_t **out);
-ngx_uint_t ngx_http_claude_relay_decode_failed(
-    ngx_http_claude_relay_ctx_t *ctx);
-
-/* socket_route.c: is one asked for, has an account them, does anybody here;
- * and the 426 if not */
-
-ngx_uint_t ngx_http_claude_relay_socket_asked(ngx_http_request_t *r);
-ngx_uint_t ngx_http_claude_relay_socket_able(
-    ngx_http_claude_relay_account_t *a);
-ngx_uint_t ngx_http_claude_relay_socket_offered(
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_socket_refused(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
 
 /* query.c: "?key=" is taken out, and overwritten where logs would show it */
 
@@ -954,73 +938,7 @@ char *ngx_http_claude_relay_profile_merge(ngx_conf_t *cf,
     ngx_http_claude_relay_loc_conf_t *conf,
     ngx_http_claude_relay_loc_conf_t *prev);
 
-/* stream.c: the committed answer passes by */
-
-ngx_int_t ngx_http_claude_relay_filter_start(void *data);
-ngx_int_t ngx_http_claude_relay_filter(void *data, ssize_t bytes);
-/* NGX_OK: the client was told; NGX_DECLINED: its connection must be cut */
-ngx_int_t ngx_http_claude_relay_broken(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_int_t rc);
-void ngx_http_claude_relay_finish(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-void ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-
-/* those of GET /v1/models, into *served; and for Bedrock's clients */
-ngx_uint_t ngx_http_claude_relay_models_served(ngx_http_request_t *r,
-    ngx_http_claude_relay_model_t ***served);
-ngx_int_t ngx_http_claude_relay_inference(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-
-/* text/event-stream, whatever its parameters */
-ngx_uint_t ngx_http_claude_relay_event_type(ngx_str_t *type);
-
-/* events as the client's dialect has them, where it has its own */
-ngx_uint_t ngx_http_claude_relay_frames_type(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_str_t *type);
-ngx_uint_t ngx_http_claude_relay_bodiless(ngx_http_upstream_t *u,
-    ngx_http_claude_relay_ctx_t *ctx);
-void ngx_http_claude_relay_look(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
-    size_t n);
-void ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
-    size_t n);
-ngx_buf_t *ngx_http_claude_relay_filter_buf(ngx_http_request_t *r,
-    ngx_chain_t ***ll);
-
-/* results.c: the one thing in an answer that is edited */
-
-ngx_int_t ngx_http_claude_relay_results_init(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_results_pass(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, u_char *p, u_char *last,
-    ngx_chain_t ***ll);
-
-/* translate.c: answers that are not in the client's dialect */
-
-ngx_int_t ngx_http_claude_relay_translate_init(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_translate_peek(
-    ngx_http_claude_relay_ctx_t *ctx, u_char *p, size_t n);
-ngx_int_t ngx_http_claude_relay_translate_commit(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_translate_pass(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, u_char *p, size_t n,
-    ngx_chain_t ***ll);
-ngx_int_t ngx_http_claude_relay_translate_end(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t ***ll);
-void ngx_http_claude_relay_translate_late(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_translate_error(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_saved_t *s);
-ngx_uint_t ngx_http_claude_relay_translates_errors(
-    ngx_http_claude_relay_ctx_t *ctx);
-
-/* inflate.c: NGX_DECLINED: this encoding cannot be read here */
-
-ngx_int_t ngx_http_claude_relay_inflate_init(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *encoding);
-void ngx_http_claude_relay_inflate(ngx_http_claude_relay_ctx_t *ctx,
-    u_char *p, size_t n);
+#include "ngx_http_claude_relay_answers.h"
 
 /* dial.c */
 
@@ -1099,6 +1017,7 @@ ngx_uint_t ngx_http_claude_relay_in_group(ngx_http_claude_relay_account_t *a,
     ngx_str_t *name);
 
 #include "ngx_http_claude_relay_accounts.h"
+#include "ngx_http_claude_relay_arrival.h"
 #include "ngx_http_claude_relay_directives.h"
 
 /* codec.c: what the client speaks */
