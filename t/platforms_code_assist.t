@@ -282,6 +282,19 @@ sub another {
                   $body =~ s/"text":"/"text":"$n/r);
 }
 
+# a stream that begins with an error is another account's, in either form
+
+for ("?alt=sse", "") {
+    my $model = "gemini-d" . length;
+
+    $up->behave("ya29.three", "error-first=x");
+    $r = gemini("/both/v1beta/models/$model:streamGenerateContent$_",
+                $body =~ s/"text":"/"text":"d/r);
+    is($r->status, 200, "a stream that begins with an error, $_");
+    is(seen()->{project}, "project-four", "is another account's, $_");
+    unlike($r->body, qr/"error"/, "and nothing of it is seen, $_");
+}
+
 # account "first" fails once, and rests for this model or as a whole
 
 for (["QUOTA_EXHAUSTED", 429, "model-limited"],
