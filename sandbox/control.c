@@ -12,6 +12,7 @@ static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_oauth,
     sbx_droid,
     sbx_vertex,
+    sbx_kiro,
     sbx_anthropic,
     NULL
 };

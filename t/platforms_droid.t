@@ -16,7 +16,7 @@ my $up = sandbox();
 sub droid {
     my ($name, $more) = @_;
 
-    return account($name, "platform droid; access_token fk-$name-000001; "
+    return account($name, "platform droid; api_key fk-$name-000001; "
                           . ($more // ""));
 }
 
