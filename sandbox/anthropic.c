@@ -573,7 +573,7 @@ sbx_ask_tail(sbx_conn_t *c)
 }
 
 
-static int
+int
 sbx_ask(sbx_conn_t *c)
 {
     int          rc;

@@ -58,6 +58,8 @@ static const sbx_cmd_t  sbx_cmds[] = {
     str("message", message),
     str("type", type),
     str("code", code),
+    str("quota-id", quota_id),
+    str("retry-delay", retry_delay),
     flag("html", SBX_F_HTML),
     other("retry-after", sbx_set_retry),
     other("should-retry", sbx_set_bool),

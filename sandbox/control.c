@@ -10,7 +10,15 @@
 static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_oauth_places,
     sbx_oauth,
+    sbx_bedrock,
+    sbx_assist,
+    sbx_gemini,
+    sbx_codex,
     sbx_droid,
+    sbx_assist,
+    sbx_gemini,
+    sbx_codex,
+    sbx_openai,
     sbx_vertex,
     sbx_kiro,
     sbx_anthropic,
@@ -113,6 +121,7 @@ sbx_control(sbx_conn_t *c)
         sbx_record_forget();
         sbx_behave_reset();
         sbx_anthropic_forget();
+        sbx_openai_forget();
         sbx_lit(&c->text, "{\"ok\":true}\n");
         return 200;
     }

@@ -164,6 +164,8 @@ typedef struct {
     char             *model;
     char             *stop;
     char             *error_first;
+    char             *quota_id;      /* of a QuotaFailure of Google's */
+    char             *retry_delay;   /* of a RetryInfo */
     char             *bad;           /* the first unknown command */
     char             *extra[8];
     int               nextra;
@@ -431,6 +433,7 @@ void sbx_route(sbx_conn_t *c);
 /* anthropic.c */
 
 int sbx_anthropic(sbx_conn_t *c);
+int sbx_ask(sbx_conn_t *c);
 void sbx_anthropic_error(sbx_conn_t *c, int status, const char *type,
     const char *message);
 void sbx_anthropic_json(sbx_conn_t *c);
@@ -451,6 +454,22 @@ void sbx_anthropic_forget(void);
 
 int sbx_kiro(sbx_conn_t *c);
 
+/* bedrock.c */
+
+int sbx_bedrock(sbx_conn_t *c);
+
+/* assist.c */
+
+int sbx_assist(sbx_conn_t *c);
+
+/* gemini.c */
+
+int sbx_gemini(sbx_conn_t *c);
+
+/* codex.c */
+
+int sbx_codex(sbx_conn_t *c);
+
 /* vertex.c */
 
 int sbx_vertex(sbx_conn_t *c);
@@ -458,6 +477,11 @@ int sbx_vertex(sbx_conn_t *c);
 /* droid.c */
 
 int sbx_droid(sbx_conn_t *c);
+
+/* openai.c */
+
+int sbx_openai(sbx_conn_t *c);
+void sbx_openai_forget(void);
 
 /* oauth.c */
 

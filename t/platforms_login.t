@@ -12,6 +12,7 @@ use Test::More;
 use Time::HiRes qw/ sleep time /;
 
 use ClaudeRelay;
+use ClaudeRelayCommand;
 
 
 my $up = sandbox();
@@ -432,7 +433,78 @@ sub poll {
        "a login that is not there");
 }
 
-# 6. secrets
+# 6. the program
+
+SKIP: {
+    for my $program (qw/ curl jq perl /) {
+        skip "no $program", 1 if !ClaudeRelayCommand::available($program);
+    }
+
+    my $cli = ClaudeRelayCommand->new(socket => $nginx->{dir}
+                                                . "/control.sock");
+    my $home = $cli->dir;
+
+    place("codex", device => 1);
+
+    is($cli->run("login", "codex", "--name", "pd", "--device"), 0,
+       "F085: claude-relay login codex --device") || diag $cli->err;
+    like($cli->err, qr{auth\.openai\.com/codex/device\s+and\ enter\ the\ code
+                       \s+CODE-X1}x, "shows where and what");
+    like($cli->out, qr/account "pd": ok, codex-\d+\@.*plan plus/,
+         "and whose it is");
+
+    place("workos", device => 2);
+    isnt($cli->run("login", "droid", "--name", "pr"), 0,
+         "F088: a login that is refused");
+    like($cli->err, qr/the user has refused/, "is told");
+
+    my $new = place("codex", new => 1);
+
+    mkdir "$home/.codex";
+    ClaudeRelay::spew("$home/.codex/auth.json", ClaudeRelay::encode({
+        tokens => { id_token => "", access_token => $new->{access},
+                    refresh_token => $new->{refresh},
+                    account_id => "acc-cli" } }));
+
+    is($cli->run("import", "codex", "--name", "pc"), 0,
+       "F085: claude-relay import codex") || diag $cli->err;
+    is(show("pc")->{identity}{chatgpt_account_id}, "acc-cli",
+       "finds the client's file");
+
+    $new = place("aws", new => 1);
+    my $cache = "$home/.aws/sso/cache";
+
+    mkdir $_ for "$home/.aws", "$home/.aws/sso", $cache;
+    ClaudeRelay::spew("$cache/kiro-auth-token.json", ClaudeRelay::encode({
+        accessToken => $new->{access}, refreshToken => $new->{refresh},
+        expiresAt => "2036-01-01T00:00:00Z", authMethod => "IdC",
+        provider => "BuilderId", region => "us-east-1",
+        clientIdHash => "abc123" }));
+    ClaudeRelay::spew("$cache/abc123.json", ClaudeRelay::encode({
+        clientId => "sandbox-aws-client",
+        clientSecret => "sandbox-aws-secret" }));
+
+    is($cli->run("import", "kiro", "--name", "pk"), 0,
+       "F089: claude-relay import kiro") || diag $cli->err;
+    is(show("pk")->{identity}{auth_method}, "idc",
+       "finds the client's registration beside it");
+    is(call("POST", "/v1/accounts/pk/refresh", {})->status, 200,
+       "and it can be refreshed");
+
+    is($cli->run({ in => "fk-planted-a1\nfk-planted-a2\n" },
+                 "import", "droid", "-", "--name", "pf"), 0,
+       "F088: two keys of Droid's") || diag $cli->err;
+    is_deeply(show("pf-$_")->{groups}, [ "pf" ],
+              "F088: account pf-$_ in group pf") for 1, 2;
+
+    push @secrets, "fk-planted-a1", "fk-planted-a2";
+
+    is(join(" ", grep { index($cli->seen, $_) >= 0 } @secrets), "",
+       "no secret in an argument or the environment");
+}
+
+
+# 7. secrets
 
 {
     my $all = join "\n", @told, $nginx->error_log;

@@ -125,7 +125,29 @@ sub decode {
 
     die "$file: $@" unless $json;
 
+    include($json);
+
     return $json;
+}
+
+
+# "x-include": members that several places have
+
+sub include {
+    my ($json) = @_;
+
+    if (ref $json eq "HASH") {
+        my $name = delete $json->{"x-include"};
+
+        if (defined $name) {
+            my $more = decode("api/include/$name.json");
+
+            $json->{$_} = $more->{$_} for keys %$more;
+        }
+    }
+
+    include($_) for ref $json eq "HASH" ? values %$json
+                    : ref $json eq "ARRAY" ? @$json : ();
 }
 
 

@@ -80,8 +80,10 @@ typedef struct {
     unsigned        user:1;
     unsigned        result:1;
 
-    /* NULL if the codec has no use for them; the reader's */
+    /* NULL if the codec has no use for them; the reader's: the body's, and
+     * behind them those of objects inside it, if lists is more than 1 */
     ncr_members_t  *members;
+    ncr_uint_t      lists;
 
     /* after NCR_BAD: NULL for syntax; for request_error() */
     const char     *error;
@@ -117,6 +119,13 @@ typedef struct {
 
 struct ncr_codec_s {
     ncr_dialect_e   dialect;
+
+    /* of its streams, where they are no text/event-stream; no comment can be
+     * put into them, or NULL */
+    const char     *stream_type;
+
+    /* a stream has no last event: the end of its framing is its end */
+    unsigned        open_end:1;
 
     /*
      * Requests.  plain and cached are created contexts for the hash, or both

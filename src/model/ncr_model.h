@@ -143,6 +143,9 @@ typedef struct {
     ncr_bucket_t         buckets[NCR_BUCKETS];
     ncr_uint_t           nwindows;
     ncr_window_t         windows[NCR_WINDOWS];
+
+    /* by what headers call them that tell a window's length beside it */
+    char                 slots[NCR_WINDOWS][NCR_WINDOW_LEN];
 } ncr_limits_t;
 
 
@@ -166,7 +169,7 @@ typedef struct {
     ncr_str_t          body;            /* its beginning, maybe cut */
     ncr_limits_t      *limits;          /* never NULL */
     ncr_str_t          family;          /* of the model asked for, may be "" */
-    ncr_msec_t         now;             /* 0: not known */
+    ncr_msec_t         now;             /* 0: not told */
     unsigned           background:1;    /* x-app: cli-bg (C.3, case 9) */
 } ncr_reply_t;
 
@@ -229,6 +232,8 @@ typedef struct {
     unsigned      retry:1;              /* another account may help */
     unsigned      same:1;               /* waiting briefly may help */
     unsigned      refresh:1;            /* a refreshed token may help */
+    unsigned      bare:1;               /* the same account, once more without
+                                           what others have encrypted */
 } ncr_verdict_t;
 
 

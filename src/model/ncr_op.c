@@ -49,7 +49,7 @@ const ncr_op_traits_t  ncr_ops[NCR_OPS] = {
       0 },
 
     [NCR_OP_SOCKET] = { ncr_string("socket"), NCR_DIALECT_OPENAI,
-      0 },
+      NCR_OP_BILLED },
 
     [NCR_OP_EMBEDDINGS] = { ncr_string("embeddings"), NCR_DIALECT_OPENAI,
       NCR_OP_SCANNED | NCR_OP_BILLED },
@@ -58,7 +58,7 @@ const ncr_op_traits_t  ncr_ops[NCR_OPS] = {
       NCR_OP_SCANNED | NCR_OP_BILLED | NCR_OP_EVENTS },
 
     [NCR_OP_IMAGES] = { ncr_string("images"), NCR_DIALECT_OPENAI,
-      NCR_OP_BILLED },
+      NCR_OP_SCANNED | NCR_OP_BILLED },
 
     [NCR_OP_OPENAI] = { ncr_string("openai"), NCR_DIALECT_OPENAI,
       NCR_OP_LISTS },

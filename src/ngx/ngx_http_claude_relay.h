@@ -24,9 +24,11 @@
 #include "ncr_out.h"
 #include "ncr_hash.h"
 #include "ncr_anthropic.h"
+#include "ncr_gemini.h"
 #include "ncr_openai.h"
 #include "ncr_op.h"
 #include "ncr_platform.h"
+#include "ncr_bedrock.h"
 #include "ncr_plan.h"
 #include "ncr_health.h"
 #include "ncr_policy.h"
@@ -95,6 +97,8 @@ typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
+typedef struct ngx_http_claude_relay_socket_s   ngx_http_claude_relay_socket_t;
+typedef struct ngx_http_claude_relay_decode_s   ngx_http_claude_relay_decode_t;
 typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
 typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
 typedef struct ngx_http_claude_relay_audit_conf_s
@@ -361,6 +365,8 @@ typedef struct {
 
 typedef struct {
     ncr_op_e                           op;
+    ncr_op_e                           also;    /* its account serves this,
+                                                   too, or 0 */
     ncr_dialect_e                      dialect;
     ngx_uint_t                         methods;
     ngx_str_t                          path;    /* of r->uri, from "/v1" */
@@ -390,11 +396,13 @@ typedef enum {
 typedef enum {
     NGX_HTTP_CLAUDE_RELAY_NO_MEANING = 0,
     NGX_HTTP_CLAUDE_RELAY_CONNECTION,
+    NGX_HTTP_CLAUDE_RELAY_CODING,       /* of the body */
     NGX_HTTP_CLAUDE_RELAY_APP,
     NGX_HTTP_CLAUDE_RELAY_ORIGIN,
     NGX_HTTP_CLAUDE_RELAY_REQUEST_HEADERS,
     NGX_HTTP_CLAUDE_RELAY_SESSION_CLAUDE,
     NGX_HTTP_CLAUDE_RELAY_SESSION,
+    NGX_HTTP_CLAUDE_RELAY_THREAD,       /* a session, if no other names one */
     NGX_HTTP_CLAUDE_RELAY_MEANINGS
 } ngx_http_claude_relay_meaning_e;
 
@@ -493,6 +501,7 @@ typedef enum {
 typedef union {
     ncr_request_t                      told;    /* each begins with it */
     ncr_anthropic_request_t            anthropic;
+    ncr_gemini_request_t               gemini;
     ncr_openai_request_t               openai;
 } ngx_http_claude_relay_scan_t;
 
@@ -527,10 +536,12 @@ struct ngx_http_claude_relay_ctx_s {
     uint64_t                           model_start;     /* in the body */
     uint64_t                           model_end;
     ncr_anthropic_config_t             config;
-    off_t                              body_length;
+    off_t                              body_length;     /* when plain */
+    ngx_http_claude_relay_decode_t    *decode;  /* NULL: it came plain */
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ncr_members_t                     *members; /* of the body, or NULL */
+    ngx_uint_t                         lists;   /* of members */
     ngx_str_t                          args;    /* less "key" */
     ngx_str_t                          args_key;
 
@@ -633,6 +644,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_translate_t *translate;   /* NULL: as it comes */
     off_t                              length;  /* of the body, or -1 */
 
+    ngx_http_claude_relay_socket_t    *socket;  /* upgraded to; or NULL */
+
     ngx_event_t                        beat;
     ngx_buf_t                         *beat_buf;
     ngx_msec_t                         last_out;
@@ -670,6 +683,8 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           finished:1;
     unsigned                           stream:1;
     unsigned                           stream_asked:1;
+    unsigned                           fold:1;      /* a stream is made JSON */
+    unsigned                           bare:1;      /* by a verdict, once */
     unsigned                           routed:1;    /* by the model's name */
     unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
@@ -935,8 +950,18 @@ void ngx_http_claude_relay_finish(ngx_http_request_t *r,
 void ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
+/* those of GET /v1/models, into *served; and for Bedrock's clients */
+ngx_uint_t ngx_http_claude_relay_models_served(ngx_http_request_t *r,
+    ngx_http_claude_relay_model_t ***served);
+ngx_int_t ngx_http_claude_relay_inference(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
 /* text/event-stream, whatever its parameters */
 ngx_uint_t ngx_http_claude_relay_event_type(ngx_str_t *type);
+
+/* events as the client's dialect has them, where it has its own */
+ngx_uint_t ngx_http_claude_relay_frames_type(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *type);
 ngx_uint_t ngx_http_claude_relay_bodiless(ngx_http_upstream_t *u,
     ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_look(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
@@ -1058,6 +1083,7 @@ ngx_uint_t ngx_http_claude_relay_in_group(ngx_http_claude_relay_account_t *a,
     ngx_str_t *name);
 
 #include "ngx_http_claude_relay_accounts.h"
+#include "ngx_http_claude_relay_arrival.h"
 #include "ngx_http_claude_relay_directives.h"
 
 /* codec.c: what the client speaks */
@@ -1072,7 +1098,7 @@ ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
 ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
 void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
-extern const ncr_anthropic_lender_t  ngx_http_claude_relay_lender;
+extern const ncr_bedrock_lender_t  ngx_http_claude_relay_lender;
 
 /* store_conf.c, oauth.c: the store and the servers of logins, as configured */
 

@@ -469,6 +469,10 @@ ngx_http_claude_relay_account_target(ngx_pool_t *pool,
 
     wrong = ncr_url_parse(ncr(&a->base_url), &a->url);
 
+    if (wrong == NULL && a->url.model && !a->platform->templates) {
+        wrong = "this platform takes no template";
+    }
+
     if (wrong) {
         shown = a->base_url;
 

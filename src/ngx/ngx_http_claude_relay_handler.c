@@ -12,7 +12,7 @@
 
 #include "ngx_http_claude_relay_settings.h"
 #include "ngx_http_claude_relay_audit.h"
-#include "ngx_http_claude_relay_live.h"
+#include "ngx_http_claude_relay_socket.h"
 
 #include <time.h>
 
@@ -24,6 +24,10 @@
 #define NGX_HTTP_CLAUDE_RELAY_CLOSED_WAIT  30
 
 
+static ngx_int_t ngx_http_claude_relay_arrival(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_claude_relay_unseen(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message);
 static ngx_int_t ngx_http_claude_relay_allow(ngx_http_request_t *r,
@@ -44,6 +48,10 @@ static void ngx_http_claude_relay_scan_late(ngx_http_request_t *r,
 static ngx_int_t ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req);
 static ngx_int_t ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_scan_none(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_claude_relay_scan_permit(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_end(void *data);
 static void ngx_http_claude_relay_cleanup(void *data);
@@ -139,6 +147,11 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
         return (rc == NGX_OK) ? ngx_http_claude_relay_models(r, ctx) : rc;
     }
 
+    if (ctx->route.op == NCR_OP_PROFILES) {
+        rc = ngx_http_discard_request_body(r);
+        return (rc == NGX_OK) ? ngx_http_claude_relay_inference(r, ctx) : rc;
+    }
+
     closed = ngx_http_claude_relay_maintenance(rmcf, r->pool);
 
     if (closed) {
@@ -149,11 +162,8 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
         return ngx_http_claude_relay_unrecorded(r, ctx);
     }
 
-    /* the models of a batch are not looked at */
-
-    if (ctx->route.op == NCR_OP_BATCHES && r->method == NGX_HTTP_POST
-        && ctx->route.id.len == 0
-        && ctx->key && (ctx->key->models.len || ctx->key->denied.len))
+    if (ctx->key && (ctx->key->models.len || ctx->key->denied.len)
+        && ngx_http_claude_relay_unseen(r, ctx))
     {
         ctx->error = NCR_CLASS_FORBIDDEN;
         ctx->refused.status = NGX_HTTP_FORBIDDEN;
@@ -163,11 +173,10 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                             "create batches");
     }
 
-    if (rlcf->max_body && r->headers_in.content_length_n > rlcf->max_body) {
-        ctx->error = NCR_CLASS_CLIENT;
-        return ngx_http_claude_relay_refuse(r, ctx,
-                            NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                            "the request body is larger than this relay takes");
+    rc = ngx_http_claude_relay_arrival(r, ctx);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_APP];
@@ -195,6 +204,75 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
 }
 
 
+/* what it is sent in, and as; NGX_DECLINED: it is taken */
+
+static ngx_int_t
+ngx_http_claude_relay_arrival(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                          rc;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (ctx->route.op == NCR_OP_SOCKET
+        && (r->headers_in.content_length_n > 0 || r->headers_in.chunked))
+    {
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
+                            "a WebSocket is asked for without a body");
+    }
+
+    if (ctx->route.op == NCR_OP_SOCKET
+        && !ngx_http_claude_relay_socket_offered(ctx))
+    {
+        return ngx_http_claude_relay_socket_refused(r, ctx);
+    }
+
+    if (rlcf->max_body && r->headers_in.content_length_n > rlcf->max_body) {
+        ctx->error = NCR_CLASS_CLIENT;
+        return ngx_http_claude_relay_refuse(r, ctx,
+                            NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                            "the request body is larger than this relay takes");
+    }
+
+    rc = ngx_http_claude_relay_decode_init(r, ctx);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_claude_relay_refuse(r, ctx,
+                            NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                            "the request body has a content encoding that "
+                            "this relay cannot read: use zstd, gzip, deflate "
+                            "or none");
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* may it ask for models that are not looked at? */
+
+static ngx_uint_t
+ngx_http_claude_relay_unseen(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    if (r->method != NGX_HTTP_POST) {
+        return 0;
+    }
+
+    if (ctx->route.op == NCR_OP_BATCHES) {
+        return ctx->route.id.len == 0;
+    }
+
+    return ctx->route.op == NCR_OP_GEMINI
+           && ctx->route.model.len == 0
+           && !ncr_str_prefix(ncr(&ctx->route.path), "/v1beta/files");
+}
+
+
 static ngx_int_t
 ngx_http_claude_relay_refuse(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_uint_t status, const char *message)
@@ -216,6 +294,18 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
         if (ngx_http_claude_relay_allow(r, ctx->route.methods, &allow)
             != NGX_OK
             || ngx_http_claude_relay_add_header(r, "Allow", &allow) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* RFC 9110, 15.5.16 */
+
+    if (status == NGX_HTTP_UNSUPPORTED_MEDIA_TYPE) {
+        ngx_str_set(&allow, "zstd, gzip, deflate");
+
+        if (ngx_http_claude_relay_add_header(r, "Accept-Encoding", &allow)
+            != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -463,6 +553,10 @@ ngx_http_claude_relay_scan_start(ngx_http_request_t *r,
 
     ctx->scan->told.turns = (ctx->pool->turns != 0);
 
+    /* that of the path holds, unless the body names one */
+
+    ctx->scan->told.model = *ncr(&ctx->route.model);
+
     if (rlcf->profile.block.len
         && codec->dialect == NCR_DIALECT_ANTHROPIC)
     {
@@ -539,6 +633,17 @@ ngx_http_claude_relay_body_handler(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
 
     ctx->own_from = ngx_http_claude_relay_clock();
+
+    if (ngx_http_claude_relay_decode_failed(ctx)) {
+        ctx->error = NCR_CLASS_CLIENT;
+
+        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                            "the request body cannot be decoded as its "
+                            "content encoding says", -1);
+
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
 
     rc = ngx_http_claude_relay_scan_end(r, ctx);
 
@@ -622,15 +727,12 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
     ngx_int_t                          rc;
     ngx_str_t                          id;
     ncr_str_t                          text;
-    const char                        *why;
     ncr_request_t                     *req;
     const ncr_codec_t                 *codec;
     ngx_http_claude_relay_loc_conf_t  *rlcf;
 
     if (ctx->scan == NULL) {
-        ctx->wanted = ctx->model;
-        ngx_http_claude_relay_session(r, ctx);
-        return NGX_OK;
+        return ngx_http_claude_relay_scan_none(r, ctx);
     }
 
     if (ctx->body_length == 0) {
@@ -657,19 +759,9 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_claude_relay_permit_model(r, ctx, &why);
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
-        ctx->error = NCR_CLASS_FORBIDDEN;
-        ctx->refused.status = NGX_HTTP_FORBIDDEN;
-
-        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN, why, -1);
-
-        return (rc == NGX_OK) ? NGX_DONE : rc;
+    rc = ngx_http_claude_relay_scan_permit(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
@@ -721,17 +813,68 @@ ngx_http_claude_relay_scan_end(ngx_http_request_t *r,
 }
 
 
+/* a body that is not looked at: its model is that of the path, if any */
+
+static ngx_int_t
+ngx_http_claude_relay_scan_none(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->model.len) {
+        rc = ngx_http_claude_relay_scan_permit(r, ctx);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    ctx->wanted = ctx->model;
+    ngx_http_claude_relay_session(r, ctx);
+
+    return NGX_OK;
+}
+
+
+/* as scan_end() */
+
+static ngx_int_t
+ngx_http_claude_relay_scan_permit(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t    rc;
+    const char  *why;
+
+    rc = ngx_http_claude_relay_permit_model(r, ctx, &why);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->error = NCR_CLASS_FORBIDDEN;
+    ctx->refused.status = NGX_HTTP_FORBIDDEN;
+
+    rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_FORBIDDEN, why, -1);
+
+    return (rc == NGX_OK) ? NGX_DONE : rc;
+}
+
+
 /* what outlasts the reader */
 
 static ngx_int_t
 ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_request_t *req)
 {
-    size_t  size;
+    size_t      size;
+    ngx_uint_t  last;
 
-    /* a model in the path was told by the route */
+    /* a model in the path is what is asked for, whatever the body says */
 
-    if (req->model.len || ctx->model.len == 0) {
+    if (ctx->route.model.len == 0) {
         ctx->model.len = req->model.len;
         ctx->model.data = ngx_pstrdup(r->pool, (ngx_str_t *) &req->model);
 
@@ -743,8 +886,12 @@ ngx_http_claude_relay_scan_told(ngx_http_request_t *r,
     ngx_http_claude_relay_map_named(ctx, &ctx->model);
 
     if (req->members) {
-        size = offsetof(ncr_members_t, member)
-               + req->members->n * sizeof(ncr_member_t);
+        ctx->lists = ngx_max(req->lists, 1);
+        last = ctx->lists - 1;
+
+        size = last * sizeof(ncr_members_t)
+               + offsetof(ncr_members_t, member)
+               + req->members[last].n * sizeof(ncr_member_t);
 
         ctx->members = ngx_palloc(r->pool, size);
         if (ctx->members == NULL) {
@@ -775,6 +922,7 @@ ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx)
     ngx_http_claude_relay_unwait(ctx);
     ngx_http_claude_relay_leave(ctx);
     ngx_http_claude_relay_dial_cancel(&ctx->dial);
+    ngx_http_claude_relay_socket_end(ctx);
 
     if (ctx->beat.timer_set) {
         ngx_del_timer(&ctx->beat);

@@ -658,7 +658,9 @@ ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
     ngx_str_t   *glob;
     ngx_uint_t   i;
 
-    if (!(a->platform->ops & ncr_op_bit(op))) {
+    if (!(a->platform->ops & ncr_op_bit(op))
+        || (op == NCR_OP_SOCKET && !ngx_http_claude_relay_socket_able(a)))
+    {
         return 0;
     }
 
@@ -712,8 +714,12 @@ ngx_http_claude_relay_allowed(ngx_http_claude_relay_ctx_t *ctx,
     ncr_platform_t  **platform;
 
     if (!ngx_http_claude_relay_serves(a, ctx->route.op, &ctx->wanted)
+        || (ctx->route.also
+            && !(a->platform->ops & ncr_op_bit(ctx->route.also)))
         || !ngx_http_claude_relay_open_to(ctx, a)
         || !ngx_http_claude_relay_slotted(ctx, a->platform)
+        || ((a->platform->named & ncr_op_bit(ctx->route.op))
+            && ctx->route.platform.len == 0)
         || (a->valid_until && a->valid_until <= ch->now))
     {
         return 0;
@@ -774,11 +780,16 @@ ngx_http_claude_relay_guarded(ngx_http_claude_relay_ctx_t *ctx,
             return 1;
         }
 
-        /* "7d_opus" is about opus only */
+        /* "7d_opus" is about opus only; so is "opus" where quotas are by
+         * model */
 
-        if (ncr_str_prefix(&name, "7d_")
-            && name.len - 3 == family.len
-            && ngx_memcmp(name.data + 3, family.data, family.len) == 0)
+        if (ncr_str_prefix(&name, "7d_")) {
+            name.data += 3;
+            name.len -= 3;
+        }
+
+        if (family.len && name.len == family.len
+            && ngx_memcmp(name.data, family.data, family.len) == 0)
         {
             return 1;
         }

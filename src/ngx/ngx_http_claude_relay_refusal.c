@@ -79,6 +79,14 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
         /* no account ever serves this */
 
         ctx->error = NCR_CLASS_CLIENT;
+
+        if (ctx->route.op == NCR_OP_ASSIST || ctx->route.also) {
+            return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                             "invalid_account_type: this path needs an account "
+                             "of Code Assist or Antigravity",
+                             -1);
+        }
+
         ngx_snprintf((u_char *) buf, sizeof(buf), "model: %V%Z", &ctx->model);
 
         return ngx_http_claude_relay_error(r, ctx, NGX_HTTP_NOT_FOUND,

@@ -15,7 +15,7 @@
  */
 
 
-#include "ngx_http_claude_relay_live.h"
+#include "ngx_http_claude_relay_socket.h"
 
 
 /* the rest of an error's body is waited for this long, ms */
@@ -101,12 +101,16 @@ ngx_http_claude_relay_process_status(ngx_http_request_t *r)
     }
 
     if (ctx->status.code < 100 || ctx->status.code > 599
-        || ctx->status.code == NGX_HTTP_SWITCHING_PROTOCOLS)
+        || (ctx->status.code == NGX_HTTP_SWITCHING_PROTOCOLS
+            && ctx->route.op != NCR_OP_SOCKET))
     {
         return ngx_http_claude_relay_garbage(r, ctx, "status");
     }
 
-    if (u->state && ctx->status.code >= 200) {
+    if (u->state
+        && (ctx->status.code >= 200
+            || ctx->status.code == NGX_HTTP_SWITCHING_PROTOCOLS))
+    {
         u->state->status = ctx->status.code;
     }
 
@@ -172,7 +176,9 @@ ngx_http_claude_relay_process_header(ngx_http_request_t *r)
             return ngx_http_claude_relay_garbage(r, ctx, "header");
         }
 
-        if (u->headers_in.status_n >= 200) {
+        if (u->headers_in.status_n >= 200
+            || u->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS)
+        {
             return ngx_http_claude_relay_header_done(r, ctx);
         }
 
@@ -310,12 +316,28 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     type = u->headers_in.content_type;
 
-    ctx->stream = (type && ngx_http_claude_relay_event_type(&type->value));
+    ctx->stream = (type && (ngx_http_claude_relay_event_type(&type->value)
+                            || ngx_http_claude_relay_frames_type(ctx,
+                                                             &type->value)));
     ctx->length = u->headers_in.content_length_n;
 
     ngx_http_claude_relay_read_limits(r, ctx);
 
     ngx_http_claude_relay_answer_anew(ctx);
+
+    if (ctx->route.op == NCR_OP_SOCKET && status < 300) {
+
+        if (status != NGX_HTTP_SWITCHING_PROTOCOLS
+            || !ngx_http_claude_relay_socket_agreed(r))
+        {
+            return ngx_http_claude_relay_garbage(r, ctx, "handshake");
+        }
+
+        rc = ngx_http_claude_relay_commit(r, ctx);
+
+        return (rc == NGX_OK) ? ngx_http_claude_relay_socket_start(r, ctx)
+                              : rc;
+    }
 
     if (ngx_http_claude_relay_translate_init(r, ctx) != NGX_OK) {
         return NGX_ERROR;
@@ -344,7 +366,9 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
         ctx->step = ngx_http_claude_relay_peek;
         rc = ngx_http_claude_relay_peek(r);
 
-        if (rc == NGX_AGAIN) {
+        /* who waits for one JSON waits for all of it anyway */
+
+        if (rc == NGX_AGAIN && !ctx->fold) {
             ngx_http_claude_relay_hold(r, ctx);
         }
 
@@ -439,8 +463,10 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+    ncr_platform_t   *platform;
 
     now = ngx_http_claude_relay_now();
+    platform = ctx->account->platform;
 
     ncr_limits_reset(&ctx->limits);
     ctx->encoded = 0;
@@ -470,13 +496,24 @@ ngx_http_claude_relay_read_limits(ngx_http_request_t *r,
         if (ncr_str_eq(&name, "x-request-id")) {
             ctx->named = 1;
 
+            /* OpenAI's; others name theirs "request-id" */
+
+            if (ctx->provider_id == NULL) {
+                ctx->provider_id = &h[i];
+            }
+
         } else if (ncr_str_eq(&name, "request-id")) {
             ctx->provider_id = &h[i];
 
         } else if (name.len > 0 && (name.data[0] == 'a' || name.data[0] == 'r'
                              || name.data[0] == 'x'))
         {
-            ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+            if (platform->limits) {
+                platform->limits(&ctx->limits, &name, ncr(&h[i].value), now);
+
+            } else {
+                ncr_limits_header(&ctx->limits, &name, ncr(&h[i].value), now);
+            }
 
         } else if (ncr_str_eq(&name, "connection")) {
 
@@ -639,7 +676,7 @@ ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
 
         ctx->npeek_body += n;
 
-        if (ctx->translate) {
+        if (ctx->translate && !ctx->fold) {
             return ngx_http_claude_relay_translate_peek(ctx, p, n);
         }
 
@@ -684,6 +721,7 @@ ngx_http_claude_relay_judge(ngx_http_request_t *r,
     reply.limits = &ctx->limits;
     reply.now = ngx_http_claude_relay_now();
     reply.family = ctx->family;
+    reply.now = ngx_http_claude_relay_now();
     reply.background = ctx->background;
 
     if (kind == NCR_REPLY_HTTP) {
@@ -766,7 +804,9 @@ ngx_http_claude_relay_settle(ngx_http_request_t *r,
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
 
-    if (ctx->account->sanitize && !ngx_http_claude_relay_known_text(ctx)) {
+    if (ctx->route.op == NCR_OP_SOCKET
+        || (ctx->account->sanitize && !ngx_http_claude_relay_known_text(ctx)))
+    {
 
         /* an answer of our own takes its place */
 
@@ -833,7 +873,7 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
 
     u->conf = &rlcf->streaming;
 
-    if (ctx->stream) {
+    if (ctx->stream && !ctx->fold) {
 
         /* a compressor would hold events back */
 

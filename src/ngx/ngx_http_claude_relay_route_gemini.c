@@ -6,7 +6,8 @@
 
 /*
  * Gemini's paths (others.md C1, C6): "/v1beta/models/{model}:{method}", where
- * a model may have slashes, and "/v1internal:{method}".
+ * a model may have slashes, and "/v1internal:{method}", or
+ * "/v1internal/{operation}".
  */
 
 
@@ -44,8 +45,23 @@ ngx_http_claude_relay_route_gemini(ngx_http_request_t *r, ngx_str_t *path,
         verb.data = path->data + sizeof("/v1internal:") - 1;
         verb.len = path->len - (sizeof("/v1internal:") - 1);
 
+        /* what is generated in the envelope, not everybody serves */
+
+        route->also = NCR_OP_ASSIST;
+
         return ngx_http_claude_relay_route_verb(r, &verb, route,
                                                 NCR_OP_ASSIST);
+    }
+
+    if (ncr_str_prefix(ncr(path), "/v1internal/")) {
+
+        /* an operation that is under way, such as an onboarding */
+
+        route->op = NCR_OP_ASSIST;
+        route->methods = NGX_HTTP_GET|NGX_HTTP_HEAD;
+
+        return (r->method & (route->methods|NGX_HTTP_OPTIONS))
+               ? NGX_OK : NGX_HTTP_NOT_ALLOWED;
     }
 
     if (ncr_str_prefix(ncr(path), "/v1beta/")) {
@@ -125,8 +141,12 @@ ngx_http_claude_relay_route_verb(ngx_http_request_t *r, ngx_str_t *verb,
         }
     }
 
-    route->methods = NGX_HTTP_POST;
+    /* Code Assist has some that only ask */
 
-    return (r->method & (NGX_HTTP_POST|NGX_HTTP_OPTIONS))
+    route->methods = (route->op == NCR_OP_ASSIST)
+                     ? NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST
+                     : NGX_HTTP_POST;
+
+    return (r->method & (route->methods|NGX_HTTP_OPTIONS))
            ? NGX_OK : NGX_HTTP_NOT_ALLOWED;
 }

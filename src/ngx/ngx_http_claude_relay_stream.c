@@ -91,6 +91,21 @@ ngx_http_claude_relay_event_type(ngx_str_t *type)
 }
 
 
+ngx_uint_t
+ngx_http_claude_relay_frames_type(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *type)
+{
+    const char  *stream;
+
+    stream = ngx_http_claude_relay_codec(ctx)->stream_type;
+
+    return stream && type->len >= ngx_strlen(stream)
+           && ngx_strncasecmp(type->data, (u_char *) stream,
+                              ngx_strlen(stream))
+              == 0;
+}
+
+
 /* an answer that has none, by its status, the method or its length */
 
 ngx_uint_t
@@ -420,7 +435,7 @@ ngx_http_claude_relay_scan(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
 /*
  * The framing says that this was all.  A stream of messages without its last
  * event is not whole all the same, and must not look so: nginx then takes it
- * for a broken upstream.
+ * for a broken upstream.  But for dialects that have no last event.
  */
 
 static void
@@ -429,7 +444,7 @@ ngx_http_claude_relay_stream_end(ngx_http_request_t *r,
 {
     ngx_http_upstream_t  *u;
 
-    if (!ngx_http_claude_relay_incomplete(ctx)) {
+    if (!ngx_http_claude_relay_incomplete(ctx) || ctx->codec->open_end) {
         return;
     }
 
@@ -477,6 +492,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
         || r->connection->error
         || rc == NGX_HTTP_REQUEST_TIME_OUT
         || ctx->encoded
+        || ctx->fold
         || !ctx->codec->boundary(ctx->answer))
     {
         return NGX_DECLINED;
@@ -563,7 +579,9 @@ ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
 
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
-    if (rlcf->heartbeat == 0 || !ctx->stream || ctx->encoded || ctx->head) {
+    if (rlcf->heartbeat == 0 || !ctx->stream || ctx->encoded || ctx->head
+        || ctx->fold || ctx->codec->stream_type)
+    {
         return;
     }
 

@@ -17,6 +17,9 @@
 /* after a failure, ms */
 #define NGX_HTTP_CLAUDE_RELAY_USAGE_AGAIN  (10 * 60 * 1000)
 
+/* where it could not be asked for, ms */
+#define NGX_HTTP_CLAUDE_RELAY_USAGE_SOON   (5 * 1000)
+
 /* it was seen to ask for 48 minutes; more than this is nonsense, ms */
 #define NGX_HTTP_CLAUDE_RELAY_USAGE_MAX    (6 * 3600 * 1000)
 
@@ -148,6 +151,13 @@ ngx_http_claude_relay_usage_ask(ngx_http_claude_relay_main_conf_t *rmcf,
             : ngx_http_claude_relay_api_request(rmcf, a, "GET",
                                                 &oauth->usage_path, NULL);
     if (fetch == NULL) {
+
+        /* perhaps something is not known that is being asked for */
+
+        ngx_shmtx_lock(&rmcf->shpool->mutex);
+        a->node->usage_at = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_USAGE_SOON;
+        ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
         return;
     }
 

@@ -110,10 +110,12 @@ ngx_http_claude_relay_way_given(ngx_http_request_t *r,
     way->host = *ncr(&a->host);
     way->params = a->params;
     way->members = ctx->members;
+    way->lists = ctx->lists;
     way->length = (uint64_t) ngx_max(r->headers_in.content_length_n, 0);
     way->now = ngx_http_claude_relay_now();
     way->stream = ctx->stream_asked;
     way->moved = (ctx->sticky == NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED);
+    way->bare = ctx->bare;
 
     if (!a->token) {
         way->secret = *ncr(&a->secret);
@@ -308,6 +310,10 @@ ngx_http_claude_relay_way_body(ncr_way_t *way)
 
         if (ngx_buf_in_memory(b)) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
+            continue;
+        }
+
+        if (!b->in_file) {
             continue;
         }
 

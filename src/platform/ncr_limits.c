@@ -417,6 +417,16 @@ ncr_model_family(ncr_str_t *model)
         }
     }
 
+    /* of Google's, each model has quotas of its own (others.md C4) */
+
+    if (ncr_str_prefix(model, "gemini-") || ncr_str_prefix(model, "gemma-")) {
+        none.data = model->data + sizeof("gemma-") - 1
+                    + (model->data[3] == 'i');
+        none.len = ncr_min((size_t) (model->data + model->len - none.data),
+                           NCR_FAMILY_LEN - 1);
+        return none;
+    }
+
     ncr_str_set(&none, "");
 
     return none;

@@ -12,6 +12,7 @@
  */
 
 
+#include "ncr_assist.h"
 #include "ncr_oauth_text.h"
 #include "ncr_str.h"
 
@@ -68,6 +69,8 @@ ncr_oauth_t  ncr_oauth_code_assist = {
     .secret = 1,
     .tells = ncr_oauth_google_tells,
     .after = ncr_oauth_google_after,
+    .usage = ncr_assist_usage,
+    .usage_read = ncr_assist_usage_read,
     .needs = "project"
 };
 
@@ -90,6 +93,8 @@ ncr_oauth_t  ncr_oauth_antigravity = {
     .secret = 1,
     .tells = ncr_oauth_google_tells,
     .after = ncr_oauth_google_after,
+    .usage = ncr_antigravity_usage,
+    .usage_read = ncr_antigravity_usage_read,
     .needs = "project",
     .modern = 1
 };

@@ -33,10 +33,13 @@ typedef struct ncr_platform_s {
     ncr_str_t          name;            /* "anthropic" */
     ncr_str_t          base_url;        /* default; "" if it must be told */
     uint64_t           ops;             /* bit mask of ncr_op_e served */
+    uint64_t           named;           /* those of them that are only for
+                                           requests whose path names it */
+    unsigned           templates:1;     /* base URLs with {model}:{action} */
     unsigned           token:1;         /* access_token, not api_key */
     unsigned           key:1;           /* api_key, too: in place of tokens */
     unsigned           profile:1;       /* has a client of its own (B.2) */
-    unsigned           named:1;         /* for models "NAME,MODEL" alone */
+    unsigned           by_name:1;       /* for models "NAME,MODEL" alone */
 
     /* auto: which header shows this secret (anthropic.md K.2) */
     ncr_credential_e (*credential)(ncr_str_t *secret);
@@ -141,6 +144,7 @@ typedef struct {
     ncr_str_t    path;                  /* prefix without "/v1", no last "/" */
     unsigned     tls:1;
     unsigned     default_port:1;
+    unsigned     model:1;               /* path has {model} and {action} */
 } ncr_url_t;
 
 /* NULL, or what is wrong with it; slices point into text */

@@ -258,8 +258,10 @@ ncr_reply_key(ncr_str_t *name)
         return NCR_REPLY_KEY_DETAILS;
     }
 
-    return ncr_str_eq(name, "error_code") ? NCR_REPLY_KEY_CODE
-                                          : NCR_REPLY_KEY_OTHER;
+    /* the latter is OpenAI's (others.md A8) */
+
+    return (ncr_str_eq(name, "error_code") || ncr_str_eq(name, "code"))
+           ? NCR_REPLY_KEY_CODE : NCR_REPLY_KEY_OTHER;
 }
 
 

@@ -20,6 +20,7 @@
 static const char *ncr_url_host(ncr_str_t *host);
 static const char *ncr_url_port(ncr_str_t *text, ncr_url_t *url);
 static void ncr_url_path(ncr_str_t *path);
+static ncr_uint_t ncr_url_template(ncr_url_t *url);
 
 
 const char *
@@ -51,9 +52,7 @@ ncr_url_parse(ncr_str_t *text, ncr_url_t *url)
         case '>':
         case '^':
         case '`':
-        case '{':
         case '|':
-        case '}':
             return "invalid character in URL";
 
         default:
@@ -106,7 +105,45 @@ ncr_url_parse(ncr_str_t *text, ncr_url_t *url)
 
     ncr_url_path(&url->path);
 
-    return NULL;
+    return ncr_url_template(url) ? NULL : "invalid character in URL";
+}
+
+
+/*
+ * Braces are there for "{model}" and "{action}" only, once each and in this
+ * order; 0: they are not.
+ */
+
+static ncr_uint_t
+ncr_url_template(ncr_url_t *url)
+{
+    size_t       i;
+    ncr_str_t    rest;
+    ncr_uint_t   n;
+
+    static const char  *names[] = { "{model}", "{action}" };
+
+    n = 0;
+
+    for (i = 0; i < url->path.len; i++) {
+
+        if (url->path.data[i] != '{' && url->path.data[i] != '}') {
+            continue;
+        }
+
+        rest.data = url->path.data + i;
+        rest.len = url->path.len - i;
+
+        if (n == 2 || !ncr_str_prefix(&rest, names[n])) {
+            return 0;
+        }
+
+        i += strlen(names[n++]) - 1;
+    }
+
+    url->model = (n == 2);
+
+    return n != 1;
 }
 
 

@@ -22,7 +22,8 @@ typedef struct {
     ncr_str_t    body;
     ncr_str_t    type;                  /* error.type */
     ncr_str_t    message;               /* error.message */
-    ncr_str_t    code;                  /* error.details.error_code */
+    ncr_str_t    code;                  /* error.details.error_code, or
+                                           error.code */
     unsigned     json:1;                /* a JSON object, maybe cut */
     unsigned     whole:1;               /* of which nothing is missing */
 } ncr_reply_text_t;
@@ -67,8 +68,18 @@ extern ncr_platform_t  ncr_platform_kiro;
 extern ncr_platform_t  ncr_platform_vertex;
 extern ncr_platform_t  ncr_platform_foundry;
 extern ncr_platform_t  ncr_platform_codex;
+extern ncr_platform_t  ncr_platform_bedrock;
+extern ncr_platform_t  ncr_platform_bedrock_mantle;
+extern ncr_platform_t  ncr_platform_claude_aws;
+extern ncr_platform_t  ncr_platform_ccr;
+extern ncr_platform_t  ncr_platform_openai;
+extern ncr_platform_t  ncr_platform_azure;
 extern ncr_platform_t  ncr_platform_code_assist;
 extern ncr_platform_t  ncr_platform_antigravity;
+extern ncr_platform_t  ncr_platform_gemini;
+extern ncr_platform_t  ncr_platform_ccr;
+extern ncr_platform_t  ncr_platform_droid;
+extern ncr_platform_t  ncr_platform_kiro;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */

@@ -38,7 +38,8 @@ typedef struct {
 
 #define NCR_WAY_EDITS    32
 
-typedef struct ncr_way_s  ncr_way_t;
+typedef struct ncr_way_s          ncr_way_t;
+typedef struct ncr_translation_s  ncr_translation_t;
 
 struct ncr_way_s {
 
@@ -59,12 +60,15 @@ struct ncr_way_s {
     ncr_str_t       secret;             /* the account's key; "" for tokens */
     ncr_str_t      *params;             /* the account's */
     ncr_str_t       meta;               /* JSON that a login told, or "" */
-    ncr_members_t  *members;            /* of the body; or NULL */
+    ncr_members_t  *members;            /* of the body; or NULL; behind them
+                                           those of objects inside it */
+    ncr_uint_t      lists;              /* how many of them */
     uint64_t        length;             /* of the body as it came */
     ncr_msec_t      now;
     ncr_char_t      random[16];
     unsigned        stream:1;           /* the client wants events */
     unsigned        moved:1;            /* the session was elsewhere before */
+    unsigned        bare:1;             /* by the verdict before */
 
     /* a header of the client, by its name in lower case; "" if none */
     ncr_str_t     (*header)(ncr_way_t *way, const char *name);
@@ -87,6 +91,10 @@ struct ncr_way_s {
     ncr_out_t       text;               /* room for what they insert: 8 KB;
                                            it does not move */
 
+    /* of the answer's body, where this request needs another one than the
+     * platform's; or NULL */
+    const ncr_translation_t  *translation;
+
     /* NCR_BAD: this is refused with */
     ncr_uint_t      status;
     const char     *error;
@@ -108,7 +116,7 @@ struct ncr_way_s {
 
 typedef ncr_int_t (*ncr_translate_pt)(void *data, ncr_char_t *p, size_t len);
 
-typedef struct {
+struct ncr_translation_s {
 
     /* does an answer with this Content-Type need it, for this operation?  type
      * is set to the client's Content-Type then; size of the state, 0: no */
@@ -128,7 +136,14 @@ typedef struct {
     /* the client's error; status may be changed; an empty out: as it came */
     void          (*error)(ncr_op_e op, ncr_reply_t *reply, ncr_out_t *out,
                            ncr_uint_t *status);
-} ncr_translation_t;
+
+    /*
+     * For clients that want no stream, of an upstream that gives nothing
+     * else: what comes is in the client's dialect, and is observed as it
+     * comes.
+     */
+    unsigned        fold:1;
+};
 
 
 #endif /* _NCR_WAY_H_INCLUDED_ */

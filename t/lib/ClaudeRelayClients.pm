@@ -52,6 +52,7 @@ sub run {
     my ($env, @command) = @_;
 
     client_dir();
+    $clients //= $ENV{CR_CLIENTS} // root() . "/build/clients";
 
     my $pid = fork // die "fork: $!\n";
 
