@@ -23,6 +23,7 @@ sub droid {
 my $nginx = relay(
     workers => 1,
     http => <<'END',
+        claude_relay_control unix:%%DIR%%/control.sock;
         claude_relay_rest overloaded=0 unauthorized=1h;
         claude_relay_key other { secret other-secret-0002;
                                  permissions claude; }
@@ -276,6 +277,13 @@ $n = $up->requests;
 $r = $nginx->post("/keys/droid/claude/v1/messages", message());
 is($up->last->{credential}, "fk-second-000001", "J.4: the key rests");
 is($up->requests, $n + 1, "J.4: it is not asked");
+
+
+# an operator's test goes the same way
+
+$r = $nginx->control("POST", "/v1/accounts/main/test", {});
+ok($r->json->{ok}, "F088: an account is tested") or diag $r->body;
+is($up->last->{target}, "/api/llm/a/v1/messages", "F088: by its own path");
 
 
 # 6. permissions

@@ -411,6 +411,7 @@ static void
 ngx_http_claude_relay_test_ask(ngx_http_claude_relay_call_t *call)
 {
     u_char                           buf[512];
+    ncr_op_e                         op;
     ncr_out_t                        out;
     ncr_str_t                        path, model;
     ngx_str_t                        body;
@@ -445,9 +446,20 @@ ngx_http_claude_relay_test_ask(ngx_http_claude_relay_call_t *call)
         ncr_str_set(&path, "/v1/messages");
     }
 
+    op = action->count ? NCR_OP_COUNT_TOKENS : NCR_OP_MESSAGES;
+
+    if (!(call->account->platform->ops & ncr_op_bit(op))) {
+        ngx_http_claude_relay_test_end(call, 0, 0, "its platform does not "
+                                                   "serve this");
+        return;
+    }
+
     fetch = out.overflow ? NULL
-            : ngx_http_claude_relay_api_request(call->rmcf, call->account,
-                                                "POST", &path, &body);
+            : call->account->platform->way
+              ? ngx_http_claude_relay_trial(call->rmcf, call->account, op,
+                                            &body)
+              : ngx_http_claude_relay_api_request(call->rmcf, call->account,
+                                                  "POST", &path, &body);
 
     ngx_http_claude_relay_test_start(call, fetch);
 }
