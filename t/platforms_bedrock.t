@@ -146,7 +146,7 @@ END
               . "api_key ABSKexample; betas interleaved-thinking-2025-05-14;")
         . account("wrong", "platform bedrock; pool bad; "
               . "api_key AKIDBAD:secret-of-another;")
-        . account("expired", "platform bedrock; pool bad; priority 60;"
+        . account("expired", "platform bedrock; pool bad; priority 95;"
               . "api_key AKIDEXPIRED:secret-of-AKIDEXPIRED;")
         . account("good", "pool bad; priority 90; $second")
         . account("two", "pool two; priority 40; $signed")
