@@ -13,6 +13,8 @@ static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_assist,
     sbx_gemini,
     sbx_openai,
+    sbx_codex,
+    sbx_droid,
     sbx_anthropic,
     NULL
 };

@@ -420,6 +420,13 @@ sbx_request_line(sbx_req_t *r, const char *p, const char *eol)
 static void
 sbx_credential(sbx_req_t *r)
 {
+    if (sbx_is(&r->xkey, "placeholder")) {
+
+        /* Droid's, which shows nothing */
+
+        r->xkey.len = 0;
+    }
+
     if (r->xkey.len && r->bearer.len) {
         r->auth = SBX_AUTH_BOTH;
         r->credential = r->xkey;

@@ -460,6 +460,12 @@ int sbx_assist(sbx_conn_t *c);
 /* gemini.c */
 
 int sbx_gemini(sbx_conn_t *c);
+/* codex.c */
+
+int sbx_codex(sbx_conn_t *c);
+/* droid.c */
+
+int sbx_droid(sbx_conn_t *c);
 
 /* openai.c */
 

@@ -18,7 +18,7 @@ level=${1:-run}
 
 run=(
     nginx nginx-dev gcc libc6-dev make libssl-dev zlib1g-dev libpcre2-dev
-    libcjson-dev libsqlite3-dev curl jq ca-certificates tzdata
+    libcjson-dev libsqlite3-dev libzstd-dev curl jq ca-certificates tzdata
 )
 perl=(
     perl libtest-base-perl libtest-longstring-perl liblist-moreutils-perl
@@ -27,7 +27,7 @@ perl=(
 )
 test=(
     "${perl[@]}" procps psmisc openssl git dpkg-dev patch xz-utils
-    clang llvm wrk nghttp2-client
+    clang llvm wrk nghttp2-client zstd
     sqlite3 tinyproxy-bin microsocks dante-server faketime
 )
 
@@ -198,6 +198,7 @@ clients() {
         @anthropic-ai/claude-code@2.1.329
         claude-code-2.0@npm:@anthropic-ai/claude-code@2.0.77
         claude-code-1.0@npm:@anthropic-ai/claude-code@1.0.128
+        @openai/codex@0.104.0
     )
 
     if [ "$(cat $where/.list 2>/dev/null)" = "${list[*]}" ]; then

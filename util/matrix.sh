@@ -146,7 +146,7 @@ dynamic() {
     # names of the same library in older and newer suites
 
     case $suite in
-        bookworm)   libs="libssl3 libpcre2-8-0" ;;
+        bookworm)   libs="libssl3 libpcre2-8-0 libzstd1" ;;
         *)          libs="libssl3t64 libpcre2-8-0 libzstd1" ;;
     esac
 

@@ -141,6 +141,9 @@ typedef struct {
     ncr_bucket_t         buckets[NCR_BUCKETS];
     ncr_uint_t           nwindows;
     ncr_window_t         windows[NCR_WINDOWS];
+
+    /* by what headers call them that tell a window's length beside it */
+    char                 slots[NCR_WINDOWS][NCR_WINDOW_LEN];
 } ncr_limits_t;
 
 
@@ -227,6 +230,8 @@ typedef struct {
     unsigned      retry:1;              /* another account may help */
     unsigned      same:1;               /* waiting briefly may help */
     unsigned      refresh:1;            /* a refreshed token may help */
+    unsigned      bare:1;               /* the same account, once more without
+                                           what others have encrypted */
 } ncr_verdict_t;
 
 

@@ -97,6 +97,7 @@ typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
+typedef struct ngx_http_claude_relay_decode_s   ngx_http_claude_relay_decode_t;
 typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
 typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
 typedef struct ngx_http_claude_relay_audit_conf_s
@@ -394,11 +395,13 @@ typedef enum {
 typedef enum {
     NGX_HTTP_CLAUDE_RELAY_NO_MEANING = 0,
     NGX_HTTP_CLAUDE_RELAY_CONNECTION,
+    NGX_HTTP_CLAUDE_RELAY_CODING,       /* of the body */
     NGX_HTTP_CLAUDE_RELAY_APP,
     NGX_HTTP_CLAUDE_RELAY_ORIGIN,
     NGX_HTTP_CLAUDE_RELAY_REQUEST_HEADERS,
     NGX_HTTP_CLAUDE_RELAY_SESSION_CLAUDE,
     NGX_HTTP_CLAUDE_RELAY_SESSION,
+    NGX_HTTP_CLAUDE_RELAY_THREAD,       /* a session, if no other names one */
     NGX_HTTP_CLAUDE_RELAY_MEANINGS
 } ngx_http_claude_relay_meaning_e;
 
@@ -532,7 +535,8 @@ struct ngx_http_claude_relay_ctx_s {
     uint64_t                           model_start;     /* in the body */
     uint64_t                           model_end;
     ncr_anthropic_config_t             config;
-    off_t                              body_length;
+    off_t                              body_length;     /* when plain */
+    ngx_http_claude_relay_decode_t    *decode;  /* NULL: it came plain */
     u_char                             session[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                             id_key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ncr_members_t                     *members; /* of the body, or NULL */
@@ -676,6 +680,8 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           finished:1;
     unsigned                           stream:1;
     unsigned                           stream_asked:1;
+    unsigned                           fold:1;      /* a stream is made JSON */
+    unsigned                           bare:1;      /* by a verdict, once */
     unsigned                           routed:1;    /* by the model's name */
     unsigned                           killed:1;    /* by an operator */
     unsigned                           head:1;
@@ -741,6 +747,27 @@ ngx_int_t ngx_http_claude_relay_route_gemini(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 ngx_int_t ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+
+/* decode.c: bodies that came compressed.  init: NGX_DECLINED: in a way that
+ * is not known; decode: takes all of in, gives what goes on */
+
+ngx_int_t ngx_http_claude_relay_decode_init(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_decode(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t *in, ngx_chain_t **out);
+ngx_uint_t ngx_http_claude_relay_decode_failed(
+    ngx_http_claude_relay_ctx_t *ctx);
+
+/* socket_route.c: is one asked for, has an account them, does anybody here;
+ * and the 426 if not */
+
+ngx_uint_t ngx_http_claude_relay_socket_asked(ngx_http_request_t *r);
+ngx_uint_t ngx_http_claude_relay_socket_able(
+    ngx_http_claude_relay_account_t *a);
+ngx_uint_t ngx_http_claude_relay_socket_offered(
+    ngx_http_claude_relay_ctx_t *ctx);
+ngx_int_t ngx_http_claude_relay_socket_refused(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 
 /* query.c: "?key=" is taken out, and overwritten where logs would show it */
 

@@ -183,21 +183,8 @@ ngx_http_claude_relay_book(ngx_http_claude_relay_ctx_t *ctx)
 static ngx_uint_t
 ngx_http_claude_relay_bookable(ngx_http_claude_relay_ctx_t *ctx)
 {
-    if (!ctx->authorized || ctx->why) {
-        return 0;
-    }
-
-    switch (ctx->route.op) {
-
-    case NCR_OP_MESSAGES:
-    case NCR_OP_COUNT_TOKENS:
-    case NCR_OP_BATCHES:
-    case NCR_OP_FILES:
-        return 1;
-
-    default:
-        return 0;
-    }
+    return ctx->authorized && !ctx->why
+           && !ncr_op_is(ctx->route.op, NCR_OP_LOCAL);
 }
 
 

@@ -171,11 +171,31 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                             "create batches");
     }
 
+    if (ctx->route.op == NCR_OP_SOCKET
+        && !ngx_http_claude_relay_socket_offered(ctx))
+    {
+        return ngx_http_claude_relay_socket_refused(r, ctx);
+    }
+
     if (rlcf->max_body && r->headers_in.content_length_n > rlcf->max_body) {
         ctx->error = NCR_CLASS_CLIENT;
         return ngx_http_claude_relay_refuse(r, ctx,
                             NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
                             "the request body is larger than this relay takes");
+    }
+
+    rc = ngx_http_claude_relay_decode_init(r, ctx);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+        return ngx_http_claude_relay_refuse(r, ctx,
+                            NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                            "the request body has a content encoding that "
+                            "this relay cannot read: use zstd, gzip, deflate "
+                            "or none");
     }
 
     h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_APP];
@@ -244,6 +264,18 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
         if (ngx_http_claude_relay_allow(r, ctx->route.methods, &allow)
             != NGX_OK
             || ngx_http_claude_relay_add_header(r, "Allow", &allow) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* RFC 9110, 15.5.16 */
+
+    if (status == NGX_HTTP_UNSUPPORTED_MEDIA_TYPE) {
+        ngx_str_set(&allow, "zstd, gzip, deflate");
+
+        if (ngx_http_claude_relay_add_header(r, "Accept-Encoding", &allow)
+            != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -571,6 +603,17 @@ ngx_http_claude_relay_body_handler(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
 
     ctx->own_from = ngx_http_claude_relay_clock();
+
+    if (ngx_http_claude_relay_decode_failed(ctx)) {
+        ctx->error = NCR_CLASS_CLIENT;
+
+        rc = ngx_http_claude_relay_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                            "the request body cannot be decoded as its "
+                            "content encoding says", -1);
+
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
 
     rc = ngx_http_claude_relay_scan_end(r, ctx);
 

@@ -44,6 +44,11 @@ static ngx_http_claude_relay_header_t  ngx_http_claude_relay_headers_in[] = {
       NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
     { ngx_string("transfer-encoding"), NGX_HTTP_CLAUDE_RELAY_LENGTH,
       NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
+    /* what is sent is plain: decode.c */
+
+    { ngx_string("content-encoding"), NGX_HTTP_CLAUDE_RELAY_DROP,
+      NGX_HTTP_CLAUDE_RELAY_CODING },
+
     { ngx_string("accept-encoding"), NGX_HTTP_CLAUDE_RELAY_ENCODING,
       NGX_HTTP_CLAUDE_RELAY_NO_MEANING },
     { ngx_string("anthropic-beta"), NGX_HTTP_CLAUDE_RELAY_BETA,
@@ -103,6 +108,8 @@ static ngx_http_claude_relay_header_t  ngx_http_claude_relay_headers_in[] = {
     ngx_http_claude_relay_read("conversation-id", SESSION),
     ngx_http_claude_relay_read("conversation_id", SESSION),
     ngx_http_claude_relay_read("x-conversation-id", SESSION),
+    ngx_http_claude_relay_read("thread-id", THREAD),
+    ngx_http_claude_relay_read("thread_id", THREAD),
 
     { ngx_null_string, NGX_HTTP_CLAUDE_RELAY_PASS,
       NGX_HTTP_CLAUDE_RELAY_NO_MEANING }

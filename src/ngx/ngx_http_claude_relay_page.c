@@ -325,9 +325,14 @@ ngx_http_claude_relay_output_filter(ngx_http_request_t *r, ngx_chain_t *in)
 static ngx_int_t
 ngx_http_claude_relay_request_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_int_t  rc;
+    ngx_int_t                     rc;
+    ngx_http_claude_relay_ctx_t  *ctx;
 
-    rc = ngx_http_claude_relay_body_filter(r, in);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_claude_relay_module);
+
+    rc = (ctx && ctx->decode)
+         ? ngx_http_claude_relay_decode(r, ctx, in, &in)
+         : ngx_http_claude_relay_body_filter(r, in);
 
     if (rc != NGX_OK) {
         return rc;

@@ -24,6 +24,8 @@ static ngx_int_t ngx_http_claude_relay_permit_owner(
     ncr_key_request_t *req);
 static ngx_int_t ngx_http_claude_relay_permit_clients(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ncr_key_request_t *req);
+static uint32_t ngx_http_claude_relay_permit_service(
+    ngx_http_claude_relay_route_t *route);
 static void ngx_http_claude_relay_permit_request(ngx_http_request_t *r,
     ngx_uint_t clients, ncr_key_request_t *req);
 static void ngx_http_claude_relay_permit_address(ngx_http_request_t *r,
@@ -67,9 +69,7 @@ ngx_http_claude_relay_permit(ngx_http_request_t *r,
                                                 && rlcf->clients->clients),
                                          &req);
 
-    if (ctx->route.op == NCR_OP_SELF) {
-        req.service = UINT32_MAX;
-    }
+    req.service = ngx_http_claude_relay_permit_service(&ctx->route);
 
     why = NCR_KEY_OK;
 
@@ -216,12 +216,39 @@ ngx_http_claude_relay_permit_clients(ngx_http_request_t *r,
 }
 
 
+/* by the route, whoever will answer (FEATURES F046) */
+
+static uint32_t
+ngx_http_claude_relay_permit_service(ngx_http_claude_relay_route_t *route)
+{
+    if (route->op == NCR_OP_SELF) {
+        return UINT32_MAX;
+    }
+
+    if (ncr_str_eq(ncr(&route->platform), "droid")) {
+        return NCR_SERVICE_DROID;
+    }
+
+    switch (route->dialect) {
+
+    case NCR_DIALECT_OPENAI:
+        return NCR_SERVICE_OPENAI;
+
+    case NCR_DIALECT_GEMINI:
+        return NCR_SERVICE_GEMINI;
+
+    default: /* Bedrock's is another way to Claude */
+        return NCR_SERVICE_CLAUDE;
+    }
+}
+
+
 static void
 ngx_http_claude_relay_permit_request(ngx_http_request_t *r,
     ngx_uint_t clients, ncr_key_request_t *req)
 {
     req->now = ngx_http_claude_relay_now();
-    req->service = NCR_SERVICE_CLAUDE;  /* whatever is routed here */
+    req->service = 0;
 
     ncr_str_null(&req->agent);
 

@@ -658,7 +658,9 @@ ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
     ngx_str_t   *glob;
     ngx_uint_t   i;
 
-    if (!(a->platform->ops & ncr_op_bit(op))) {
+    if (!(a->platform->ops & ncr_op_bit(op))
+        || (op == NCR_OP_SOCKET && !ngx_http_claude_relay_socket_able(a)))
+    {
         return 0;
     }
 

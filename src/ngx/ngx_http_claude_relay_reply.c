@@ -346,7 +346,9 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
         ctx->step = ngx_http_claude_relay_peek;
         rc = ngx_http_claude_relay_peek(r);
 
-        if (rc == NGX_AGAIN) {
+        /* who waits for one JSON waits for all of it anyway */
+
+        if (rc == NGX_AGAIN && !ctx->fold) {
             ngx_http_claude_relay_hold(r, ctx);
         }
 
@@ -654,7 +656,7 @@ ngx_http_claude_relay_peek_bytes(ngx_http_request_t *r,
 
         ctx->npeek_body += n;
 
-        if (ctx->translate) {
+        if (ctx->translate && !ctx->fold) {
             return ngx_http_claude_relay_translate_peek(ctx, p, n);
         }
 
@@ -697,6 +699,7 @@ ngx_http_claude_relay_judge(ngx_http_request_t *r,
 
     reply.kind = kind;
     reply.limits = &ctx->limits;
+    reply.now = ngx_http_claude_relay_now();
     reply.family = ctx->family;
     reply.now = ngx_http_claude_relay_now();
     reply.background = ctx->background;
@@ -848,7 +851,7 @@ ngx_http_claude_relay_commit(ngx_http_request_t *r,
 
     u->conf = &rlcf->streaming;
 
-    if (ctx->stream) {
+    if (ctx->stream && !ctx->fold) {
 
         /* a compressor would hold events back */
 

@@ -564,7 +564,19 @@ ngx_http_claude_relay_route_row(ngx_http_request_t *r, ngx_str_t *path,
     route->op = row->op;
     route->methods = row->methods;
 
-    if (!(r->method & (row->methods|NGX_HTTP_OPTIONS))) {
+    if (row->op == NCR_OP_RESPONSES) {
+
+        /* over a WebSocket, or with POST (others.md A7) */
+
+        if (ngx_http_claude_relay_socket_asked(r)) {
+            route->op = NCR_OP_SOCKET;
+            return NGX_OK;
+        }
+
+        route->methods = NGX_HTTP_POST;
+    }
+
+    if (!(r->method & (route->methods|NGX_HTTP_OPTIONS))) {
         return NGX_HTTP_NOT_ALLOWED;
     }
 

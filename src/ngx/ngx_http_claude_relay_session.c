@@ -46,6 +46,12 @@ ngx_http_claude_relay_session(ngx_http_request_t *r,
 
     h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_SESSION];
 
+    /* others.md A15 */
+
+    if (h == NULL) {
+        h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_THREAD];
+    }
+
     if (h) {
         value = *h;
         goto found;

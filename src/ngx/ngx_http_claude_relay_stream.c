@@ -492,6 +492,7 @@ ngx_http_claude_relay_broken(ngx_http_request_t *r,
         || r->connection->error
         || rc == NGX_HTTP_REQUEST_TIME_OUT
         || ctx->encoded
+        || ctx->fold
         || !ctx->codec->boundary(ctx->answer))
     {
         return NGX_DECLINED;
@@ -579,7 +580,7 @@ ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
     if (rlcf->heartbeat == 0 || !ctx->stream || ctx->encoded || ctx->head
-        || ctx->codec->stream_type)
+        || ctx->codec->stream_type || ctx->fold)
     {
         return;
     }

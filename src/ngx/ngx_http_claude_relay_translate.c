@@ -50,12 +50,14 @@ ngx_http_claude_relay_translate_init(ngx_http_request_t *r,
 
     u = r->upstream;
     ctx->translate = NULL;
+    ctx->fold = 0;
 
     translation = (ctx->way && ctx->way->translation)
                   ? ctx->way->translation
                   : ctx->account->platform->translation;
 
     if (translation == NULL || u->headers_in.status_n >= 300 || ctx->encoded
+        || (translation->fold && ctx->stream_asked)
         || ngx_http_claude_relay_bodiless(u, ctx))
     {
         return NGX_OK;
@@ -91,7 +93,13 @@ ngx_http_claude_relay_translate_init(ngx_http_request_t *r,
     translation->init(t->state, ctx->route.op, ncr(&ctx->model));
 
     ctx->translate = t;
-    ctx->stream = ngx_http_claude_relay_event_type(&t->type);
+
+    if (translation->fold) {
+        ctx->fold = 1;
+
+    } else {
+        ctx->stream = ngx_http_claude_relay_event_type(&t->type);
+    }
 
     return NGX_OK;
 }
@@ -179,6 +187,10 @@ ngx_http_claude_relay_translate_pass(ngx_http_request_t *r,
     t->ll = ll;
     t->buf = NULL;
 
+    if (ctx->fold) {
+        ngx_http_claude_relay_scan(ctx, p, n);
+    }
+
     rc = t->translation->feed(t->state, p, n,
                               ngx_http_claude_relay_translate_write, ctx);
 
@@ -257,7 +269,9 @@ ngx_http_claude_relay_translate_write(void *data, ncr_char_t *p, size_t len)
     ctx = data;
     t = ctx->translate;
 
-    ngx_http_claude_relay_scan(ctx, p, len);
+    if (!ctx->fold) {
+        ngx_http_claude_relay_scan(ctx, p, len);
+    }
 
     if (!t->committed) {
         return NCR_OK;

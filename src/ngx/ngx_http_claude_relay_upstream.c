@@ -447,6 +447,18 @@ ngx_http_claude_relay_decide(ngx_http_claude_relay_ctx_t *ctx,
     ctx->decided = 0;
     ctx->error = ctx->verdict.class;
 
+    if (ctx->verdict.bare && !ctx->bare && ctx->lease) {
+
+        /* the same account, once with less of the client's words */
+
+        ngx_http_claude_relay_trail(ctx, status, ctx->verdict.class);
+
+        ctx->bare = 1;
+        ctx->decided = 1;
+
+        return NGX_OK;
+    }
+
     if (!ctx->verdict.retry) {
 
         /* the client's own: the answer's end will write the trail */
@@ -700,8 +712,14 @@ ngx_http_claude_relay_give_up(ngx_http_claude_relay_ctx_t *ctx)
 
     ctx->finished = 1;
 
-    if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize
-        && !ctx->killed)
+    if (ctx->route.op == NCR_OP_SOCKET && !ctx->killed) {
+
+        /* over HTTP it hears what is the matter, if that fails as well */
+
+        rc = ngx_http_claude_relay_socket_refused(r, ctx);
+
+    } else if (ctx->saved.set && !ctx->saved.cut && !ctx->saved.sanitize
+               && !ctx->killed)
     {
         rc = ngx_http_claude_relay_send_saved(r, ctx);
 

@@ -115,6 +115,7 @@ ngx_http_claude_relay_way_given(ngx_http_request_t *r,
     way->now = ngx_http_claude_relay_now();
     way->stream = ctx->stream_asked;
     way->moved = (ctx->sticky == NGX_HTTP_CLAUDE_RELAY_STICKY_MOVED);
+    way->bare = ctx->bare;
 
     if (!a->token) {
         way->secret = *ncr(&a->secret);
@@ -176,8 +177,8 @@ ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
 {
     ncr_way_t   *way;
-    ncr_edit_t  *edits;
     ngx_uint_t   i, n;
+    ncr_edit_t  *edits;
 
     way = ctx->way;
 
@@ -190,8 +191,6 @@ ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
     if (edits == NULL) {
         return NGX_ERROR;
     }
-
-    /* what the platform leaves out or replaces needs no other edit */
 
     n = 0;
 
@@ -212,23 +211,22 @@ ngx_http_claude_relay_way_edits(ngx_http_request_t *r,
 }
 
 
-/* an insertion beside of it is none of its */
+/* of what the platform takes out, nobody else edits anything */
 
 static ngx_uint_t
 ngx_http_claude_relay_way_covers(ncr_way_t *way, ncr_edit_t *edit)
 {
-    uint64_t     end;
     ngx_uint_t   i;
-    ncr_edit_t  *e;
+    ncr_edit_t  *own;
 
     for (i = 0; i < way->nedits; i++) {
-        e = &way->edits[i];
+        own = &way->edits[i];
 
-        end = e->offset + e->remove;
+        /* what is put in front of it stays */
 
-        if (edit->remove
-            ? (edit->offset >= e->offset && edit->offset + edit->remove <= end)
-            : (edit->offset > e->offset && edit->offset < end))
+        if (edit->offset + (edit->remove ? 1 : 0) > own->offset
+            && edit->offset < own->offset + own->remove
+            && edit->offset + edit->remove <= own->offset + own->remove)
         {
             return 1;
         }

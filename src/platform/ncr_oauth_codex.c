@@ -7,6 +7,7 @@
 /* Codex: a login at ChatGPT (others.md A14). */
 
 
+#include "ncr_codex.h"
 #include "ncr_oauth_text.h"
 #include "ncr_str.h"
 
@@ -49,7 +50,9 @@ ncr_oauth_t  ncr_oauth_codex = {
     .permanent = ncr_oauth_codex_permanent,
     .tells = ncr_oauth_codex_tells,
     .device = ncr_oauth_codex_device,
-    .poll = ncr_oauth_codex_poll
+    .poll = ncr_oauth_codex_poll,
+    .usage = ncr_codex_usage_ask,
+    .usage_read = ncr_codex_usage
 };
 
 

@@ -14,6 +14,7 @@
 
 
 #include "ncr_oauth_text.h"
+#include "ncr_kiro.h"
 #include "ncr_str.h"
 
 
@@ -55,7 +56,9 @@ ncr_oauth_t  ncr_oauth_kiro = {
     .keep = ncr_oauth_kiro_keep,
     .device = ncr_oauth_kiro_device,
     .poll = ncr_oauth_kiro_poll,
-    .after = ncr_oauth_kiro_after
+    .after = ncr_oauth_kiro_after,
+    .usage = ncr_kiro_usage,
+    .usage_read = ncr_kiro_usage_read
 };
 
 

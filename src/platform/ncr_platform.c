@@ -12,7 +12,7 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_anthropic,
     &ncr_platform_oauth,
     &ncr_platform_console,
-    &ncr_platform_ccr,
+    &ncr_platform_codex,
     &ncr_platform_bedrock,
     &ncr_platform_bedrock_mantle,
     &ncr_platform_claude_aws,
@@ -21,7 +21,7 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_code_assist,
     &ncr_platform_antigravity,
     &ncr_platform_gemini,
-    &ncr_platform_codex,
+    &ncr_platform_ccr,
     &ncr_platform_droid,
     &ncr_platform_kiro,
     NULL

@@ -68,6 +68,7 @@ struct ncr_way_s {
     ncr_char_t      random[16];
     unsigned        stream:1;           /* the client wants events */
     unsigned        moved:1;            /* the session was elsewhere before */
+    unsigned        bare:1;             /* by the verdict before */
 
     /* a header of the client, by its name in lower case; "" if none */
     ncr_str_t     (*header)(ncr_way_t *way, const char *name);
@@ -135,6 +136,13 @@ struct ncr_translation_s {
     /* the client's error; status may be changed; an empty out: as it came */
     void          (*error)(ncr_op_e op, ncr_reply_t *reply, ncr_out_t *out,
                            ncr_uint_t *status);
+
+    /*
+     * For clients that want no stream, of an upstream that gives nothing
+     * else: what comes is in the client's dialect, and is observed as it
+     * comes.
+     */
+    unsigned        fold:1;
 };
 
 
