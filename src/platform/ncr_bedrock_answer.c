@@ -50,11 +50,11 @@ static ncr_uint_t ncr_bedrock_error_status(ncr_reply_t *reply);
 
 
 const ncr_translation_t  ncr_bedrock_translation = {
-    ncr_bedrock_needs,
-    ncr_bedrock_init,
-    ncr_bedrock_feed,
-    ncr_bedrock_end,
-    ncr_bedrock_translate_error
+    .needs = ncr_bedrock_needs,
+    .init = ncr_bedrock_init,
+    .feed = ncr_bedrock_feed,
+    .end = ncr_bedrock_end,
+    .error = ncr_bedrock_translate_error
 };
 
 
