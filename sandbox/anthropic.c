@@ -642,6 +642,10 @@ sbx_messages(sbx_conn_t *c)
         return;
     }
 
+    if (c->req.model.len) {
+        c->ask.model = c->req.model;
+    }
+
     if (c->ask.model.len == 0) {
         sbx_anthropic_error(c, 400, NULL, "model: Field required");
         return;

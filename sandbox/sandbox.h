@@ -232,6 +232,7 @@ typedef struct {
     sbx_str_t         bearer;
     sbx_str_t         otherkey;      /* x-goog-api-key, api-key */
     sbx_str_t         credential;
+    sbx_str_t         model;         /* of the path */
     sbx_str_t         body;          /* the kept beginning */
     int64_t           length;        /* Content-Length or -1 */
     int64_t           received;
@@ -460,9 +461,14 @@ int sbx_assist(sbx_conn_t *c);
 /* gemini.c */
 
 int sbx_gemini(sbx_conn_t *c);
+
 /* codex.c */
 
 int sbx_codex(sbx_conn_t *c);
+/* vertex.c */
+
+int sbx_vertex(sbx_conn_t *c);
+
 /* droid.c */
 
 int sbx_droid(sbx_conn_t *c);
@@ -477,6 +483,11 @@ void sbx_openai_forget(void);
 int sbx_oauth(sbx_conn_t *c);
 int sbx_oauth_access(sbx_conn_t *c);
 void sbx_oauth_done(sbx_conn_t *c, int aborted);
+
+/* oauth_places.c */
+
+int sbx_oauth_places(sbx_conn_t *c);
+int sbx_oauth_places_control(sbx_conn_t *c, sbx_str_t *args);
 
 /* oauth_control.c */
 

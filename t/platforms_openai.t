@@ -262,7 +262,7 @@ for my $case (["/v1/chat/completions", chat(stream => $true),
 {
     my ($path, $b, $like) = @$case;
 
-    $up->behave("sk-only", "error-at=2");
+    $up->behave("sk-only", "error-at=2,delay=60");
     $r = $nginx->post("/only$path", $b);
 
     is($r->status, 200, "52: $path: an error in the middle");
@@ -270,7 +270,7 @@ for my $case (["/v1/chat/completions", chat(stream => $true),
     is($nginx->log->{error_class}, "broken", "52: $path: and seen")
         || diag explain $nginx->log;
 
-    $up->behave("sk-only", "cut-at=2");
+    $up->behave("sk-only", "cut-at=2,delay=60");
     $r = $nginx->post("/only$path", $b);
     like($r->body, $path =~ /chat/
          ? qr/\n\ndata: \{"error":\{"message":"[^\n]+\}\}\n\n\z/

@@ -198,6 +198,8 @@ clients() {
         @anthropic-ai/claude-code@2.1.329
         claude-code-2.0@npm:@anthropic-ai/claude-code@2.0.77
         claude-code-1.0@npm:@anthropic-ai/claude-code@1.0.128
+        @google/genai@3.3.0
+        @google/gemini-cli@0.61.0
         @openai/codex@0.104.0
     )
 

@@ -49,7 +49,7 @@ const ncr_op_traits_t  ncr_ops[NCR_OPS] = {
       0 },
 
     [NCR_OP_SOCKET] = { ncr_string("socket"), NCR_DIALECT_OPENAI,
-      0 },
+      NCR_OP_BILLED },
 
     [NCR_OP_EMBEDDINGS] = { ncr_string("embeddings"), NCR_DIALECT_OPENAI,
       NCR_OP_SCANNED | NCR_OP_BILLED },
@@ -95,7 +95,10 @@ const ncr_op_traits_t  ncr_ops[NCR_OPS] = {
       NCR_OP_FREE },
 
     [NCR_OP_PROFILES] = { ncr_string("profiles"), NCR_DIALECT_BEDROCK,
-      NCR_OP_LOCAL }
+      NCR_OP_LOCAL },
+
+    [NCR_OP_PREDICT] = { ncr_string("predict"), NCR_DIALECT_ANTHROPIC,
+      NCR_OP_SCANNED | NCR_OP_BILLED | NCR_OP_EVENTS }
 };
 
 

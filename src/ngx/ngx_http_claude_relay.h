@@ -97,6 +97,7 @@ typedef struct ngx_http_claude_relay_update_s   ngx_http_claude_relay_update_t;
 typedef struct ngx_http_claude_relay_zone_s     ngx_http_claude_relay_zone_t;
 typedef struct ngx_http_claude_relay_results_s  ngx_http_claude_relay_results_t;
 typedef struct ngx_http_claude_relay_inflate_s  ngx_http_claude_relay_inflate_t;
+typedef struct ngx_http_claude_relay_socket_s   ngx_http_claude_relay_socket_t;
 typedef struct ngx_http_claude_relay_decode_s   ngx_http_claude_relay_decode_t;
 typedef struct ngx_http_claude_relay_roster_s   ngx_http_claude_relay_roster_t;
 typedef struct ngx_http_claude_relay_account_s  ngx_http_claude_relay_account_t;
@@ -643,6 +644,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_translate_t *translate;   /* NULL: as it comes */
     off_t                              length;  /* of the body, or -1 */
 
+    ngx_http_claude_relay_socket_t    *socket;  /* upgraded to; or NULL */
+
     ngx_event_t                        beat;
     ngx_buf_t                         *beat_buf;
     ngx_msec_t                         last_out;
@@ -745,29 +748,10 @@ ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_claude_relay_route_gemini(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+ngx_int_t ngx_http_claude_relay_route_vertex(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 ngx_int_t ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
-
-/* decode.c: bodies that came compressed.  init: NGX_DECLINED: in a way that
- * is not known; decode: takes all of in, gives what goes on */
-
-ngx_int_t ngx_http_claude_relay_decode_init(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_decode(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx, ngx_chain_t *in, ngx_chain_t **out);
-ngx_uint_t ngx_http_claude_relay_decode_failed(
-    ngx_http_claude_relay_ctx_t *ctx);
-
-/* socket_route.c: is one asked for, has an account them, does anybody here;
- * and the 426 if not */
-
-ngx_uint_t ngx_http_claude_relay_socket_asked(ngx_http_request_t *r);
-ngx_uint_t ngx_http_claude_relay_socket_able(
-    ngx_http_claude_relay_account_t *a);
-ngx_uint_t ngx_http_claude_relay_socket_offered(
-    ngx_http_claude_relay_ctx_t *ctx);
-ngx_int_t ngx_http_claude_relay_socket_refused(ngx_http_request_t *r,
-    ngx_http_claude_relay_ctx_t *ctx);
 
 /* query.c: "?key=" is taken out, and overwritten where logs would show it */
 
@@ -1099,6 +1083,7 @@ ngx_uint_t ngx_http_claude_relay_in_group(ngx_http_claude_relay_account_t *a,
     ngx_str_t *name);
 
 #include "ngx_http_claude_relay_accounts.h"
+#include "ngx_http_claude_relay_arrival.h"
 #include "ngx_http_claude_relay_directives.h"
 
 /* codec.c: what the client speaks */

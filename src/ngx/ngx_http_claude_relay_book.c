@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_socket.h"
 #include "ngx_http_claude_relay_feed.h"
 
 
@@ -211,7 +211,9 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
 
     rec->kind = NCR_RECORD_REQUEST;
     rec->time = ctx->began;
-    rec->status = (uint32_t) ngx_http_claude_relay_final_status(r);
+    rec->status = (uint32_t) (ctx->socket
+                              ? ctx->socket->status
+                              : ngx_http_claude_relay_final_status(r));
     rec->attempts = (uint32_t) ctx->nattempts;
     rec->duration = (uint32_t) (ngx_current_msec - ctx->started);
     rec->ttft = ctx->has_ttft ? (uint32_t) ctx->ttft : UINT32_MAX;
@@ -231,7 +233,7 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
     if (ctx->local) {
         ncr_str_set(&rec->platform, "local");
         ncr_str_set(&rec->stop, "end_turn");
-        rec->flags |= ctx->stream ? NCR_RECORD_STREAM : 0;
+        rec->flags |= (ctx->stream && !ctx->fold) ? NCR_RECORD_STREAM : 0;
     }
 
     if (ctx->killed && rec->stop.len == 0) {
@@ -324,7 +326,7 @@ ngx_http_claude_relay_record_answer(ngx_http_claude_relay_ctx_t *ctx,
                                          ngx_http_claude_relay_module);
     a = ctx->answer;
 
-    if (ctx->stream) {
+    if (ctx->stream && !ctx->fold) {
         rec->flags |= NCR_RECORD_STREAM;
     }
 

@@ -12,7 +12,7 @@
 
 #include "ngx_http_claude_relay_settings.h"
 #include "ngx_http_claude_relay_audit.h"
-#include "ngx_http_claude_relay_live.h"
+#include "ngx_http_claude_relay_socket.h"
 
 #include <time.h>
 
@@ -24,6 +24,8 @@
 #define NGX_HTTP_CLAUDE_RELAY_CLOSED_WAIT  30
 
 
+static ngx_int_t ngx_http_claude_relay_arrival(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_claude_relay_unseen(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_refuse(ngx_http_request_t *r,
@@ -171,6 +173,55 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                             "create batches");
     }
 
+    rc = ngx_http_claude_relay_arrival(r, ctx);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_APP];
+    ctx->background = (h && ncr_str_eq(ncr(h), "cli-bg"));
+    ctx->head = (r->method == NGX_HTTP_HEAD);
+
+    if (rlcf->audit) {
+        ngx_http_claude_relay_audit_start(r, ctx);
+    }
+
+    if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_claude_relay_live_start(ctx);
+
+    rc = ngx_http_read_client_request_body(r,
+                                           ngx_http_claude_relay_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+/* what it is sent in, and as; NGX_DECLINED: it is taken */
+
+static ngx_int_t
+ngx_http_claude_relay_arrival(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_int_t                          rc;
+    ngx_http_claude_relay_loc_conf_t  *rlcf;
+
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+
+    if (ctx->route.op == NCR_OP_SOCKET
+        && (r->headers_in.content_length_n > 0 || r->headers_in.chunked))
+    {
+        return ngx_http_claude_relay_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
+                            "a WebSocket is asked for without a body");
+    }
+
     if (ctx->route.op == NCR_OP_SOCKET
         && !ngx_http_claude_relay_socket_offered(ctx))
     {
@@ -198,28 +249,7 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
                             "or none");
     }
 
-    h = ctx->meant[NGX_HTTP_CLAUDE_RELAY_APP];
-    ctx->background = (h && ncr_str_eq(ncr(h), "cli-bg"));
-    ctx->head = (r->method == NGX_HTTP_HEAD);
-
-    if (rlcf->audit) {
-        ngx_http_claude_relay_audit_start(r, ctx);
-    }
-
-    if (ngx_http_claude_relay_scan_start(r, ctx) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_http_claude_relay_live_start(ctx);
-
-    rc = ngx_http_read_client_request_body(r,
-                                           ngx_http_claude_relay_body_handler);
-
-    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        return rc;
-    }
-
-    return NGX_DONE;
+    return NGX_DECLINED;
 }
 
 
@@ -892,6 +922,7 @@ ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx)
     ngx_http_claude_relay_unwait(ctx);
     ngx_http_claude_relay_leave(ctx);
     ngx_http_claude_relay_dial_cancel(&ctx->dial);
+    ngx_http_claude_relay_socket_end(ctx);
 
     if (ctx->beat.timer_set) {
         ngx_del_timer(&ctx->beat);

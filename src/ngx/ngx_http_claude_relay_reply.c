@@ -15,7 +15,7 @@
  */
 
 
-#include "ngx_http_claude_relay_live.h"
+#include "ngx_http_claude_relay_socket.h"
 
 
 /* the rest of an error's body is waited for this long, ms */
@@ -101,12 +101,16 @@ ngx_http_claude_relay_process_status(ngx_http_request_t *r)
     }
 
     if (ctx->status.code < 100 || ctx->status.code > 599
-        || ctx->status.code == NGX_HTTP_SWITCHING_PROTOCOLS)
+        || (ctx->status.code == NGX_HTTP_SWITCHING_PROTOCOLS
+            && ctx->route.op != NCR_OP_SOCKET))
     {
         return ngx_http_claude_relay_garbage(r, ctx, "status");
     }
 
-    if (u->state && ctx->status.code >= 200) {
+    if (u->state
+        && (ctx->status.code >= 200
+            || ctx->status.code == NGX_HTTP_SWITCHING_PROTOCOLS))
+    {
         u->state->status = ctx->status.code;
     }
 
@@ -172,7 +176,9 @@ ngx_http_claude_relay_process_header(ngx_http_request_t *r)
             return ngx_http_claude_relay_garbage(r, ctx, "header");
         }
 
-        if (u->headers_in.status_n >= 200) {
+        if (u->headers_in.status_n >= 200
+            || u->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS)
+        {
             return ngx_http_claude_relay_header_done(r, ctx);
         }
 
@@ -318,6 +324,20 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
     ngx_http_claude_relay_read_limits(r, ctx);
 
     ngx_http_claude_relay_answer_anew(ctx);
+
+    if (ctx->route.op == NCR_OP_SOCKET && status < 300) {
+
+        if (status != NGX_HTTP_SWITCHING_PROTOCOLS
+            || !ngx_http_claude_relay_socket_agreed(r))
+        {
+            return ngx_http_claude_relay_garbage(r, ctx, "handshake");
+        }
+
+        rc = ngx_http_claude_relay_commit(r, ctx);
+
+        return (rc == NGX_OK) ? ngx_http_claude_relay_socket_start(r, ctx)
+                              : rc;
+    }
 
     if (ngx_http_claude_relay_translate_init(r, ctx) != NGX_OK) {
         return NGX_ERROR;
@@ -784,7 +804,9 @@ ngx_http_claude_relay_settle(ngx_http_request_t *r,
         return NGX_HTTP_UPSTREAM_INVALID_HEADER;
     }
 
-    if (ctx->account->sanitize && !ngx_http_claude_relay_known_text(ctx)) {
+    if (ctx->route.op == NCR_OP_SOCKET
+        || (ctx->account->sanitize && !ngx_http_claude_relay_known_text(ctx)))
+    {
 
         /* an answer of our own takes its place */
 

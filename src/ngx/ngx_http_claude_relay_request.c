@@ -55,6 +55,8 @@ static ngx_table_elt_t *ngx_http_claude_relay_beta_target(
 
 static ngx_str_t  ngx_http_claude_relay_version_line =
     ngx_string("anthropic-version: 2023-06-01" CRLF);
+static ngx_str_t  ngx_http_claude_relay_upgrade_lines =
+    ngx_string("Connection: Upgrade" CRLF "Upgrade: websocket" CRLF);
 static ngx_str_t  ngx_http_claude_relay_beta_name =
     ngx_string("anthropic-beta: ");
 
@@ -175,6 +177,7 @@ ngx_http_claude_relay_request_size(ngx_http_request_t *r,
            + a->proof.len
            + sizeof("Content-Length: " CRLF) - 1 + NGX_OFF_T_LEN
            + ngx_http_claude_relay_version_line.len
+           + ngx_http_claude_relay_upgrade_lines.len
            + ngx_http_claude_relay_beta_name.len + 2
            + (a->platform->beta ? 2 * a->platform->beta->len + 4 : 0)
            + ctx->profile_size
@@ -295,6 +298,14 @@ ngx_http_claude_relay_request_header(ngx_http_request_t *r,
         return p;
     }
 
+    /* frames of extensions could not be read on their way */
+
+    if (ctx->route.op == NCR_OP_SOCKET
+        && ncr_str_caseeq(ncr(&h->key), "sec-websocket-extensions"))
+    {
+        return p;
+    }
+
     value = h->value;
     applied = (ctx->profile == NGX_HTTP_CLAUDE_RELAY_PROFILE_APPLIED);
 
@@ -410,6 +421,11 @@ ngx_http_claude_relay_request_rest(ngx_http_request_t *r,
 
     if (!w->credential) {
         p = ngx_cpymem(p, a->proof.data, a->proof.len);
+    }
+
+    if (ctx->route.op == NCR_OP_SOCKET) {
+        p = ngx_cpymem(p, ngx_http_claude_relay_upgrade_lines.data,
+                       ngx_http_claude_relay_upgrade_lines.len);
     }
 
     if (ctx->way) {

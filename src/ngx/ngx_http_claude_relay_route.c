@@ -102,6 +102,14 @@ static ngx_http_claude_relay_prefix_t
 };
 
 
+static ngx_http_claude_relay_prefix_t
+                                     ngx_http_claude_relay_prefixes_vertex[] = {
+    { ngx_string(""), ngx_string("vertex") },
+    { ngx_string("/vertex"), ngx_string("vertex") },
+    { ngx_null_string, ngx_null_string }
+};
+
+
 /* the first that knows a path has it */
 
 static ngx_http_claude_relay_mount_t  ngx_http_claude_relay_mounts[] = {
@@ -117,6 +125,9 @@ static ngx_http_claude_relay_mount_t  ngx_http_claude_relay_mounts[] = {
 
     { ngx_http_claude_relay_prefixes_bedrock,
       ngx_http_claude_relay_route_bedrock },
+
+    { ngx_http_claude_relay_prefixes_vertex,
+      ngx_http_claude_relay_route_vertex },
 
     { NULL, NULL }
 };

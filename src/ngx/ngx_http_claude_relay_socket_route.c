@@ -142,6 +142,13 @@ ngx_http_claude_relay_socket_refused(ngx_http_request_t *r,
         ctx->error = NCR_CLASS_CLIENT;
     }
 
+    if (ctx->nattempts == 0) {
+
+        /* each start of a Codex asks for one: that is no request */
+
+        ctx->booked = 1;
+    }
+
     r->headers_out.status_line = ngx_http_claude_relay_socket_426;
 
     return ngx_http_claude_relay_error(r, ctx,

@@ -580,7 +580,7 @@ ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
     if (rlcf->heartbeat == 0 || !ctx->stream || ctx->encoded || ctx->head
-        || ctx->codec->stream_type || ctx->fold)
+        || ctx->fold || ctx->codec->stream_type)
     {
         return;
     }

@@ -178,7 +178,9 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
     rlcf = ngx_http_get_module_loc_conf(ctx->request,
                                         ngx_http_claude_relay_module);
 
-    if (!ctx->admitted) {
+    /* of a WebSocket, each turn is admitted */
+
+    if (!ctx->admitted && ctx->route.op != NCR_OP_SOCKET) {
 
         rc = ngx_http_claude_relay_admit(ctx);
 

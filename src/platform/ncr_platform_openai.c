@@ -15,7 +15,8 @@ typedef enum {
     NCR_PLATFORM_OPENAI_ORGANIZATION = 0,
     NCR_PLATFORM_OPENAI_PROJECT,
     NCR_PLATFORM_OPENAI_USER_AGENT,
-    NCR_PLATFORM_OPENAI_STREAM_USAGE
+    NCR_PLATFORM_OPENAI_STREAM_USAGE,
+    NCR_PLATFORM_OPENAI_WEBSOCKET       /* read by its name */
 } ncr_platform_openai_param_e;
 
 
@@ -37,6 +38,9 @@ static const ncr_param_t  ncr_platform_openai_params[] = {
     { ncr_string("stream_usage"), ncr_string("on"), 0,
       ncr_openai_check_switch },
 
+    { ncr_string("websocket"), ncr_string("off"), 0,
+      ncr_openai_check_switch },
+
     { ncr_null_string, ncr_null_string, 0, NULL }
 };
 
@@ -49,6 +53,7 @@ ncr_platform_t  ncr_platform_openai = {
            | ncr_op_bit(NCR_OP_COMPACT)
            | ncr_op_bit(NCR_OP_INPUT_TOKENS)
            | ncr_op_bit(NCR_OP_RESPONSE)
+           | ncr_op_bit(NCR_OP_SOCKET)
            | ncr_op_bit(NCR_OP_EMBEDDINGS)
            | ncr_op_bit(NCR_OP_COMPLETIONS)
            | ncr_op_bit(NCR_OP_IMAGES)

@@ -1192,7 +1192,13 @@ sub log {
 
     if (defined $id && !defined $n) {
         my ($line) = grep { /"\Q$id\E"/ } @lines;
-        return $line ? ClaudeRelay::json($line) : {};
+        return {} if !$line;
+
+        # it was to find the line by
+
+        $line = ClaudeRelay::json($line);
+        delete $line->{upstream_id};
+        return $line;
     }
 
     $n //= 1;
