@@ -45,7 +45,6 @@ ncr_platform_t  ncr_platform_droid = {
     .classify = ncr_platform_droid_classify,
     .oauth = &ncr_oauth_droid,
     .provider = "factory",
-    .key = 1,
     .params = ncr_platform_droid_params,
     .way = ncr_droid_way
 };
