@@ -507,6 +507,11 @@ $r = $nginx->request("POST", "/model/us.anthropic.claude-opus-5/invoke",
 is($r->status, 403, "F082: a model that a key may not ask");
 is($r->json->{__type}, "AccessDeniedException", "F082: in AWS's words");
 
+$r = $nginx->request("POST", "/model/us.anthropic.claude-opus-5/invoke",
+                     body => $invoke =~ s/^\{/{"model":"claude-sonnet-5",/r,
+                     key => "few-secret-0002");
+is($r->status, 403, "F082: nor by naming another one in the body");
+
 $r = $nginx->request("POST", "/model/us.anthropic.claude-sonnet-5/invoke",
                      body => $invoke, key => "few-secret-0002");
 is($r->status, 200, "F082: one that it may, by its bare name");
