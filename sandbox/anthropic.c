@@ -573,7 +573,7 @@ sbx_ask_tail(sbx_conn_t *c)
 }
 
 
-static int
+int
 sbx_ask(sbx_conn_t *c)
 {
     int          rc;
@@ -640,6 +640,10 @@ sbx_messages(sbx_conn_t *c)
         sbx_anthropic_error(c, 400, NULL,
                             "The request body is not valid JSON");
         return;
+    }
+
+    if (c->req.model.len) {
+        c->ask.model = c->req.model;
     }
 
     if (c->ask.model.len == 0) {

@@ -8,11 +8,18 @@
 
 
 static const sbx_dialect_pt  sbx_dialects[] = {
+    sbx_oauth_places,
     sbx_oauth,
+    sbx_bedrock,
     sbx_assist,
     sbx_gemini,
     sbx_codex,
     sbx_droid,
+    sbx_assist,
+    sbx_gemini,
+    sbx_codex,
+    sbx_openai,
+    sbx_vertex,
     sbx_anthropic,
     NULL
 };
@@ -113,12 +120,17 @@ sbx_control(sbx_conn_t *c)
         sbx_record_forget();
         sbx_behave_reset();
         sbx_anthropic_forget();
+        sbx_openai_forget();
         sbx_lit(&c->text, "{\"ok\":true}\n");
         return 200;
     }
 
     if (sbx_is(&p, "behave") && post) {
         return sbx_control_behave(c, &args);
+    }
+
+    if (sbx_is(&p, "places")) {
+        return sbx_oauth_places_control(c, &args);
     }
 
     if (sbx_is(&p, "oauth")) {

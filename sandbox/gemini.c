@@ -793,8 +793,11 @@ sbx_gemini(sbx_conn_t *c)
         }
     }
 
+    /* another dialect may be behind such a prefix */
+
     if (v->verb == NULL
-        && memmem(path->data, path->len, "/v1beta/", 8) == NULL)
+        && (memmem(path->data, path->len, "/v1beta/", 8) == NULL
+            || memmem(path->data, path->len, "/v1/", 4)))
     {
         return SBX_DECLINED;
     }

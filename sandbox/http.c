@@ -272,6 +272,21 @@ sbx_header_length(sbx_req_t *r, sbx_str_t *v)
 static void
 sbx_header_bearer(sbx_req_t *r, sbx_str_t *v)
 {
+    size_t       n;
+    const char  *p;
+
+    /* AWS's: the access key's ID stands for who signs */
+
+    n = sizeof("AWS4-HMAC-SHA256 Credential=") - 1;
+
+    if (v->len > n && memcmp(v->data, "AWS4-HMAC-SHA256 Credential=", n) == 0) {
+        p = memchr(v->data + n, '/', v->len - n);
+
+        r->xkey.data = v->data + n;
+        r->xkey.len = p ? (size_t) (p - r->xkey.data) : 0;
+        return;
+    }
+
     if (v->len < 7 || strncasecmp(v->data, "bearer ", 7) != 0) {
         return;
     }

@@ -232,6 +232,7 @@ typedef struct {
     sbx_str_t         bearer;
     sbx_str_t         otherkey;      /* x-goog-api-key, api-key */
     sbx_str_t         credential;
+    sbx_str_t         model;         /* of the path */
     sbx_str_t         body;          /* the kept beginning */
     int64_t           length;        /* Content-Length or -1 */
     int64_t           received;
@@ -432,6 +433,7 @@ void sbx_route(sbx_conn_t *c);
 /* anthropic.c */
 
 int sbx_anthropic(sbx_conn_t *c);
+int sbx_ask(sbx_conn_t *c);
 void sbx_anthropic_error(sbx_conn_t *c, int status, const char *type,
     const char *message);
 void sbx_anthropic_json(sbx_conn_t *c);
@@ -448,6 +450,10 @@ int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
 
+/* bedrock.c */
+
+int sbx_bedrock(sbx_conn_t *c);
+
 /* assist.c */
 
 int sbx_assist(sbx_conn_t *c);
@@ -455,18 +461,33 @@ int sbx_assist(sbx_conn_t *c);
 /* gemini.c */
 
 int sbx_gemini(sbx_conn_t *c);
+
 /* codex.c */
 
 int sbx_codex(sbx_conn_t *c);
+/* vertex.c */
+
+int sbx_vertex(sbx_conn_t *c);
+
 /* droid.c */
 
 int sbx_droid(sbx_conn_t *c);
+
+/* openai.c */
+
+int sbx_openai(sbx_conn_t *c);
+void sbx_openai_forget(void);
 
 /* oauth.c */
 
 int sbx_oauth(sbx_conn_t *c);
 int sbx_oauth_access(sbx_conn_t *c);
 void sbx_oauth_done(sbx_conn_t *c, int aborted);
+
+/* oauth_places.c */
+
+int sbx_oauth_places(sbx_conn_t *c);
+int sbx_oauth_places_control(sbx_conn_t *c, sbx_str_t *args);
 
 /* oauth_control.c */
 

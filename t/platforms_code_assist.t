@@ -21,7 +21,12 @@ my $nginx = relay(
                           . " pool bare; base_url %%UP%%/v1internal;"
                           . " client_version 1.2.3;")
         . account("key", "pool other; platform anthropic; api_key sk-k;")
-        . account("first", "platform code-assist; pool both; priority 1;"
+        . account("google", "pool keyed; platform gemini; api_key AIza-k;")
+        . account("keyed", "pool mixed; platform gemini; api_key AIza-m;"
+                           . " priority 9;")
+        . account("mixed", "pool mixed; platform code-assist; priority 2;"
+                           . " access_token ya29.five; project project-five;")
+        . account("first", "platform code-assist; pool both; priority 9;"
                            . " access_token ya29.three; project project-three;")
         . account("second", "platform code-assist; pool both; priority 2;"
                             . " access_token ya29.four; project project-four;"),
@@ -29,6 +34,8 @@ my $nginx = relay(
         location /ga/ { claude_relay; }
         location /bare/ { claude_relay; claude_relay_pool bare; }
         location /other/ { claude_relay; claude_relay_pool other; }
+        location /keyed/ { claude_relay; claude_relay_pool keyed; }
+        location /mixed/ { claude_relay; claude_relay_pool mixed; }
         location /both/ { claude_relay; claude_relay_pool both; }
 END
 );
@@ -226,6 +233,19 @@ $r = gemini("/other/v1internal:generateContent",
             qq({"model":"gemini-3-flash","request":$inner}));
 is($r->status, 400, "F015: nor for what is generated");
 
+$r = gemini("/keyed/v1internal:streamGenerateContent?alt=sse",
+            qq({"model":"gemini-3-flash","request":$inner}));
+is($r->status, 400, "F015: nor for accounts with a key");
+like($r->json->{error}{message}, qr/^invalid_account_type: /, "F015: why");
+
+$r = gemini("/mixed/v1internal:generateContent",
+            qq({"model":"gemini-3-flash","request":$inner}));
+is($r->status, 200, "F015: of several the one that can") || diag($r->body);
+is($nginx->log->{account}, "mixed", "F015: although it is not the first");
+
+$r = gemini("/mixed$model:generateContent", $body);
+is($nginx->log->{account}, "keyed", "F015: the first of those that can");
+
 $r = gemini("/bare$model:generateContent", $body);
 is($r->status, 400, "no project") || diag($r->body);
 is($up->last->{target}, "/v1internal:generateContent",
@@ -239,18 +259,77 @@ is($up->last->{body}, '{"project":"project-two"}', "no project: as it was");
 
 # 7. failures
 
-$up->behave("ya29.three", "status=429,code=RATE_LIMIT_EXCEEDED,reset=30");
-$r = gemini("/both$model:generateContent", $body);
-is($r->status, 200, "another account") || diag($r->body);
-is(seen()->{project}, "project-four", "another account: another project");
+sub state {
+    my ($one) = grep { $_->{name} eq $_[0] }
+                map { @{ $_->{accounts} } } @{ $nginx->health->{pools} };
+    return $one;
+}
 
-$up->behave("ya29.four", "status=403");
-$r = gemini("/both$model:generateContent", $body);
-is($r->json->{error}{status} // "", $r->status == 403 ? "PERMISSION_DENIED"
-   : "RESOURCE_EXHAUSTED", "a failure in Google's words") || diag($r->body);
+sub with {
+    my ($code, $more, $model) = @_;
+    $up->behave("ya29.three", "status=" . ($more // 429) . ",code=$code");
+    return another($model);
+}
+
+# no session binds it
+
+my $n = 0;
+
+sub another {
+    my ($model) = @_;
+    $n++;
+    return gemini("/both/v1beta/models/$model:generateContent",
+                  $body =~ s/"text":"/"text":"$n/r);
+}
+
+# account "first" fails once, and rests for this model or as a whole
+
+for (["QUOTA_EXHAUSTED", 429, "model-limited"],
+     ["VALIDATION_REQUIRED", 403, "disabled"])
+{
+    my ($code, $status, $class) = @$_;
+
+    # the second one is about another model
+
+    $r = with($code, $status, $status == 429 ? "gemini-2.5-pro"
+                                             : "gemini-3-flash");
+    is($r->status, 200, "$code: another account") || diag($r->body);
+    is(seen()->{project}, "project-four", "$code: another project");
+    is(state("first")->{last_error}{class}, $class, "$code: $class");
+
+    if ($status == 429) {
+        ok(state("first")->{resting_families}{"2.5-pro"},
+           "$code: a rest for the model") || diag(encode($nginx->health));
+
+        $up->behave("ya29.three", "");
+        $r = another("gemini-2.5-flash");
+        is(seen()->{project}, "project-three", "$code: not for another");
+    }
+
+}
+
+$up->behave("ya29.four", "status=404");
+$r = another("gemini-2.5-pro");
+is($r->status, 404, "a failure that is the client's");
+is($r->json->{error}{status}, "NOT_FOUND", "a failure in Google's words");
 
 $r = gemini("/ga$model:streamGenerateContent?alt=sse", $body,
             "x-sandbox: error-at=2");
 like($r->body, qr/"error":\{"code":503/, "a failure in a stream");
+is(scalar(() = $r->body =~ /"candidates"/g), 2, "a failure in a stream: late");
+
+# each for another model, as that of the failure rests
+
+$r = gemini("/ga/v1beta/models/gemini-a:streamGenerateContent", $body,
+            "x-sandbox: error-at=2");
+is($r->json->[2]{error}{code}, 503, "a failure in an array");
+
+$r = gemini("/ga/v1beta/models/gemini-b:streamGenerateContent?alt=sse", $body,
+            "x-sandbox: cut-at=2");
+ok($r->body =~ /"error"/ || !$r->complete, "a stream that breaks is told");
+
+$r = gemini("/ga/v1beta/models/gemini-c:generateContent", $body,
+            "x-sandbox: status=429,html");
+is($r->status, 429, "a failure that is not Google's");
 
 finish();

@@ -227,6 +227,18 @@ for my $body (@bodies) {
     is($input->[1]{id}, "msg_1", "A12: others stay");
 }
 
+SKIP: {
+    eval { require Compress::Zlib } or skip "no zlib", 2;
+
+    my $r = $nginx->post("/v1/responses",
+                         Compress::Zlib::memGzip(responses(
+                             text => "x" x 9000, temperature => 1)),
+                         "Content-Encoding: gzip");
+
+    is($r->status, 200, "A12: a body that was compressed is made fit, too");
+    is(scalar $up->header("content-encoding"), undef, "A12: and sent plain");
+}
+
 
 # a client that wants no stream
 
@@ -245,6 +257,7 @@ for my $body (@bodies) {
          "I9: with its text");
     is($j->{status}, "completed", "I9: and the rest of the response");
     is($j->{usage}{output_tokens}, 31, "I9: usage");
+    is(logged($nginx)->{stream}, "0", "I9: which is no stream to anybody");
     is(logged($nginx)->{output_tokens}, 31, "I9: which is counted");
     ok(sent()->{stream}, "I9: the upstream is asked for a stream");
 }

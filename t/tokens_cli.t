@@ -269,7 +269,7 @@ sub usage_errors {
         [["accounts", "list", "--listen"], qr/--listen is not for "accounts/],
         [["accounts", "show", "a", "--priority", "1"], qr/--priority is not/],
         [["login", "--name", "a"], qr/log in at what/],
-        [["login", "gemini", "--name", "a"], qr/no login of "gemini"/],
+        [["login", "grok", "--name", "a"], qr/no login of "grok"/],
         [["login", "claude"], qr/needs --name/],
         [["login", "claude", "--name", "a", "--platform", "console"],
          qr/--platform is not for "login"/],

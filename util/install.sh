@@ -193,9 +193,13 @@ clients() {
     list=(
         node@22
         @anthropic-ai/sdk@1.11.0
+        @anthropic-ai/bedrock-sdk@1.1.2
+        @aws-sdk/client-bedrock-runtime@3.1162.0
         @anthropic-ai/claude-code@2.1.329
         claude-code-2.0@npm:@anthropic-ai/claude-code@2.0.77
         claude-code-1.0@npm:@anthropic-ai/claude-code@1.0.128
+        @google/genai@3.3.0
+        @google/gemini-cli@0.61.0
         @openai/codex@0.104.0
     )
 

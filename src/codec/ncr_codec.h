@@ -120,6 +120,10 @@ typedef struct {
 struct ncr_codec_s {
     ncr_dialect_e   dialect;
 
+    /* of its streams, where they are no text/event-stream; no comment can be
+     * put into them, or NULL */
+    const char     *stream_type;
+
     /* a stream has no last event: the end of its framing is its end */
     unsigned        open_end:1;
 

@@ -134,6 +134,7 @@ static ncr_openai_name_t  ncr_openai_events[] = {
     { ncr_string("response.completed"), NCR_OPENAI_EV_COMPLETED },
     { ncr_string("response.incomplete"), NCR_OPENAI_EV_COMPLETED },
     { ncr_string("response.in_progress"), NCR_OPENAI_EV_BEGIN },
+    { ncr_string("image_generation.completed"), NCR_OPENAI_EV_COMPLETED },
     { { (size_t) -1, NULL }, 0 }
 };
 

@@ -67,6 +67,8 @@ typedef enum {
     NCR_OP_INVOKE_COUNT,
     NCR_OP_PROFILES,                    /* answered here, of Bedrock */
 
+    NCR_OP_PREDICT,                     /* messages, at Vertex's paths */
+
     NCR_OPS
 } ncr_op_e;
 

@@ -58,7 +58,7 @@ const ncr_op_traits_t  ncr_ops[NCR_OPS] = {
       NCR_OP_SCANNED | NCR_OP_BILLED | NCR_OP_EVENTS },
 
     [NCR_OP_IMAGES] = { ncr_string("images"), NCR_DIALECT_OPENAI,
-      NCR_OP_BILLED },
+      NCR_OP_SCANNED | NCR_OP_BILLED },
 
     [NCR_OP_OPENAI] = { ncr_string("openai"), NCR_DIALECT_OPENAI,
       NCR_OP_LISTS },
@@ -95,7 +95,10 @@ const ncr_op_traits_t  ncr_ops[NCR_OPS] = {
       NCR_OP_FREE },
 
     [NCR_OP_PROFILES] = { ncr_string("profiles"), NCR_DIALECT_BEDROCK,
-      NCR_OP_LOCAL }
+      NCR_OP_LOCAL },
+
+    [NCR_OP_PREDICT] = { ncr_string("predict"), NCR_DIALECT_ANTHROPIC,
+      NCR_OP_SCANNED | NCR_OP_BILLED | NCR_OP_EVENTS }
 };
 
 

@@ -28,6 +28,7 @@
 #include "ncr_openai.h"
 #include "ncr_op.h"
 #include "ncr_platform.h"
+#include "ncr_bedrock.h"
 #include "ncr_plan.h"
 #include "ncr_health.h"
 #include "ncr_policy.h"
@@ -747,6 +748,8 @@ ngx_int_t ngx_http_claude_relay_route(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_claude_relay_route_gemini(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
+ngx_int_t ngx_http_claude_relay_route_vertex(ngx_http_request_t *r,
+    ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 ngx_int_t ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 
@@ -947,8 +950,18 @@ void ngx_http_claude_relay_finish(ngx_http_request_t *r,
 void ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx);
 
+/* those of GET /v1/models, into *served; and for Bedrock's clients */
+ngx_uint_t ngx_http_claude_relay_models_served(ngx_http_request_t *r,
+    ngx_http_claude_relay_model_t ***served);
+ngx_int_t ngx_http_claude_relay_inference(ngx_http_request_t *r,
+    ngx_http_claude_relay_ctx_t *ctx);
+
 /* text/event-stream, whatever its parameters */
 ngx_uint_t ngx_http_claude_relay_event_type(ngx_str_t *type);
+
+/* events as the client's dialect has them, where it has its own */
+ngx_uint_t ngx_http_claude_relay_frames_type(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *type);
 ngx_uint_t ngx_http_claude_relay_bodiless(ngx_http_upstream_t *u,
     ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_look(ngx_http_claude_relay_ctx_t *ctx, u_char *p,
@@ -1085,7 +1098,7 @@ ngx_http_claude_relay_reader_t *ngx_http_claude_relay_reader(ngx_log_t *log);
 void ngx_http_claude_relay_reader_give(ngx_http_claude_relay_reader_t *reader);
 ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_ctx(ngx_log_t *log);
 void ngx_http_claude_relay_ctx_give(ngx_http_claude_relay_ctx_t *ctx);
-extern const ncr_anthropic_lender_t  ngx_http_claude_relay_lender;
+extern const ncr_bedrock_lender_t  ngx_http_claude_relay_lender;
 
 /* store_conf.c, oauth.c: the store and the servers of logins, as configured */
 

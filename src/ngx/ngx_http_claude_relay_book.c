@@ -233,7 +233,7 @@ ngx_http_claude_relay_record(ngx_http_claude_relay_ctx_t *ctx,
     if (ctx->local) {
         ncr_str_set(&rec->platform, "local");
         ncr_str_set(&rec->stop, "end_turn");
-        rec->flags |= ctx->stream ? NCR_RECORD_STREAM : 0;
+        rec->flags |= (ctx->stream && !ctx->fold) ? NCR_RECORD_STREAM : 0;
     }
 
     if (ctx->killed && rec->stop.len == 0) {
@@ -326,7 +326,7 @@ ngx_http_claude_relay_record_answer(ngx_http_claude_relay_ctx_t *ctx,
                                          ngx_http_claude_relay_module);
     a = ctx->answer;
 
-    if (ctx->stream) {
+    if (ctx->stream && !ctx->fold) {
         rec->flags |= NCR_RECORD_STREAM;
     }
 

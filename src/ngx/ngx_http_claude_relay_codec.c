@@ -8,13 +8,14 @@
 
 
 #include "ngx_http_claude_relay.h"
+#include "ncr_bedrock.h"
 
 
 static const ncr_codec_t  *ngx_http_claude_relay_codecs[NCR_DIALECTS] = {
     [NCR_DIALECT_ANTHROPIC] = &ncr_codec_anthropic,
     [NCR_DIALECT_OPENAI] = &ncr_codec_openai,
     [NCR_DIALECT_GEMINI] = &ncr_codec_gemini,
-    [NCR_DIALECT_BEDROCK] = &ncr_codec_anthropic
+    [NCR_DIALECT_BEDROCK] = &ncr_codec_bedrock
 };
 
 

@@ -147,6 +147,11 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
         return (rc == NGX_OK) ? ngx_http_claude_relay_models(r, ctx) : rc;
     }
 
+    if (ctx->route.op == NCR_OP_PROFILES) {
+        rc = ngx_http_discard_request_body(r);
+        return (rc == NGX_OK) ? ngx_http_claude_relay_inference(r, ctx) : rc;
+    }
+
     closed = ngx_http_claude_relay_maintenance(rmcf, r->pool);
 
     if (closed) {

@@ -322,7 +322,7 @@ ngx_http_claude_relay_live_answer(ngx_http_claude_relay_ctx_t *ctx)
     ngx_http_claude_relay_live_begin(live);
 
     live->state = NGX_HTTP_CLAUDE_RELAY_LIVE_ANSWERING;
-    live->stream = ctx->stream;
+    live->stream = (ctx->stream && !ctx->fold);
     live->first = ngx_http_claude_relay_now();
 
     ngx_http_claude_relay_live_done(live);

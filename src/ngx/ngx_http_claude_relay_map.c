@@ -75,7 +75,7 @@ ngx_http_claude_relay_map_named(ngx_http_claude_relay_ctx_t *ctx,
     for (platform = ncr_platforms; *platform; platform++) {
         name = &(*platform)->name;
 
-        if ((*platform)->prefixed
+        if ((*platform)->by_name
             && (size_t) (p - model->data) == name->len
             && ngx_strncasecmp(model->data, name->data, name->len) == 0)
         {
@@ -210,7 +210,7 @@ ngx_http_claude_relay_slotted(ngx_http_claude_relay_ctx_t *ctx,
     ncr_platform_t *platform)
 {
     if (ctx->only.len == 0) {
-        return !platform->prefixed;
+        return !platform->by_name;
     }
 
     return ctx->only.len == platform->name.len

@@ -22,8 +22,6 @@
 static ngx_int_t ngx_http_claude_relay_models_list(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_model_t **list,
     ngx_uint_t n);
-static ngx_uint_t ngx_http_claude_relay_models_served(ngx_http_request_t *r,
-    ngx_http_claude_relay_model_t **list);
 static void ngx_http_claude_relay_model_json(ncr_out_t *out,
     ngx_http_claude_relay_model_t *m);
 static ngx_int_t ngx_http_claude_relay_models_range(ngx_http_request_t *r,
@@ -107,19 +105,12 @@ ngx_http_claude_relay_models(ngx_http_request_t *r,
     ngx_str_t                           body;
     ngx_uint_t                          i, n;
     ngx_http_claude_relay_model_t     **list;
-    ngx_http_claude_relay_loc_conf_t   *rlcf;
 
-    rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
+    n = ngx_http_claude_relay_models_served(r, &list);
 
-    n = NGX_HTTP_CLAUDE_RELAY_KNOWN
-        + (rlcf->models ? rlcf->models->nelts : 0);
-
-    list = ngx_palloc(r->pool, n * sizeof(ngx_http_claude_relay_model_t *));
     if (list == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    n = ngx_http_claude_relay_models_served(r, list);
 
     if (ctx->route.id.len == 0) {
         return ngx_http_claude_relay_models_list(r, ctx, list, n);
@@ -230,13 +221,15 @@ ngx_http_claude_relay_models_list(ngx_http_request_t *r,
 }
 
 
-static ngx_uint_t
+/* those that an account of the pool serves; NULL: no memory for the list */
+
+ngx_uint_t
 ngx_http_claude_relay_models_served(ngx_http_request_t *r,
-    ngx_http_claude_relay_model_t **list)
+    ngx_http_claude_relay_model_t ***served)
 {
     ngx_str_t                          *id;
     ngx_uint_t                          i, j, n, all;
-    ngx_http_claude_relay_model_t      *m;
+    ngx_http_claude_relay_model_t      *m, **list;
     ngx_http_claude_relay_ctx_t        *ctx;
     ngx_http_claude_relay_account_t   **a;
     ngx_http_claude_relay_loc_conf_t   *rlcf;
@@ -251,6 +244,14 @@ ngx_http_claude_relay_models_served(ngx_http_request_t *r,
     } else {
         m = ngx_http_claude_relay_known_models;
         all = NGX_HTTP_CLAUDE_RELAY_KNOWN;
+    }
+
+    list = ngx_palloc(r->pool,
+                      (all + 1) * sizeof(ngx_http_claude_relay_model_t *));
+    *served = list;
+
+    if (list == NULL) {
+        return 0;
     }
 
     a = ctx->pool->accounts.elts;

@@ -911,6 +911,7 @@ ngx_http_claude_relay_refresh_tick(ngx_event_t *ev)
 
     first += i;
 
+    ngx_http_claude_relay_learn_tick(rmcf, roster);
     ngx_http_claude_relay_usage_tick(rmcf, roster);
 
     ngx_http_claude_relay_roster_release(rmcf, roster);

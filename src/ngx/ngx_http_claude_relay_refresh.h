@@ -49,7 +49,7 @@ struct ngx_http_claude_relay_talk_s {
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_fetch_t     *fetch;   /* the last one */
     u_char                             url[2048];
-    u_char                             lines[1024];
+    u_char                             lines[8192];
     u_char                             body[3 * NCR_OAUTH_TOKEN];
 
     /* run() */
@@ -99,6 +99,16 @@ const char *ngx_http_claude_relay_fetch_words(
 ngx_int_t ngx_http_claude_relay_refresh_now(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a);
+
+
+/* learn.c: once a second: what an account's platform must know and does not */
+
+void ngx_http_claude_relay_learn_tick(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_roster_t *roster);
+
+/* meta into the store, whenever that can be; nobody waits for it */
+void ngx_http_claude_relay_learnt(ngx_http_claude_relay_account_t *a,
+    const char *meta);
 
 
 /* usage.c: once a second */

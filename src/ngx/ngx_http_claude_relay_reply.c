@@ -316,7 +316,9 @@ ngx_http_claude_relay_header_done(ngx_http_request_t *r,
 
     type = u->headers_in.content_type;
 
-    ctx->stream = (type && ngx_http_claude_relay_event_type(&type->value));
+    ctx->stream = (type && (ngx_http_claude_relay_event_type(&type->value)
+                            || ngx_http_claude_relay_frames_type(ctx,
+                                                             &type->value)));
     ctx->length = u->headers_in.content_length_n;
 
     ngx_http_claude_relay_read_limits(r, ctx);

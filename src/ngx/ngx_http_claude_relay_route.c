@@ -42,6 +42,7 @@ static ngx_int_t ngx_http_claude_relay_route_path(ngx_http_request_t *r,
 static ngx_int_t ngx_http_claude_relay_route_mount(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_mount_t *mount,
     ngx_http_claude_relay_route_t *route);
+static ngx_uint_t ngx_http_claude_relay_route_model(ngx_str_t *model);
 static ngx_int_t ngx_http_claude_relay_route_anthropic(ngx_http_request_t *r,
     ngx_str_t *path, ngx_http_claude_relay_route_t *route);
 static ngx_int_t ngx_http_claude_relay_route_openai(ngx_http_request_t *r,
@@ -101,6 +102,14 @@ static ngx_http_claude_relay_prefix_t
 };
 
 
+static ngx_http_claude_relay_prefix_t
+                                     ngx_http_claude_relay_prefixes_vertex[] = {
+    { ngx_string(""), ngx_string("vertex") },
+    { ngx_string("/vertex"), ngx_string("vertex") },
+    { ngx_null_string, ngx_null_string }
+};
+
+
 /* the first that knows a path has it */
 
 static ngx_http_claude_relay_mount_t  ngx_http_claude_relay_mounts[] = {
@@ -116,6 +125,9 @@ static ngx_http_claude_relay_mount_t  ngx_http_claude_relay_mounts[] = {
 
     { ngx_http_claude_relay_prefixes_bedrock,
       ngx_http_claude_relay_route_bedrock },
+
+    { ngx_http_claude_relay_prefixes_vertex,
+      ngx_http_claude_relay_route_vertex },
 
     { NULL, NULL }
 };
@@ -183,11 +195,17 @@ static ngx_http_claude_relay_path_t  ngx_http_claude_relay_rows_openai[] = {
 
     { ngx_string("/chat/completions"), 0, NGX_HTTP_POST, NCR_OP_CHAT },
 
+    { ngx_string("/v1/chat/completions"), 1, NGX_HTTP_CLAUDE_RELAY_ANY,
+      NCR_OP_RESPONSE },
+
     { ngx_string("/v1/responses/compact"), 0, NGX_HTTP_POST, NCR_OP_COMPACT },
 
     { ngx_string("/responses/compact"), 0, NGX_HTTP_POST, NCR_OP_COMPACT },
 
     { ngx_string("/v1/responses/input_tokens"), 0, NGX_HTTP_POST,
+      NCR_OP_INPUT_TOKENS },
+
+    { ngx_string("/responses/input_tokens"), 0, NGX_HTTP_POST,
       NCR_OP_INPUT_TOKENS },
 
     { ngx_string("/v1/responses"), 0, NGX_HTTP_GET|NGX_HTTP_POST,
@@ -208,7 +226,14 @@ static ngx_http_claude_relay_path_t  ngx_http_claude_relay_rows_openai[] = {
 
     { ngx_string("/v1/completions"), 0, NGX_HTTP_POST, NCR_OP_COMPLETIONS },
 
-    { ngx_string("/v1/images"), 1, NGX_HTTP_POST, NCR_OP_IMAGES },
+    { ngx_string("/completions"), 0, NGX_HTTP_POST, NCR_OP_COMPLETIONS },
+
+    { ngx_string("/v1/images/generations"), 0, NGX_HTTP_POST,
+      NCR_OP_IMAGES },
+
+    { ngx_string("/images/generations"), 0, NGX_HTTP_POST, NCR_OP_IMAGES },
+
+    { ngx_string("/v1/images"), 1, NGX_HTTP_POST, NCR_OP_OPENAI },
 
     { ngx_string("/v1/models"), 1, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_MODELS },
 
@@ -252,6 +277,10 @@ static ngx_http_claude_relay_path_t  ngx_http_claude_relay_rows_openai[] = {
       NCR_OP_OPENAI },
 
     { ngx_string("/v1/realtime"), 1, NGX_HTTP_POST, NCR_OP_OPENAI },
+
+    { ngx_string("/audio"), 1, NGX_HTTP_POST, NCR_OP_OPENAI },
+
+    { ngx_string("/health"), 0, NGX_HTTP_CLAUDE_RELAY_GET, NCR_OP_PROBE },
 
     { ngx_null_string, 0, 0, 0 }
 };
@@ -371,7 +400,9 @@ ngx_http_claude_relay_route_mount(ngx_http_request_t *r, ngx_str_t *path,
 
         rc = mount->find(r, &rest, route);
 
-        if (rc == NGX_DECLINED) {
+        if (rc == NGX_DECLINED
+            || !ngx_http_claude_relay_route_model(&route->model))
+        {
             continue;
         }
 
@@ -394,6 +425,23 @@ ngx_http_claude_relay_route_mount(ngx_http_request_t *r, ngx_str_t *path,
 }
 
 
+/* a model in a path is no other one than those of bodies */
+
+static ngx_uint_t
+ngx_http_claude_relay_route_model(ngx_str_t *model)
+{
+    size_t  i;
+
+    for (i = 0; i < model->len; i++) {
+        if (model->data[i] < 0x20 || model->data[i] == 0x7f) {
+            return 0;
+        }
+    }
+
+    return model->len < NCR_MODEL_LEN;
+}
+
+
 static ngx_int_t
 ngx_http_claude_relay_route_anthropic(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_route_t *route)
@@ -407,8 +455,47 @@ static ngx_int_t
 ngx_http_claude_relay_route_openai(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_route_t *route)
 {
-    return ngx_http_claude_relay_route_rows(r, path,
+    ngx_int_t   rc;
+    ngx_str_t   rest, deployment;
+
+    /* tolerated: "/v1" twice, a slash at the end (others.md G1) */
+
+    if (ncr_str_prefix(ncr(path), "/v1/v1/")) {
+        path->data += sizeof("/v1") - 1;
+        path->len -= sizeof("/v1") - 1;
+    }
+
+    if (path->len > 1 && path->data[path->len - 1] == '/') {
+        path->len--;
+    }
+
+    if (!ncr_str_prefix(ncr(path), "/deployments/")) {
+        return ngx_http_claude_relay_route_rows(r, path,
                                     ngx_http_claude_relay_rows_openai, route);
+    }
+
+    /* of Azure's SDKs: "/deployments/{deployment}/chat/completions" (B) */
+
+    deployment.data = path->data + sizeof("/deployments/") - 1;
+    deployment.len = path->len - (sizeof("/deployments/") - 1);
+
+    rest.data = ngx_strlchr(deployment.data, path->data + path->len, '/');
+
+    if (rest.data == NULL || rest.data == deployment.data) {
+        return NGX_DECLINED;
+    }
+
+    rest.len = path->data + path->len - rest.data;
+    deployment.len = rest.data - deployment.data;
+
+    rc = ngx_http_claude_relay_route_rows(r, &rest,
+                                    ngx_http_claude_relay_rows_openai, route);
+
+    if (rc == NGX_OK) {
+        route->model = deployment;
+    }
+
+    return rc;
 }
 
 

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay.h"
+#include "ncr_bedrock.h"
 
 
 typedef struct {
@@ -32,6 +33,7 @@ ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_route_t *route)
 {
     u_char                          *p, *last;
+    ncr_str_t                        bare;
     ngx_http_claude_relay_invoke_t  *v;
 
     if (ncr_str_eq(ncr(path), "/inference-profiles")) {
@@ -60,6 +62,11 @@ ngx_http_claude_relay_route_bedrock(ngx_http_request_t *r, ngx_str_t *path,
         route->op = v->op;
         route->model.data = p;
         route->model.len = last - v->name.len - p;
+
+        /* permissions, prices and maps know a model by its own name */
+
+        bare = ncr_bedrock_bare(ncr(&route->model));
+        route->model = ngx_http_claude_relay_str(&bare);
         route->methods = NGX_HTTP_POST;
 
         return (r->method & (NGX_HTTP_POST|NGX_HTTP_OPTIONS))

@@ -36,6 +36,7 @@ typedef struct {
     union {
         ncr_answer_t                   told;    /* each begins with it */
         ncr_anthropic_answer_t         anthropic;
+        ncr_bedrock_answer_t           bedrock;
         ncr_gemini_answer_t            gemini;
         ncr_openai_answer_t            openai;
     }                                  answer;
@@ -58,18 +59,27 @@ static ncr_anthropic_reader_t *ngx_http_claude_relay_answer_take(void);
 static void ngx_http_claude_relay_answer_give(ncr_anthropic_reader_t *reader);
 static ncr_anthropic_bill_t *ngx_http_claude_relay_bill_take(void);
 static void ngx_http_claude_relay_bill_give(ncr_anthropic_bill_t *bill);
+static ncr_bedrock_frames_t *ngx_http_claude_relay_frames_take(void);
+static void ngx_http_claude_relay_frames_give(ncr_bedrock_frames_t *frames);
 
 
 static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_answers;
 static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_bills;
+static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_frames;
 static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_readers;
 static ngx_http_claude_relay_spares_t  ngx_http_claude_relay_contexts;
 
-const ncr_anthropic_lender_t  ngx_http_claude_relay_lender = {
-    ngx_http_claude_relay_answer_take,
-    ngx_http_claude_relay_answer_give,
-    ngx_http_claude_relay_bill_take,
-    ngx_http_claude_relay_bill_give
+/* it stands for that of the Messages dialect, too */
+
+const ncr_bedrock_lender_t  ngx_http_claude_relay_lender = {
+    {
+        ngx_http_claude_relay_answer_take,
+        ngx_http_claude_relay_answer_give,
+        ngx_http_claude_relay_bill_take,
+        ngx_http_claude_relay_bill_give
+    },
+    ngx_http_claude_relay_frames_take,
+    ngx_http_claude_relay_frames_give
 };
 
 
@@ -196,6 +206,27 @@ ngx_http_claude_relay_bill_give(ncr_anthropic_bill_t *bill)
         != NGX_OK)
     {
         ngx_free(bill);
+    }
+}
+
+
+static ncr_bedrock_frames_t *
+ngx_http_claude_relay_frames_take(void)
+{
+    return ngx_http_claude_relay_spare_take(&ngx_http_claude_relay_frames,
+                                            sizeof(ncr_bedrock_frames_t),
+                                            ngx_cycle->log);
+}
+
+
+static void
+ngx_http_claude_relay_frames_give(ncr_bedrock_frames_t *frames)
+{
+    if (ngx_http_claude_relay_spare_give(&ngx_http_claude_relay_frames,
+                                         frames)
+        != NGX_OK)
+    {
+        ngx_free(frames);
     }
 }
 

@@ -91,6 +91,21 @@ ngx_http_claude_relay_event_type(ngx_str_t *type)
 }
 
 
+ngx_uint_t
+ngx_http_claude_relay_frames_type(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_str_t *type)
+{
+    const char  *stream;
+
+    stream = ngx_http_claude_relay_codec(ctx)->stream_type;
+
+    return stream && type->len >= ngx_strlen(stream)
+           && ngx_strncasecmp(type->data, (u_char *) stream,
+                              ngx_strlen(stream))
+              == 0;
+}
+
+
 /* an answer that has none, by its status, the method or its length */
 
 ngx_uint_t
@@ -565,7 +580,7 @@ ngx_http_claude_relay_beat_start(ngx_http_request_t *r,
     rlcf = ngx_http_get_module_loc_conf(r, ngx_http_claude_relay_module);
 
     if (rlcf->heartbeat == 0 || !ctx->stream || ctx->encoded || ctx->head
-        || ctx->fold)
+        || ctx->fold || ctx->codec->stream_type)
     {
         return;
     }

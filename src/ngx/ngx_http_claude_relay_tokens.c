@@ -213,6 +213,7 @@ ngx_http_claude_relay_node_anew_locked(
     node->refreshes = 0;
     node->refreshed = 0;
     node->usage_at = 0;
+    node->learn_at = 0;
     node->tested = 0;
 
     ngx_memzero(&node->health, sizeof(ncr_health_t));

@@ -17,6 +17,9 @@
 /* after a failure, ms */
 #define NGX_HTTP_CLAUDE_RELAY_USAGE_AGAIN  (10 * 60 * 1000)
 
+/* where it could not be asked for, ms */
+#define NGX_HTTP_CLAUDE_RELAY_USAGE_SOON   (5 * 1000)
+
 /* it was seen to ask for 48 minutes; more than this is nonsense, ms */
 #define NGX_HTTP_CLAUDE_RELAY_USAGE_MAX    (6 * 3600 * 1000)
 
@@ -35,7 +38,13 @@ static ngx_uint_t ngx_http_claude_relay_usage_due(
 static void ngx_http_claude_relay_usage_ask(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_roster_t *roster,
-    ngx_http_claude_relay_account_t *a, ncr_str_t *path);
+    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
+static ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_usage_fetch(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
+static ncr_int_t ngx_http_claude_relay_usage_read(
+    ngx_http_claude_relay_usage_t *usage, ncr_limits_t *limits,
+    ncr_msec_t now);
 static void ngx_http_claude_relay_usage_told(
     ngx_http_claude_relay_fetch_t *fetch);
 
@@ -73,9 +82,8 @@ ngx_http_claude_relay_usage_tick(ngx_http_claude_relay_main_conf_t *rmcf,
 
         oauth = ngx_http_claude_relay_oauth(rmcf, a[i]->platform);
 
-        if (oauth->usage_path.len) {
-            ngx_http_claude_relay_usage_ask(rmcf, roster, a[i],
-                                            &oauth->usage_path);
+        if (oauth->usage || oauth->usage_path.len) {
+            ngx_http_claude_relay_usage_ask(rmcf, roster, a[i], oauth);
         }
     }
 }
@@ -105,7 +113,7 @@ ngx_http_claude_relay_usage_due(ngx_http_claude_relay_main_conf_t *rmcf,
 
     /* the scope must allow it; a login that told none is tried */
 
-    if (a->info && a->info->scopes.len
+    if (a->platform->oauth->usage == NULL && a->info && a->info->scopes.len
         && ngx_strlcasestrn(a->info->scopes.data,
                             a->info->scopes.data + a->info->scopes.len,
                             (u_char *) "user:profile",
@@ -136,13 +144,23 @@ ngx_http_claude_relay_usage_due(ngx_http_claude_relay_main_conf_t *rmcf,
 static void
 ngx_http_claude_relay_usage_ask(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_roster_t *roster,
-    ngx_http_claude_relay_account_t *a, ncr_str_t *path)
+    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth)
 {
     ngx_http_claude_relay_fetch_t  *fetch;
     ngx_http_claude_relay_usage_t  *usage;
 
-    fetch = ngx_http_claude_relay_api_request(rmcf, a, "GET", path, NULL);
+    fetch = oauth->usage
+            ? ngx_http_claude_relay_usage_fetch(rmcf, a, oauth)
+            : ngx_http_claude_relay_api_request(rmcf, a, "GET",
+                                                &oauth->usage_path, NULL);
     if (fetch == NULL) {
+
+        /* perhaps something is not known that is being asked for */
+
+        ngx_shmtx_lock(&rmcf->shpool->mutex);
+        a->node->usage_at = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_USAGE_SOON;
+        ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
         return;
     }
 
@@ -171,6 +189,87 @@ ngx_http_claude_relay_usage_ask(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
+/* as the platform asks, with the lines that show the credential */
+
+static ngx_http_claude_relay_fetch_t *
+ngx_http_claude_relay_usage_fetch(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth)
+{
+    ngx_http_claude_relay_talk_t   *t;
+    ngx_http_claude_relay_fetch_t  *fetch;
+
+    if (ngx_http_claude_relay_proof(rmcf, a) != NGX_OK) {
+        return NULL;
+    }
+
+    t = ngx_http_claude_relay_talk_create(rmcf, a, oauth);
+    if (t == NULL) {
+        return NULL;
+    }
+
+    fetch = NULL;
+
+    ncr_out_str(&t->talk.lines, ncr(&a->proof));
+
+    if (oauth->usage(&t->talk) == NCR_OK
+        && t->talk.url.last > t->talk.url.start
+        && t->talk.url.start[0] == '/')
+    {
+        fetch = ngx_http_claude_relay_talk_fetch(t);
+
+        /* it is the caller's from here on */
+
+        t->fetch = NULL;
+    }
+
+    ngx_http_claude_relay_talk_destroy(t);
+
+    return fetch;
+}
+
+
+static ncr_int_t
+ngx_http_claude_relay_usage_read(ngx_http_claude_relay_usage_t *usage,
+    ncr_limits_t *limits, ncr_msec_t now)
+{
+    char                              meta[NCR_OAUTH_META];
+    char                              all[NCR_OAUTH_META];
+    ncr_int_t                         rc;
+    ncr_str_t                         old;
+    ncr_oauth_t                      *oauth;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = usage->account;
+    oauth = a->platform->oauth;
+
+    if (oauth->usage_read == NULL) {
+        return ncr_oauth_usage(ncr(&usage->fetch->answer), limits, now);
+    }
+
+    meta[0] = '\0';
+
+    rc = oauth->usage_read(ncr(&usage->fetch->answer), limits, meta, now);
+
+    if (rc != NCR_OK || meta[0] == '\0') {
+        return rc;
+    }
+
+    ncr_str_set(&old, "");
+
+    if (a->info) {
+        old = *ncr(&a->info->meta);
+    }
+
+    ncr_oauth_meta(meta, &old, all, sizeof(all));
+
+    if (!ncr_str_eq(&old, all)) {
+        ngx_http_claude_relay_learnt(a, all);
+    }
+
+    return NCR_OK;
+}
+
+
 static void
 ngx_http_claude_relay_usage_told(ngx_http_claude_relay_fetch_t *fetch)
 {
@@ -189,7 +288,7 @@ ngx_http_claude_relay_usage_told(ngx_http_claude_relay_fetch_t *fetch)
     now = ngx_http_claude_relay_now();
 
     if (fetch->kind == NCR_REPLY_HTTP && fetch->status == 200 && !fetch->cut
-        && ncr_oauth_usage(ncr(&fetch->answer), &limits, now) == NCR_OK)
+        && ngx_http_claude_relay_usage_read(usage, &limits, now) == NCR_OK)
     {
         ngx_shmtx_lock(&rmcf->shpool->mutex);
         ncr_health_limits(&node->health, &limits, now);

@@ -247,7 +247,8 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 
     case NGX_HTTP_CLAUDE_RELAY_VAR_STREAM:
         if (ctx->committed) {
-            s.data = (u_char *) (ctx->stream ? "1" : "0");
+            s.data = (u_char *) ((ctx->stream && !ctx->fold)
+                                 ? "1" : "0");
             s.len = 1;
         }
         break;

@@ -313,6 +313,10 @@ ngx_http_claude_relay_way_body(ncr_way_t *way)
             continue;
         }
 
+        if (!b->in_file) {
+            continue;
+        }
+
         n = ngx_read_file(b->file, p, b->file_last - b->file_pos,
                           b->file_pos);
 

@@ -21,7 +21,7 @@
 
 
 /* raised whenever a structure of this file changes its shape */
-#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  5
+#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  6
 
 
 /* why something failed, for operators; never holds a secret */
@@ -138,6 +138,7 @@ struct ngx_http_claude_relay_node_s {
     /* quota by the usage endpoint */
 
     ngx_msec_t                         usage_at;    /* not before */
+    ngx_msec_t                         learn_at;    /* the same, learn.c */
 
     /* the last test */
 

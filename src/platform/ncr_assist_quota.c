@@ -48,7 +48,6 @@ ncr_assist_usage_ask(ncr_oauth_talk_t *talk, const char *path)
     ncr_str_t  base, project;
 
     talk->method = "POST";
-    talk->api = 1;
 
     base = ncr_assist_trim(&talk->base);
 
@@ -57,24 +56,26 @@ ncr_assist_usage_ask(ncr_oauth_talk_t *talk, const char *path)
 
     project = ncr_oauth_param(talk, "project");
 
-    ncr_out_text(&talk->body, "{");
+    ncr_out_text(&talk->body, "{\"project\":");
 
     if (project.len) {
-        ncr_out_text(&talk->body, "\"project\":");
         ncr_out_json_string(&talk->body, &project);
 
     } else {
         project = ncr_assist_member(&talk->meta, "project");
 
-        if (project.len) {
-            ncr_out_text(&talk->body, "\"project\":");
-            ncr_out_str(&talk->body, &project);
+        /* it is being asked for */
+
+        if (project.len == 0) {
+            return NCR_BAD;
         }
+
+        ncr_out_str(&talk->body, &project);
     }
 
     ncr_out_text(&talk->body, "}");
 
-    return NCR_AGAIN;
+    return NCR_OK;
 }
 
 

@@ -108,6 +108,10 @@ struct ncr_oauth_s {
     /* after a login or an import, with the access token: into meta */
     ncr_oauth_step_pt  after;
 
+    /* the member of meta that after() is for: where it is missing, it is
+     * asked for anyway, now and then; NULL: none */
+    const char        *needs;
+
     /* the request of the usage poll (url is a path on the API's host, base of
      * the base URL included; lines); NULL: GET usage_path */
     ncr_int_t  (*usage)(ncr_oauth_talk_t *talk);

@@ -34,7 +34,8 @@ ncr_oauth_t  ncr_oauth_droid = {
     .refresh = ncr_oauth_droid_refresh,
     .device = ncr_oauth_device,
     .poll = ncr_oauth_device_poll,
-    .after = ncr_oauth_droid_after
+    .after = ncr_oauth_droid_after,
+    .needs = "workos_org_ids"
 };
 
 

@@ -70,7 +70,8 @@ ncr_oauth_t  ncr_oauth_code_assist = {
     .tells = ncr_oauth_google_tells,
     .after = ncr_oauth_google_after,
     .usage = ncr_assist_usage,
-    .usage_read = ncr_assist_usage_read
+    .usage_read = ncr_assist_usage_read,
+    .needs = "project"
 };
 
 
@@ -94,6 +95,7 @@ ncr_oauth_t  ncr_oauth_antigravity = {
     .after = ncr_oauth_google_after,
     .usage = ncr_antigravity_usage,
     .usage_read = ncr_antigravity_usage_read,
+    .needs = "project",
     .modern = 1
 };
 

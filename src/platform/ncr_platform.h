@@ -39,7 +39,7 @@ typedef struct ncr_platform_s {
     unsigned           token:1;         /* access_token, not api_key */
     unsigned           key:1;           /* api_key, too: in place of tokens */
     unsigned           profile:1;       /* has a client of its own (B.2) */
-    unsigned           prefixed:1;      /* for models "NAME,MODEL" alone */
+    unsigned           by_name:1;       /* for models "NAME,MODEL" alone */
 
     /* auto: which header shows this secret (anthropic.md K.2) */
     ncr_credential_e (*credential)(ncr_str_t *secret);

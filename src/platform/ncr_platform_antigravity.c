@@ -38,6 +38,7 @@ ncr_platform_t  ncr_platform_antigravity = {
     .classify = ncr_assist_classify,
     .oauth = &ncr_oauth_antigravity,
     .provider = "gcp.gemini",
+    .probe = ncr_string("/v1internal:getCodeAssistGlobalUserSetting"),
     .params = ncr_platform_antigravity_params,
     .way = ncr_antigravity_way
 };

@@ -18,7 +18,7 @@ ncr_platform_t  ncr_platform_ccr = {
     .base_url = ncr_string(""),
     .ops = ncr_op_bit(NCR_OP_MESSAGES)
            | ncr_op_bit(NCR_OP_COUNT_TOKENS),
-    .prefixed = 1,
+    .by_name = 1,
     .credential = ncr_platform_key_credential,
     .classify = ncr_platform_console_classify,
     .provider = "anthropic"

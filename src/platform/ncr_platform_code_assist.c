@@ -34,6 +34,7 @@ ncr_platform_t  ncr_platform_code_assist = {
     .classify = ncr_assist_classify,
     .oauth = &ncr_oauth_code_assist,
     .provider = "gcp.gemini",
+    .probe = ncr_string("/v1internal:getCodeAssistGlobalUserSetting"),
     .params = ncr_platform_code_assist_params,
     .way = ncr_assist_way
 };

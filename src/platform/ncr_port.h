@@ -34,6 +34,7 @@
 #define NCR_PORT_ACCOUNTS  2000
 #define NCR_PORT_OBJECTS   20000
 
+#define NCR_PORT_SALTS     8            /* at most */
 #define NCR_PORT_NAME      64           /* with its NUL */
 #define NCR_PORT_SEEN      (128 * 1024)
 
@@ -54,8 +55,8 @@ typedef struct {
     /* private */
 
     unsigned         memory:1;          /* there was none */
-    unsigned         derived[2];
-    ncr_char_t       keys[2][32];       /* made of crs_key, by salt */
+    unsigned         derived[NCR_PORT_SALTS];
+    ncr_char_t       keys[NCR_PORT_SALTS][32];  /* made of crs_key, by salt */
     ncr_char_t       seen[NCR_PORT_SEEN];   /* hashes of names */
 } ncr_port_t;
 

@@ -50,6 +50,8 @@ static const char *ncr_crs_claude(ncr_port_t *port, cJSON *row,
     ncr_uint_t salt);
 static const char *ncr_crs_console(ncr_port_t *port, cJSON *row,
     ncr_uint_t salt);
+static const char *ncr_crs_gemini(ncr_port_t *port, cJSON *row,
+    ncr_uint_t salt);
 static const char *ncr_crs_other(ncr_port_t *port, cJSON *row,
     ncr_uint_t salt);
 static const char *ncr_crs_key(ncr_port_t *port, cJSON *row,
@@ -90,7 +92,11 @@ static ncr_int_t ncr_crs_hex(const char *text, size_t len, ncr_char_t *dst);
 static ncr_uint_t ncr_crs_sealed(const char *text);
 
 
-static const char *const  ncr_crs_salts[] = { "salt", "claude-console-salt" };
+static const char *const  ncr_crs_salts[] = {
+    "salt",
+    "claude-console-salt",
+    "gemini-api-salt"
+};
 
 /* accounts first: keys are bound to them */
 
@@ -100,7 +106,7 @@ static ncr_crs_kind_t  ncr_crs_kinds[] = {
     { "ccrAccounts", 0, ncr_crs_other },
     { "bedrockAccounts", 0, ncr_crs_other },
     { "geminiAccounts", 0, ncr_crs_other },
-    { "geminiApiAccounts", 0, ncr_crs_other },
+    { "geminiApiAccounts", 2, ncr_crs_gemini },
     { "openaiAccounts", 0, ncr_crs_other },
     { "openaiOAuthAccounts", 0, ncr_crs_other },
     { "openaiResponsesAccounts", 0, ncr_crs_other },
@@ -221,6 +227,39 @@ ncr_crs_console(ncr_port_t *port, cJSON *row, ncr_uint_t salt)
     if (n > 0) {
         ncr_crs_limit(port, row, settings, "dailyQuota", "cost", "/day");
     }
+
+    ncr_crs_models(port, row, settings);
+
+    return NULL;
+}
+
+
+/* its base URL may be a template, as here */
+
+static const char *
+ncr_crs_gemini(ncr_port_t *port, cJSON *row, ncr_uint_t salt)
+{
+    char    text[NCR_CRS_TEXT];
+    cJSON  *account, *settings;
+
+    account = ncr_crs_account(port, row, "gemini");
+
+    if (account == NULL) {
+        return "it has too many accounts";
+    }
+
+    settings = ncr_port_settings(port, account);
+
+    ncr_port_put(port, settings, "base_url", ncr_crs_text(row, "baseUrl"));
+
+    if (ncr_crs_open(port, ncr_crs_text(row, "apiKey"), salt, text,
+                     sizeof(text))
+        == NCR_OK)
+    {
+        ncr_port_put(port, ncr_port_secrets(port, account), "api_key", text);
+    }
+
+    ncr_seal_forget(text, sizeof(text));
 
     ncr_crs_models(port, row, settings);
 
@@ -770,7 +809,7 @@ ncr_crs_key_account(ncr_port_t *port, cJSON *row, cJSON *settings)
     const char  *id, *name;
 
     static const char *const  names[] = {
-        "claudeAccountId", "claudeConsoleAccountId", NULL
+        "claudeAccountId", "claudeConsoleAccountId", "geminiAccountId", NULL
     };
 
     for (i = 0; names[i]; i++) {
@@ -780,7 +819,9 @@ ncr_crs_key_account(ncr_port_t *port, cJSON *row, cJSON *settings)
             continue;
         }
 
-        name = ncr_crs_bound(port, id);
+        /* "api:" marks what has a key and no login */
+
+        name = ncr_crs_bound(port, strncmp(id, "api:", 4) == 0 ? id + 4 : id);
 
         if (name) {
             ncr_port_put(port, settings, "account", name);

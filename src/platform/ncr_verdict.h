@@ -62,7 +62,16 @@ void ncr_platform_console_classify(ncr_reply_t *reply, ncr_rests_t *rests,
 extern ncr_platform_t  ncr_platform_anthropic;
 extern ncr_platform_t  ncr_platform_oauth;
 extern ncr_platform_t  ncr_platform_console;
+extern ncr_platform_t  ncr_platform_ccr;
+extern ncr_platform_t  ncr_platform_droid;
+extern ncr_platform_t  ncr_platform_kiro;
+extern ncr_platform_t  ncr_platform_vertex;
+extern ncr_platform_t  ncr_platform_foundry;
 extern ncr_platform_t  ncr_platform_codex;
+extern ncr_platform_t  ncr_platform_bedrock;
+extern ncr_platform_t  ncr_platform_bedrock_mantle;
+extern ncr_platform_t  ncr_platform_claude_aws;
+extern ncr_platform_t  ncr_platform_ccr;
 extern ncr_platform_t  ncr_platform_openai;
 extern ncr_platform_t  ncr_platform_azure;
 extern ncr_platform_t  ncr_platform_code_assist;

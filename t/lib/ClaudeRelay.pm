@@ -939,7 +939,8 @@ http {
     uwsgi_temp_path temp/uwsgi;
     scgi_temp_path temp/scgi;
     log_format json escape=json '{"status":\$status,"request":"\$request",'
-        '"uri":"\$request_uri","bytes":\$body_bytes_sent,$variables}';
+        '"uri":"\$request_uri","bytes":\$body_bytes_sent,'
+        '"upstream_id":"\$upstream_http_x_request_id",$variables}';
     access_log access.log json;
 
 $http
@@ -1191,7 +1192,13 @@ sub log {
 
     if (defined $id && !defined $n) {
         my ($line) = grep { /"\Q$id\E"/ } @lines;
-        return $line ? ClaudeRelay::json($line) : {};
+        return {} if !$line;
+
+        # it was to find the line by
+
+        $line = ClaudeRelay::json($line);
+        delete $line->{upstream_id};
+        return $line;
     }
 
     $n //= 1;

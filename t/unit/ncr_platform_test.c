@@ -516,6 +516,8 @@ ncr_test_verdict(ncr_test_row_t *row, ncr_platform_t *platform)
 }
 
 
+/* a row without a platform is for all that speak with Anthropic's words */
+
 static void
 ncr_test_verdicts(void)
 {
@@ -525,9 +527,10 @@ ncr_test_verdicts(void)
     for (i = 0; i < sizeof(ncr_test_rows) / sizeof(ncr_test_rows[0]); i++) {
         for (p = ncr_platforms; *p; p++) {
 
-            if (ncr_test_rows[i].platform == NULL
-                || strcmp((char *) (*p)->name.data, ncr_test_rows[i].platform)
-                   == 0)
+            if (ncr_test_rows[i].platform
+                ? strcmp((char *) (*p)->name.data, ncr_test_rows[i].platform)
+                  == 0
+                : strcmp((*p)->provider, "anthropic") == 0)
             {
                 ncr_test_verdict(&ncr_test_rows[i], *p);
             }
@@ -728,6 +731,10 @@ ncr_test_families(void)
         { "Claude-Haiku-4-5", "haiku" },
         { "claude-fable-5", "fable" },
         { "anthropic.claude-mythos-5-v1:0", "mythos" },
+        { "gemini-2.5-pro", "2.5-pro" },
+        { "gemini-3.1-flash-lite-preview", "3.1-flash-lite-" },
+        { "gemma-3-27b-it", "3-27b-it" },
+        { "gemini", "" },
         { "gpt-5", "" },
         { "", "" }
     };
@@ -854,6 +861,18 @@ static ncr_test_url_t  ncr_test_url_rows[] = {
     { "https://[2001:db8::1.2.3.4]", "[2001:db8::1.2.3.4]", 443, "", 1, 1 },
     { "https://a_b-c.example/p@q", "a_b-c.example", 443, "/p@q", 1, 1 },
 
+    { "https://a.example/p/{model}:{action}", "a.example", 443,
+      "/p/{model}:{action}", 1, 1 },
+    { "https://a.example/{model}/v1/{action}/x", "a.example", 443,
+      "/{model}/v1/{action}/x", 1, 1 },
+
+    { "https://a.example/{model}", NULL, 0, NULL, 0, 0 },
+    { "https://a.example/{action}/{model}", NULL, 0, NULL, 0, 0 },
+    { "https://a.example/{model}{action}{model}", NULL, 0, NULL, 0, 0 },
+    { "https://a.example/{x}{action}", NULL, 0, NULL, 0, 0 },
+    { "https://a.example/{model}{action}}", NULL, 0, NULL, 0, 0 },
+    { "https://{model}{action}/", NULL, 0, NULL, 0, 0 },
+    { "https://a.example:{model}{action}", NULL, 0, NULL, 0, 0 },
     { "", NULL, 0, NULL, 0, 0 },
     { "a.example", NULL, 0, NULL, 0, 0 },
     { "https:", NULL, 0, NULL, 0, 0 },

@@ -97,6 +97,19 @@ static ncr_test_port_t  ncr_test_ports[] = {
         "\"supportedModels\":[\"m\"]}"), NULL,
       CON ",\"base_url\":\"https://u\",\"models\":[\"m\"]},"
       "\"secrets\":{\"api_key\":\"k\"}}]}", "" },
+    { "F084: a Gemini API key's, sealed, with a template", "crs",
+      "{\"data\":{\"geminiApiAccounts\":[{\"id\":\"g1\",\"name\":\"g\","
+      "\"baseUrl\":\"https://h/{model}:{action}\",\"apiKey\":"
+      "\"2f112233445566778899aabbccddeeff:ef8e817569368656f9a854cd9a37d227\","
+      "\"supportedModels\":[\"gemini-2.5-pro\"]}],\"apiKeys\":[{\"name\":"
+      "\"k\",\"isActive\":\"true\",\"geminiAccountId\":\"api:g1\"}]}}",
+      NCR_TEST_CRS_KEY,
+      "{\"accounts\":[{\"name\":\"g\",\"crs_id\":\"g1\","
+      "\"settings\":{\"platform\":\"gemini\",\"enabled\":true,"
+      "\"schedulable\":true,\"base_url\":\"https://h/{model}:{action}\",\"models\":[\"gemini-2.5-pro\"]},"
+      "\"secrets\":{\"api_key\":\"AIza-crs-key\"}}],"
+      "\"keys\":[{\"name\":\"k\",\"settings\":{\"enabled\":true,"
+      "\"account\":\"g\"}}]}", "" },
     { "what is of others", "crs",
       "{\"data\":{\"geminiAccounts\":[{\"name\":\"g\"}],\"droidAccounts\":"
       "[{\"name\":\"d\"}]}}", NULL, "{}", "account g,account d," },
