@@ -211,7 +211,8 @@ sbx_pl_token_new(int place, long chain, long generation, const char *client)
     sbx_buf_t        b;
     sbx_pl_token_t  *t;
 
-    static const char *const  access[] = { "", "ya29.", "wos_", "aoa:", "aoa:" };
+    static const char *const  access[] = { "", "ya29.", "wos_", "aoa:",
+                                           "aoa:" };
     static const char *const  refresh[] = { "rt_", "1//", "wor_", "aor:",
                                             "aor:" };
 
@@ -435,6 +436,7 @@ sbx_pl_refresh(sbx_conn_t *c, int place)
             sbx_pl_error(c, place, 401, (t && t->used)
                                         ? "refresh_token_reused"
                                         : "refresh_token_invalidated");
+
         } else {
             sbx_pl_error(c, place, place == SBX_PL_KIRO ? 401 : 400,
                          place == SBX_PL_KIRO ? "InvalidGrantException"
