@@ -153,9 +153,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char                 meta[NCR_OAUTH_META];
     size_t               room;
     ncr_str_t            type, wait, body, none;
-    ncr_uint_t           status;
+    ncr_uint_t           i, status;
     ncr_limits_t         limits;
     ncr_oauth_tokens_t   tokens;
+
+    static ncr_oauth_t *const  places[] = {
+        &ncr_oauth_codex, &ncr_oauth_code_assist, &ncr_oauth_droid,
+        &ncr_oauth_kiro
+    };
 
     if (size < 2 || size > 16 * 1024) {
         return 0;
@@ -169,6 +174,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     type = ncr_fuzz_line(&data, &size, 0);
     wait = ncr_fuzz_line(&data, &size, 0);
     body = ncr_fuzz_line(&data, &size, 1);
+
+    for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        ncr_oauth_answer_of(places[i], &tokens, status, &type, &wait, &body,
+                            NCR_FUZZ_NOW);
+        ncr_fuzz_tokens(&tokens, status);
+    }
 
     ncr_oauth_answer(&tokens, status, &type, &wait, &body, NCR_FUZZ_NOW);
     ncr_fuzz_tokens(&tokens, status);

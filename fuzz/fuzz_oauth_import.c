@@ -63,6 +63,8 @@ ncr_fuzz_import(ncr_oauth_import_t *import)
     ncr_fuzz_check(strncmp(import->access, "sk-ant-ort", 10) != 0
                    && strncmp(import->refresh, "sk-ant-oat", 10) != 0);
     ncr_fuzz_check(import->expires >= 0);
+    ncr_fuzz_text(import->region, sizeof(import->region), 0);
+
     ncr_fuzz_check(import->refresh[0] || import->expires == 0
                    || import->expires > NCR_FUZZ_NOW);
 
@@ -79,26 +81,14 @@ ncr_fuzz_import(ncr_oauth_import_t *import)
 }
 
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+ncr_fuzz_as(ncr_str_t *s, const char *platform)
 {
     size_t               i;
-    ncr_str_t            s;
     const char          *err, *p;
     ncr_oauth_import_t   import;
 
-    if (size > 16 * 1024) {
-        return 0;
-    }
-
-    s.len = size;
-    s.data = malloc(size + !size);
-
-    if (size) {
-        memcpy(s.data, data, size);
-    }
-
-    err = ncr_oauth_import(&s, &import, NCR_FUZZ_NOW);
+    err = ncr_oauth_import_as(s, platform, &import, NCR_FUZZ_NOW);
 
     if (err == NULL) {
         ncr_fuzz_import(&import);
@@ -112,8 +102,43 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         /* it is a literal, and lives longer than the text */
 
-        memset(s.data, 0xA5, s.len);
+        memset(s->data, 0xA5, s->len);
         ncr_fuzz_check(strlen(err) > 0 && strchr(err, 0xA5) == NULL);
+    }
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    ncr_str_t   s;
+    ncr_uint_t  n;
+
+    /* NULL: what it is for is to be seen */
+
+    static const char *const  platforms[] = {
+        NULL, "claude-oauth", "codex", "code-assist", "antigravity", "kiro",
+        "droid"
+    };
+
+    if (size > 16 * 1024) {
+        return 0;
+    }
+
+    s.len = size;
+    s.data = malloc(size + !size);
+
+    if (size) {
+        memcpy(s.data, data, size);
+    }
+
+    for (n = 0; n < sizeof(platforms) / sizeof(platforms[0]); n++) {
+
+        if (size) {
+            memcpy(s.data, data, size);
+        }
+
+        ncr_fuzz_as(&s, platforms[n]);
     }
 
     free(s.data);

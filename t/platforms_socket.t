@@ -129,7 +129,8 @@ unlike($sent, qr/extensions/i, "sent: no extensions");
 my @e = $ws->create(input => "hi", generate => JSON::PP::false)->turn;
 
 is(join(" ", map { $_->{type} } @e), "response.created"
-   . " response.output_text.delta response.completed", "a warm-up");
+   . " response.output_text.delta response.output_item.done"
+   . " response.completed", "a warm-up");
 
 @e = $ws->create(input => "hi", stream_id => "s1")->turn;
 

@@ -188,6 +188,12 @@ ncr_oauth_answer_end(ncr_oauth_t *oauth, cJSON *json, ncr_str_t *access,
         end = oauth->jwt ? ncr_oauth_jwt_end(access) : 0;
     }
 
+    /* as above: what is over is so from now on */
+
+    if (end) {
+        end = ncr_max(end, now);
+    }
+
     return ncr_oauth_end(oauth, end, now);
 }
 

@@ -18,7 +18,6 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_vertex,
     &ncr_platform_foundry,
     &ncr_platform_codex,
-    &ncr_platform_ccr,
     &ncr_platform_bedrock,
     &ncr_platform_bedrock_mantle,
     &ncr_platform_claude_aws,
@@ -27,9 +26,6 @@ ncr_platform_t  *ncr_platforms[] = {
     &ncr_platform_code_assist,
     &ncr_platform_antigravity,
     &ncr_platform_gemini,
-    &ncr_platform_ccr,
-    &ncr_platform_droid,
-    &ncr_platform_kiro,
     NULL
 };
 

@@ -71,15 +71,11 @@ extern ncr_platform_t  ncr_platform_codex;
 extern ncr_platform_t  ncr_platform_bedrock;
 extern ncr_platform_t  ncr_platform_bedrock_mantle;
 extern ncr_platform_t  ncr_platform_claude_aws;
-extern ncr_platform_t  ncr_platform_ccr;
 extern ncr_platform_t  ncr_platform_openai;
 extern ncr_platform_t  ncr_platform_azure;
 extern ncr_platform_t  ncr_platform_code_assist;
 extern ncr_platform_t  ncr_platform_antigravity;
 extern ncr_platform_t  ncr_platform_gemini;
-extern ncr_platform_t  ncr_platform_ccr;
-extern ncr_platform_t  ncr_platform_droid;
-extern ncr_platform_t  ncr_platform_kiro;
 
 
 #endif /* _NCR_VERDICT_H_INCLUDED_ */
