@@ -91,6 +91,15 @@ write_conf() {
 }
 
 
+build_events() {
+    make -s build/plain/libncr.a
+
+    ${CC:-cc} -std=gnu11 -O2 -Wall -Wextra -o "$dir/events" -Isrc/base \
+        -Isrc/model -Isrc/codec -Isrc/platform bench/rows/events.c \
+        build/plain/libncr.a -lcrypto -lz
+}
+
+
 # a ledger with a million requests of the last 40 days in it
 
 fill_ledger() {

@@ -4,7 +4,7 @@
 #
 #   ROUNDS=15     interleaved rounds of each measurement
 #   ONLY=name     one of them: call burst events body tunnel latency flood
-#                 frames admin memory
+#                 frames admin aws memory
 #   README=1      put the table into bench/README.md
 
 set -euo pipefail
@@ -241,6 +241,21 @@ list_keys() {
 }
 
 
+# us for a frame of AWS's that becomes an event
+
+aws_events() {
+    local name=aws round
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    build_events
+
+    for ((round = 1; round <= rounds; round++)); do
+        echo "$name relay $round $("${pin_rest[@]}" "$dir/events")" >> "$raw"
+    done
+}
+
+
 memory() {
     local name=memory round variant words
 
@@ -273,7 +288,7 @@ memory() {
 measure call "relay token proxy unbuffered" -c 32 -n 5000 -s 1400 -x json-size=1024
 measure burst "relay proxy unbuffered" -c 32 -n 1200 -S -x events=200,burst
 measure events "relay proxy unbuffered" -c 40 -n 80 -S -x events=200,delay=2
-measure body "relay proxy unbuffered spooled" -c 4 -n 80 -s 1048576 \
+measure body "relay signed proxy unbuffered spooled" -c 4 -n 80 -s 1048576 \
         -x json-size=1024
 tunnel -c 32 -n 5000 -s 1400 -x json-size=1024
 alternate latency /relay /proxy pairs -n 1000 -x json-size=1024
@@ -281,6 +296,7 @@ flood -x json-size=1024
 alternate frames /frames/relay /frames/proxy frames -l "$frames_port" \
           -n 2 -e 100 -d 2
 admin -x json-size=1024
+aws_events
 memory
 
 if grep -E '\[(alert|crit|emerg|error)\]' "$dir/error.log" >&2; then

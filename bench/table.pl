@@ -36,6 +36,7 @@ token("1 KB call, token of a login", "call");
 cpu("stream of 200 events, one write", "burst", 1.10);
 cpu("stream of 200 events, one by one", "events", 1.10);
 cpu("1 MB request body", "body", 1.25);
+signed("1 MB request body, signed for AWS", "body", 1.4);
 cpu("1 KB call, TLS through a proxy", "tunnel", 1.10);
 handshakes("its handshakes", "tunnel", 1.10);
 latency("added to the p50 of a call", "latency", 30);
@@ -43,6 +44,7 @@ flood("a good key, 9 wrong ones for each", "flood", 1.2);
 latency("added to the p50 of an event", "frames", 10);
 flood("a call, 50 questions a second", "admin", 1.2);
 list("a list of 10,000 keys", "list", 100);
+frame("a frame of AWS's to an event", "aws", 2);
 memory("1,000 idle streams", "memory", 8);
 
 table();
@@ -116,6 +118,37 @@ sub token {
     add(name => "$name/token", title => $title, unit => "x", base => "relay",
         measured => spread(map { $token[$_] / $relay[$_] } 0 .. $#relay),
         relay => median(@token), other => median(@relay));
+}
+
+
+# a body that is edited, hashed and signed, beside one that passes by
+
+sub signed {
+    my ($title, $name, $target) = @_;
+
+    my $run = $runs{$name} or return;
+    return if !$run->{signed};
+
+    my @signed = values_of($name, "signed", "cpu_us");
+    my @proxy = values_of($name, "proxy", "cpu_us");
+
+    add(name => "$name/signed", title => $title, unit => "x", base => "proxy",
+        target => $target,
+        measured => spread(map { $signed[$_] / $proxy[$_] } 0 .. $#proxy),
+        relay => median(@signed), other => median(@proxy));
+}
+
+
+sub frame {
+    my ($title, $name, $target) = @_;
+
+    $runs{$name} or return;
+
+    my @us = values_of($name, "relay", "us");
+
+    add(name => $name, title => $title, unit => "us", base => "nothing",
+        target => $target, measured => spread(@us), relay => median(@us),
+        other => 0);
 }
 
 

@@ -505,8 +505,12 @@ sbx_bedrock_wrong(sbx_str_t *body)
     }
 
     if (sbx_json_get(body, "anthropic_version", &v) != SBX_OK
-        || !sbx_is(&v, "\"bedrock-2023-05-31\""))
+        || (!sbx_is(&v, "\"bedrock-2023-05-31\"")
+            && memcmp(v.data, "\"20", 3) != 0))
     {
+
+        /* the latter is the first party's, as Anthropic's SDK sends it */
+
         return "anthropic_version: Field required";
     }
 

@@ -15,11 +15,9 @@ static const sbx_dialect_pt  sbx_dialects[] = {
     sbx_gemini,
     sbx_codex,
     sbx_droid,
-    sbx_assist,
-    sbx_gemini,
-    sbx_codex,
     sbx_openai,
     sbx_vertex,
+    sbx_kiro,
     sbx_anthropic,
     NULL
 };

@@ -568,7 +568,11 @@ sbx_openai_credential(sbx_conn_t *c)
         return SBX_ERROR;
     }
 
-    if (r->otherkey.len && !sbx_openai_is_azure(c)) {
+    /* Google has this API, too, and a header of its own for keys */
+
+    if (r->otherkey.len && !sbx_openai_is_azure(c)
+        && memmem(r->path.data, r->path.len, "/v1beta/openai/", 15) == NULL)
+    {
         sbx_openai_error(c, 401, NULL, "You didn't provide an API key.");
         return SBX_ERROR;
     }

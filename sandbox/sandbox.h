@@ -450,6 +450,10 @@ int sbx_anthropic_files(sbx_conn_t *c, sbx_str_t *rest);
 int sbx_anthropic_models(sbx_conn_t *c, sbx_str_t *rest);
 void sbx_anthropic_forget(void);
 
+/* kiro.c */
+
+int sbx_kiro(sbx_conn_t *c);
+
 /* bedrock.c */
 
 int sbx_bedrock(sbx_conn_t *c);
@@ -465,6 +469,7 @@ int sbx_gemini(sbx_conn_t *c);
 /* codex.c */
 
 int sbx_codex(sbx_conn_t *c);
+
 /* vertex.c */
 
 int sbx_vertex(sbx_conn_t *c);

@@ -146,7 +146,7 @@ END
               . "api_key ABSKexample; betas interleaved-thinking-2025-05-14;")
         . account("wrong", "platform bedrock; pool bad; "
               . "api_key AKIDBAD:secret-of-another;")
-        . account("expired", "platform bedrock; pool bad; priority 60;"
+        . account("expired", "platform bedrock; pool bad; priority 95;"
               . "api_key AKIDEXPIRED:secret-of-AKIDEXPIRED;")
         . account("good", "pool bad; priority 90; $second")
         . account("two", "pool two; priority 40; $signed")
@@ -506,6 +506,11 @@ $r = $nginx->request("POST", "/model/us.anthropic.claude-opus-5/invoke",
                      body => $invoke, key => "few-secret-0002");
 is($r->status, 403, "F082: a model that a key may not ask");
 is($r->json->{__type}, "AccessDeniedException", "F082: in AWS's words");
+
+$r = $nginx->request("POST", "/model/us.anthropic.claude-opus-5/invoke",
+                     body => $invoke =~ s/^\{/{"model":"claude-sonnet-5",/r,
+                     key => "few-secret-0002");
+is($r->status, 403, "F082: nor by naming another one in the body");
 
 $r = $nginx->request("POST", "/model/us.anthropic.claude-sonnet-5/invoke",
                      body => $invoke, key => "few-secret-0002");

@@ -218,8 +218,11 @@ is($r->status, 400, "a body that is no object");
 $r = gemini("/ga/v1internal:load%0d%0aX:1", '{}');
 is($r->status, 404, "a method that is none");
 $r = gemini("/ga/v1beta/models/x%0d%0aX-Evil:%201:generateContent", $body);
+is($r->status, 404, "a model that is none");
+is($up->last->{id}, $id, "none of these came through");
+
+$r = gemini("/ga/v1beta/models/x%20X-Evil:%201:generateContent", $body);
 is(header("x-evil"), undef, "a model is no header");
-is($up->last->{id} - $id, 1, "none of these but the last came through");
 
 
 # 6. accounts
@@ -280,6 +283,19 @@ sub another {
     $n++;
     return gemini("/both/v1beta/models/$model:generateContent",
                   $body =~ s/"text":"/"text":"$n/r);
+}
+
+# a stream that begins with an error is another account's, in either form
+
+for ("?alt=sse", "") {
+    my $model = "gemini-d" . length;
+
+    $up->behave("ya29.three", "error-first=x");
+    $r = gemini("/both/v1beta/models/$model:streamGenerateContent$_",
+                $body =~ s/"text":"/"text":"d/r);
+    is($r->status, 200, "a stream that begins with an error, $_");
+    is(seen()->{project}, "project-four", "is another account's, $_");
+    unlike($r->body, qr/"error"/, "and nothing of it is seen, $_");
 }
 
 # account "first" fails once, and rests for this model or as a whole

@@ -16,13 +16,14 @@ my $up = sandbox();
 sub droid {
     my ($name, $more) = @_;
 
-    return account($name, "platform droid; access_token fk-$name-000001; "
+    return account($name, "platform droid; api_key fk-$name-000001; "
                           . ($more // ""));
 }
 
 my $nginx = relay(
     workers => 1,
     http => <<'END',
+        claude_relay_control unix:%%DIR%%/control.sock;
         claude_relay_rest overloaded=0 unauthorized=1h;
         claude_relay_key other { secret other-secret-0002;
                                  permissions claude; }
@@ -164,6 +165,65 @@ for (["none", undef, [$block]],
 }
 
 
+# the other two routes
+
+my $chat = '{"model":"MODEL","messages":[{"role":"user","content":"hi"}]}';
+my $response = '{"model":"MODEL", "input":"hi"}';
+
+for (["chat", "/droid/comm/v1/chat/completions",
+      "/api/llm/o/v1/chat/completions", $chat,
+      [["claude-x", "anthropic"], ["gemini-3", "google"],
+       ["glm-5", "fireworks"], ["gpt-5", "azure_openai"],
+       ["kimi-k3", "baseten"]]],
+     ["responses", "/droid/openai/v1/responses", "/api/llm/o/v1/responses",
+      $response, [["gpt-5", "azure_openai"], ["gpt-5.1-codex-max",
+                                              "openai"]]])
+{
+    my ($name, $path, $target, $text, $models) = @$_;
+
+    for (@$models) {
+        my $body = $text =~ s/MODEL/$_->[0]/r;
+
+        $r = $nginx->post($path, $body);
+
+        is($r->status, 200, "F021: $name: $_->[0]") or diag $r->body;
+        is($up->last->{target}, $target, "F021: $name: its path");
+        is(body(), $body, "F021: $name: the body goes on as it is");
+        is(hdr("x-api-provider"), $_->[1], "J.3: $name: x-api-provider");
+        is($up->last->{credential}, "fk-main-000001", "F088: $name: the key");
+    }
+
+    my $log = $nginx->log;
+
+    ok($log->{output_tokens} > 0, "F021: $name: its usage");
+
+    my $more = $name eq "chat" ? ',"stream_options":{"include_usage":true}'
+                               : "";
+    my $body = $text =~ s/MODEL/gpt-5/r =~ s/\}$/,"stream":true$more}/r;
+
+    $r = $nginx->post($path, $body);
+    is($r->status, 200, "F021: $name: a stream");
+    like($r->body, $name eq "chat" ? qr/data: \[DONE\]\n\n$/
+                                   : qr/event: response\.completed\n/,
+         "F021: $name: to its end");
+    ok($nginx->log->{output_tokens} > 0, "F021: $name: and its usage");
+}
+
+for (["none", '"input":"hi"', $sentence],
+     ["some", '"instructions":"Be short.","input":"hi"',
+      "$sentence\n\nBe short."],
+     ["null", '"instructions":null,"input":"hi"', $sentence],
+     ["it is there", '"instructions":"' . $sentence . ' x","input":"hi"',
+      "$sentence x"])
+{
+    $r = $nginx->post("/says/droid/openai/v1/responses",
+                      "{\"model\":\"gpt-5\",$_->[1]}");
+
+    is($r->status, 200, "J.4: instructions: $_->[0]") or diag $r->body;
+    is(json(body())->{instructions}, $_->[2], "J.4: instructions: $_->[0]");
+}
+
+
 # 4. fields of the account, and clients that are Droid
 
 $r = $nginx->post("/own/droid/claude/v1/messages", message());
@@ -217,6 +277,13 @@ $n = $up->requests;
 $r = $nginx->post("/keys/droid/claude/v1/messages", message());
 is($up->last->{credential}, "fk-second-000001", "J.4: the key rests");
 is($up->requests, $n + 1, "J.4: it is not asked");
+
+
+# an operator's test goes the same way
+
+$r = $nginx->control("POST", "/v1/accounts/main/test", {});
+ok($r->json->{ok}, "F088: an account is tested") or diag $r->body;
+is($up->last->{target}, "/api/llm/a/v1/messages", "F088: by its own path");
 
 
 # 6. permissions

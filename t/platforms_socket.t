@@ -129,7 +129,8 @@ unlike($sent, qr/extensions/i, "sent: no extensions");
 my @e = $ws->create(input => "hi", generate => JSON::PP::false)->turn;
 
 is(join(" ", map { $_->{type} } @e), "response.created"
-   . " response.output_text.delta response.completed", "a warm-up");
+   . " response.output_text.delta response.output_item.done"
+   . " response.completed", "a warm-up");
 
 @e = $ws->create(input => "hi", stream_id => "s1")->turn;
 
@@ -404,5 +405,28 @@ is($ws->closed, 0, "at once");
 
 @rows = rows(5);
 is($rows[0]{stop_reason}, "operator", "and recorded as that");
+
+# 10. an account with a ChatGPT login
+
+$nginx->stop;
+
+$nginx = relay(
+    workers => 1,
+    accounts => account("chatgpt", "platform codex; access_token at-000001;"
+                                   . " account_id acc-1; websocket on;"
+                                   . " base_url " . $socket->url
+                                   . "/backend-api/codex;"),
+);
+
+$ws = socket_open($nginx, "/backend-api/codex/responses", "version: 0.169.0",
+                  "User-Agent: codex_exec/0.169.0", "originator: codex_exec");
+
+like($socket->handshake, qr{^GET /backend-api/codex/responses HTTP/1\.1\r\n},
+     "codex: its path");
+like($socket->handshake, qr/^Authorization: Bearer at-000001\r$/m,
+     "codex: its token");
+like($socket->handshake, qr/^chatgpt-account-id: acc-1\r$/mi,
+     "codex: its account");
+is(($ws->create->turn)[-1]{type}, "response.completed", "codex: a turn");
 
 finish();

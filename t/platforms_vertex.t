@@ -23,6 +23,7 @@ sub vertex {
 my $nginx = relay(
     workers => 1,
     http => <<'END',
+        claude_relay_control unix:%%DIR%%/control.sock;
         claude_relay_rest overloaded=0 unauthorized=0;
         claude_relay_key few { secret few-secret-0002;
                                models claude-sonnet-*; }
@@ -209,6 +210,24 @@ is($r->status, 200, "vertex: another platform answers in its place");
 is($up->last->{target}, "/v1/messages", "vertex: at its own path");
 is(body(), message(), "vertex: with the body as it came");
 $up->behave("ya29.main", "");
+
+
+# an operator's test goes the same way
+
+$r = $nginx->control("POST", "/v1/accounts/main/test", {});
+ok($r->json->{ok}, "vertex: an account is tested") or diag $r->body;
+like($up->last->{target}, qr{^\Q$where\E/claude-haiku-[\w@-]+:rawPredict$},
+     "vertex: by its own path");
+is(json(body())->{anthropic_version}, "vertex-2023-10-16",
+   "vertex: with a body of its own");
+ok(!exists json(body())->{model}, "vertex: without a model");
+
+$r = $nginx->control("POST", "/v1/accounts/bad/test", {});
+ok(!$r->json->{ok}, "vertex: or that it fails");
+is($r->json->{status}, 401, "vertex: with the status");
+
+$r = $nginx->control("POST", "/v1/accounts/foundry/test", {});
+ok($r->json->{ok}, "foundry: an account is tested") or diag $r->body;
 
 
 # 5. Foundry

@@ -201,6 +201,7 @@ clients() {
         @google/genai@3.3.0
         @google/gemini-cli@0.61.0
         @openai/codex@0.104.0
+        openai@7.57.0
     )
 
     if [ "$(cat $where/.list 2>/dev/null)" = "${list[*]}" ]; then

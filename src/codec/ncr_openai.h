@@ -155,7 +155,7 @@ ncr_openai_member_e ncr_openai_member(ncr_str_t *name);
 
 /* an answer: stream or JSON, fed as it passes; A3, A5, A6 */
 
-#define NCR_OPENAI_TEXT      300        /* the longest text looked at */
+#define NCR_OPENAI_KEEP      300        /* the longest text looked at */
 #define NCR_OPENAI_PATH      6
 
 typedef enum {
@@ -200,7 +200,7 @@ typedef struct {
     ncr_sse_t     sse;
     ncr_json_t    json;
     ncr_openai_seen_t  seen;
-    ncr_char_t    keep[NCR_OPENAI_TEXT];
+    ncr_char_t    keep[NCR_OPENAI_KEEP];
 } ncr_openai_answer_t;
 
 

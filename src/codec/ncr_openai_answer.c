@@ -385,7 +385,7 @@ ncr_openai_body_feed(ncr_openai_answer_t *a, ncr_char_t *p, size_t len)
 
     rc = ncr_json_feed(&a->json, p, len);
 
-    if (a->json.depth || rc == NCR_OK) {
+    if (a->json.depth || rc == NCR_DONE) {
         ncr_openai_started(a);
     }
 
@@ -394,7 +394,7 @@ ncr_openai_body_feed(ncr_openai_answer_t *a, ncr_char_t *p, size_t len)
     ncr_openai_apply_told(a);
     ncr_openai_apply_usage(a);
 
-    if (rc != NCR_OK) {
+    if (rc != NCR_DONE) {
         return;
     }
 
@@ -448,6 +448,13 @@ ncr_openai_token(ncr_json_t *json, ncr_json_token_e token)
 
     case NCR_JSON_OBJECT_END:
     case NCR_JSON_ARRAY_END:
+        if (depth == 0) {
+
+            /* whatever follows it */
+
+            return NCR_DONE;
+        }
+
         if (depth == 1) {
             json->report = 1;
 

@@ -56,6 +56,15 @@ static ngx_uint_t ngx_http_claude_relay_test_due(
     ngx_http_claude_relay_call_t *call);
 static void ngx_http_claude_relay_test_ask(
     ngx_http_claude_relay_call_t *call);
+static ngx_uint_t ngx_http_claude_relay_test_asks(
+    ngx_http_claude_relay_account_t *a);
+static ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_test_fetch(
+    ngx_http_claude_relay_call_t *call);
+static void ngx_http_claude_relay_test_start(
+    ngx_http_claude_relay_call_t *call, ngx_http_claude_relay_fetch_t *fetch);
+static ngx_uint_t ngx_http_claude_relay_test_unproved(
+    ngx_http_claude_relay_call_t *call, ngx_http_claude_relay_fetch_t *fetch,
+    ngx_uint_t status);
 static void ngx_http_claude_relay_test_answered(
     ngx_http_claude_relay_fetch_t *fetch);
 static void ngx_http_claude_relay_test_unrefreshed(
@@ -339,6 +348,10 @@ ngx_http_claude_relay_test_model(ngx_http_claude_relay_call_t *call,
         model = *to;
     }
 
+    if (ngx_http_claude_relay_test_asks(call->account)) {
+        return NGX_OK;
+    }
+
     if (model.len == 0 || model.len >= sizeof(action->model)) {
         ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                   "\"model\" is missing: account \"%V\" serves "
@@ -398,6 +411,7 @@ static void
 ngx_http_claude_relay_test_ask(ngx_http_claude_relay_call_t *call)
 {
     u_char                           buf[512];
+    ncr_op_e                         op;
     ncr_out_t                        out;
     ncr_str_t                        path, model;
     ngx_str_t                        body;
@@ -405,6 +419,12 @@ ngx_http_claude_relay_test_ask(ngx_http_claude_relay_call_t *call)
     ngx_http_claude_relay_action_t  *action;
 
     action = call->data;
+
+    if (ngx_http_claude_relay_test_asks(call->account)) {
+        fetch = ngx_http_claude_relay_test_fetch(call);
+        ngx_http_claude_relay_test_start(call, fetch);
+        return;
+    }
 
     model.data = (u_char *) action->model;
     model.len = ngx_strlen(action->model);
@@ -426,9 +446,65 @@ ngx_http_claude_relay_test_ask(ngx_http_claude_relay_call_t *call)
         ncr_str_set(&path, "/v1/messages");
     }
 
+    op = action->count ? NCR_OP_COUNT_TOKENS : NCR_OP_MESSAGES;
+
+    if (!(call->account->platform->ops & ncr_op_bit(op))) {
+        ngx_http_claude_relay_test_end(call, 0, 0, "its platform does not "
+                                                   "serve this");
+        return;
+    }
+
     fetch = out.overflow ? NULL
-            : ngx_http_claude_relay_api_request(call->rmcf, call->account,
-                                                "POST", &path, &body);
+            : call->account->platform->way
+              ? ngx_http_claude_relay_trial(call->rmcf, call->account, op,
+                                            &body)
+              : ngx_http_claude_relay_api_request(call->rmcf, call->account,
+                                                  "POST", &path, &body);
+
+    ngx_http_claude_relay_test_start(call, fetch);
+}
+
+
+/* some places are asked something instead of being sent a message */
+
+static ngx_uint_t
+ngx_http_claude_relay_test_asks(ngx_http_claude_relay_account_t *a)
+{
+    return a->platform->probe.len
+           || (a->token && a->platform->oauth && a->platform->oauth->usage);
+}
+
+
+static ngx_http_claude_relay_fetch_t *
+ngx_http_claude_relay_test_fetch(ngx_http_claude_relay_call_t *call)
+{
+    ncr_oauth_t                      *oauth;
+    ngx_http_claude_relay_account_t  *a;
+
+    a = call->account;
+
+    if (a->token && a->platform->oauth && a->platform->oauth->usage) {
+
+        /* what it has used is told to who may use it */
+
+        oauth = ngx_http_claude_relay_oauth(call->rmcf, a->platform);
+
+        return ngx_http_claude_relay_usage_fetch(call->rmcf, a, oauth);
+    }
+
+    return ngx_http_claude_relay_api_request(call->rmcf, a, "GET",
+                                             &a->platform->probe, NULL);
+}
+
+
+static void
+ngx_http_claude_relay_test_start(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_fetch_t *fetch)
+{
+    ngx_http_claude_relay_action_t  *action;
+
+    action = call->data;
+
     if (fetch == NULL) {
         ngx_http_claude_relay_test_end(call, 0, 0, "it has no token, or there "
                                                    "is no memory");
@@ -462,7 +538,8 @@ ngx_http_claude_relay_test_answered(ngx_http_claude_relay_fetch_t *fetch)
     ms = ngx_current_msec - action->started;
     status = (fetch->kind == NCR_REPLY_HTTP) ? fetch->status : 0;
 
-    if (status == 401 && call->account->token && !action->again
+    if (call->account->token && !action->again
+        && ngx_http_claude_relay_test_unproved(call, fetch, status)
         && ngx_http_claude_relay_unrefreshable(call) == NULL)
     {
         /* as a request would do it (A.5) */
@@ -489,6 +566,38 @@ ngx_http_claude_relay_test_answered(ngx_http_claude_relay_fetch_t *fetch)
 }
 
 
+/* is it the token that was refused? */
+
+static ngx_uint_t
+ngx_http_claude_relay_test_unproved(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_fetch_t *fetch, ngx_uint_t status)
+{
+    ncr_reply_t    reply;
+    ncr_limits_t   limits;
+    ncr_verdict_t  verdict;
+
+    if (status == 401) {
+        return 1;
+    }
+
+    if (status != 403) {
+        return 0;
+    }
+
+    ngx_memzero(&reply, sizeof(ncr_reply_t));
+    ncr_limits_reset(&limits);
+
+    reply.kind = NCR_REPLY_HTTP;
+    reply.status = status;
+    reply.limits = &limits;
+    reply.body = *ncr(&fetch->answer);
+
+    call->account->platform->classify(&reply, &call->rmcf->rests, &verdict);
+
+    return verdict.refresh;
+}
+
+
 /* what the upstream said, without anything that is a secret */
 
 static void
@@ -509,6 +618,10 @@ ngx_http_claude_relay_test_words(ngx_http_claude_relay_call_t *call,
     json = ncr_oauth_json(ncr(&fetch->answer));
     error = ncr_oauth_member(json, "error");
     message = ncr_oauth_string(error, "message");
+
+    if (message.data == NULL) {
+        message = ncr_oauth_either(json, "message", "detail");
+    }
 
     if (message.data == NULL) {
         (void) ngx_snprintf((u_char *) words, NGX_HTTP_CLAUDE_RELAY_WORDS,

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_claude_relay.h"
+#include "ngx_http_claude_relay_models.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_MODELS_LIMIT  20
@@ -87,14 +87,6 @@ static ngx_str_t  ngx_http_claude_relay_models_type =
     ngx_string("application/json");
 
 
-ncr_dialect_e
-ngx_http_claude_relay_models_dialect(ngx_http_request_t *r,
-    ngx_http_claude_relay_route_t *route, ngx_uint_t openai)
-{
-    return NCR_DIALECT_ANTHROPIC;
-}
-
-
 ngx_int_t
 ngx_http_claude_relay_models(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx)
@@ -105,6 +97,10 @@ ngx_http_claude_relay_models(ngx_http_request_t *r,
     ngx_str_t                           body;
     ngx_uint_t                          i, n;
     ngx_http_claude_relay_model_t     **list;
+
+    if (ctx->route.dialect != NCR_DIALECT_ANTHROPIC) {
+        return ngx_http_claude_relay_models_told(r, ctx);
+    }
 
     n = ngx_http_claude_relay_models_served(r, &list);
 

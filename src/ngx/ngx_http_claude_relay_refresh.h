@@ -85,6 +85,16 @@ ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_api_request(
     ngx_http_claude_relay_account_t *a, const char *method, ncr_str_t *path,
     ngx_str_t *body);
 
+/* trial.c: a message to a platform with a way of its own; the same */
+ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_trial(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_op_e op, ngx_str_t *body);
+
+/* usage.c: what its platform asks for what it has used; the same */
+ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_usage_fetch(
+    ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
+
 /* the one of http { }, or NULL: for who has no location at hand */
 ngx_resolver_t *ngx_http_claude_relay_resolver(void);
 

@@ -343,6 +343,7 @@ ngx_http_claude_relay_route_path(ngx_http_request_t *r, ngx_str_t *path,
     ngx_http_claude_relay_route_t   first;
 
     best = NGX_DECLINED;
+    ngx_memzero(&first, sizeof(ngx_http_claude_relay_route_t));
 
     for (mount = ngx_http_claude_relay_mounts; mount->find; mount++) {
 

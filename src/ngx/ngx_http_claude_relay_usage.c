@@ -39,9 +39,6 @@ static void ngx_http_claude_relay_usage_ask(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_roster_t *roster,
     ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
-static ngx_http_claude_relay_fetch_t *ngx_http_claude_relay_usage_fetch(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth);
 static ncr_int_t ngx_http_claude_relay_usage_read(
     ngx_http_claude_relay_usage_t *usage, ncr_limits_t *limits,
     ncr_msec_t now);
@@ -191,7 +188,7 @@ ngx_http_claude_relay_usage_ask(ngx_http_claude_relay_main_conf_t *rmcf,
 
 /* as the platform asks, with the lines that show the credential */
 
-static ngx_http_claude_relay_fetch_t *
+ngx_http_claude_relay_fetch_t *
 ngx_http_claude_relay_usage_fetch(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ncr_oauth_t *oauth)
 {

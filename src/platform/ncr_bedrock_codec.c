@@ -81,7 +81,18 @@ ncr_bedrock_request_feed(ncr_request_t *req, ncr_char_t *p, size_t len)
 static ncr_int_t
 ncr_bedrock_request_final(ncr_request_t *req)
 {
-    return ncr_anthropic_request_final((ncr_anthropic_request_t *) req);
+    ncr_int_t  rc;
+
+    rc = ncr_anthropic_request_final((ncr_anthropic_request_t *) req);
+
+    /* whoever names another one in the body asks for that of the path all
+     * the same, and it is the path's that must be allowed */
+
+    ncr_str_set(&req->model, "");
+    req->model_start = 0;
+    req->model_end = 0;
+
+    return rc;
 }
 
 

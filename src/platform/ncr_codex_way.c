@@ -259,6 +259,11 @@ ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller)
     ncr_codex_line(way, "version", &way->params[NCR_CODEX_CLIENT_VERSION]);
     ncr_codex_agent(way);
 
+    if (way->op == NCR_OP_SOCKET) {
+        ncr_out_text(&way->lines,
+                     "OpenAI-Beta: responses_websockets=2026-02-06\r\n");
+    }
+
     /* caches of prompts are found by it (A12) */
 
     if (way->header(way, "session_id").len == 0

@@ -13,6 +13,7 @@
 #include "ncr_droid.h"
 #include "ncr_platform.h"
 #include "ncr_anthropic.h"
+#include "ncr_openai.h"
 #include "ncr_str.h"
 
 
@@ -40,6 +41,8 @@ static void ncr_droid_session(ncr_way_t *way);
 static ncr_str_t ncr_droid_provider(ncr_way_t *way);
 static void ncr_droid_anthropic(ncr_way_t *way);
 static void ncr_droid_system(ncr_way_t *way);
+static void ncr_droid_instructions(ncr_way_t *way);
+static ncr_uint_t ncr_droid_said(ncr_str_t *body, ncr_member_t *member);
 static ncr_uint_t ncr_droid_blank(ncr_str_t *body, uint64_t start,
     uint64_t end);
 
@@ -82,6 +85,11 @@ ncr_droid_way(ncr_way_t *way)
 
     case NCR_OP_RESPONSES:
         ncr_out_text(&way->target, "/api/llm/o/v1/responses");
+
+        if (way->members && ncr_str_eq(&way->params[NCR_DROID_SYSTEM], "on")) {
+            ncr_droid_instructions(way);
+        }
+
         break;
 
     default: /* NCR_OP_CHAT */
@@ -318,18 +326,75 @@ ncr_droid_system(ncr_way_t *way)
         system.empty = ncr_droid_blank(&body, member->start + 1,
                                        member->end - 1);
 
-        block.data = body.data + member->start;
-        block.len = (size_t) (member->end - member->start);
-
-        system.leads = ncr_str_contains(&block, "you are droid, an ai "
-                                        "software engineering agent built "
-                                        "by factory.");
+        system.leads = ncr_droid_said(&body, member);
     }
 
     ncr_str_set(&block, NCR_DROID_BLOCK);
 
     way->nedits += ncr_anthropic_lead(&system, &block,
                                       way->edits + way->nedits);
+}
+
+
+/* the same of a response: a text, in front of the client's */
+
+static void
+ncr_droid_instructions(ncr_way_t *way)
+{
+    ncr_str_t      body, text;
+    ncr_edit_t    *edit;
+    ncr_member_t  *member;
+
+    body = way->body(way);
+    edit = &way->edits[way->nedits];
+
+    member = ncr_members_find(way->members, NCR_OPENAI_INSTRUCTIONS);
+
+    if (member == NULL) {
+        ncr_str_set(&text, "\"instructions\":\"" NCR_DROID_SENTENCE "\"");
+        way->nedits += ncr_members_add(way->members, 0, &text, edit);
+        return;
+    }
+
+    if (member->start >= member->end || member->end > body.len
+        || ncr_droid_said(&body, member))
+    {
+        return;
+    }
+
+    switch (body.data[member->start]) {
+
+    case '"':
+        edit->offset = member->start + 1;
+        edit->remove = 0;
+        ncr_str_set(&edit->insert, NCR_DROID_SENTENCE "\\n\\n");
+        break;
+
+    case 'n':
+        ncr_str_set(&text, "\"" NCR_DROID_SENTENCE "\"");
+        ncr_members_set(member, &text, edit);
+        break;
+
+    default:
+        return;
+    }
+
+    way->nedits++;
+}
+
+
+/* the sentence is in it */
+
+static ncr_uint_t
+ncr_droid_said(ncr_str_t *body, ncr_member_t *member)
+{
+    ncr_str_t  s;
+
+    s.data = body->data + member->start;
+    s.len = (size_t) (member->end - member->start);
+
+    return ncr_str_contains(&s, "you are droid, an ai software engineering "
+                            "agent built by factory.");
 }
 
 

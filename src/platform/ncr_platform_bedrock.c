@@ -725,7 +725,7 @@ ncr_bedrock_count(ncr_way_t *way)
 
     e = &way->edits[0];
     e->offset = 0;
-    e->remove = way->length;
+    e->remove = body.len;
     e->insert.data = buf;
     e->insert.len = (size_t) (p + 4 - buf);
     way->nedits = 1;

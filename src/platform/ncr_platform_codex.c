@@ -43,6 +43,8 @@ static const ncr_param_t  ncr_platform_codex_params[] = {
       ncr_platform_codex_visible },
     { ncr_string("fedramp"), ncr_string(""), 0,
       ncr_platform_codex_switch },
+    { ncr_string("websocket"), ncr_string("off"), 0,
+      ncr_platform_codex_switch },
     { ncr_null_string, ncr_null_string, 0, NULL }
 };
 
@@ -53,6 +55,7 @@ ncr_platform_t  ncr_platform_codex = {
     .ops = ncr_op_bit(NCR_OP_RESPONSES)
            | ncr_op_bit(NCR_OP_COMPACT)
            | ncr_op_bit(NCR_OP_CODEX)
+           | ncr_op_bit(NCR_OP_SOCKET)
            | ncr_op_bit(NCR_OP_MODELS),
     .token = 1,
     .credential = ncr_platform_codex_credential,

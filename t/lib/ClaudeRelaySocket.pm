@@ -306,6 +306,14 @@ sub answer {
         return 1;
     }
 
+    # Codex takes its words from this one (others.md A11)
+
+    put($s, frame(1, $say->("response.output_item.done", output_index => 0,
+        item => { type => "message", role => "assistant", id => "msg_1",
+                  status => "completed",
+                  content => [{ type => "output_text", annotations => [],
+                                text => "Hello over a WebSocket" }] })));
+
     put($s, frame(1, $completed));
 
     return 1;

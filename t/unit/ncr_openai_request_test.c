@@ -268,6 +268,7 @@ ncr_test_members(void)
 {
     char           buf[32];
     size_t         i;
+    uint64_t       seen;
     ncr_int_t      rc;
     ncr_str_t      s;
     ncr_member_t  *m;
@@ -301,16 +302,23 @@ ncr_test_members(void)
     ncr_test(m && m->end - m->start == 4 && m->end == m->start + 4
              && ncr_test_req.members.close == m->end, "a number");
 
-    /* each name is found, and is another's */
+    /* each name is found, and is no other's */
+
+    seen = 0;
 
     for (i = 0; ncr_openai_members[i].name.data; i++) {
         s = ncr_openai_members[i].name;
 
         if (ncr_openai_member(&s) != ncr_openai_members[i].value
+            || ncr_openai_members[i].value == NCR_OPENAI_OTHER
+            || ncr_openai_members[i].value >= NCR_OPENAI_NAMES
+            || (seen & ncr_openai_bit(ncr_openai_members[i].value))
             || (i && s.len < ncr_openai_members[i - 1].name.len))
         {
             break;
         }
+
+        seen |= ncr_openai_bit(ncr_openai_members[i].value);
     }
 
     ncr_test(ncr_openai_members[i].name.data == NULL

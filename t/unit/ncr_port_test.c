@@ -106,7 +106,8 @@ static ncr_test_port_t  ncr_test_ports[] = {
       NCR_TEST_CRS_KEY,
       "{\"accounts\":[{\"name\":\"g\",\"crs_id\":\"g1\","
       "\"settings\":{\"platform\":\"gemini\",\"enabled\":true,"
-      "\"schedulable\":true,\"base_url\":\"https://h/{model}:{action}\",\"models\":[\"gemini-2.5-pro\"]},"
+      "\"schedulable\":true,\"base_url\":\"https://h/{model}:{action}\","
+      "\"models\":[\"gemini-2.5-pro\"]},"
       "\"secrets\":{\"api_key\":\"AIza-crs-key\"}}],"
       "\"keys\":[{\"name\":\"k\",\"settings\":{\"enabled\":true,"
       "\"account\":\"g\"}}]}", "" },
