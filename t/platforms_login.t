@@ -497,6 +497,10 @@ SKIP: {
     is_deeply(show("pf-$_")->{groups}, [ "pf" ],
               "F088: account pf-$_ in group pf") for 1, 2;
 
+    is($cli->run("accounts", "set", "pc", "client_version=1.2.3"), 0,
+       "a field of the platform is set") || diag $cli->err;
+    is(show("pc")->{client_version}, "1.2.3", "as it was told");
+
     push @secrets, "fk-planted-a1", "fk-planted-a2";
 
     is(join(" ", grep { index($cli->seen, $_) >= 0 } @secrets), "",

@@ -683,6 +683,20 @@ ncr_test_logins(void)
     ncr_test(ncr_store_login_keep(second, id, &data, 1500) == NCR_OK
              && strcmp(data, "{\"verifier\":\"v3r1f13r\"}") == 0, "kept");
     ncr_store_login_free(data);
+
+    ncr_test(ncr_store_login_change(store, id, "{\"next\":\"ch4ng3d\"}", 1500)
+             == NCR_OK
+             && ncr_store_login_keep(second, id, &data, 1999) == NCR_OK
+             && strcmp(data, "{\"next\":\"ch4ng3d\"}") == 0
+             && !ncr_test_contains("ch4ng3d", 7), "changed, and sealed");
+    ncr_store_login_free(data);
+    ncr_test(ncr_store_login_change(second, id,
+                                    "{\"verifier\":\"v3r1f13r\"}", 1500)
+             == NCR_OK
+             && ncr_store_login_change(second, id, "{}", 2000) == NCR_DECLINED
+             && ncr_store_login_change(second, "x", "{}", 1) == NCR_DECLINED,
+             "not one that has expired, or is not there");
+
     ncr_test(ncr_store_login_take(second, id, &data, 1500) == NCR_OK
              && strcmp(data, "{\"verifier\":\"v3r1f13r\"}") == 0, "taken");
     ncr_store_login_free(data);
