@@ -40,6 +40,7 @@ ncr_platform_t  ncr_platform_droid = {
            | ncr_op_bit(NCR_OP_CHAT)
            | ncr_op_bit(NCR_OP_RESPONSES),
     .token = 1,
+    .key = 1,
     .credential = ncr_platform_droid_credential,
     .classify = ncr_platform_droid_classify,
     .oauth = &ncr_oauth_droid,
