@@ -982,9 +982,11 @@ ncr_bedrock_classify(ncr_reply_t *reply, ncr_rests_t *rests,
         }
 
         if (reply->kind == NCR_REPLY_HTTP
-            && (status == 408 || status == 424))
+            && (status == 424
+                || (status == 408 && reply->limits->claim[0])))
         {
-            /* a model that failed or was too slow: nobody's fault */
+            /* a model that failed or was too slow, as AWS says: nobody's
+             * fault */
 
             ncr_verdict_set(v, NCR_FAULT_PLATFORM, NCR_CLASS_SERVER, 1);
             v->rest = NCR_REST_BACKOFF;
