@@ -16,6 +16,7 @@ my $nginx = relay(
     workers => 1,
     accounts =>
         account("anti", "platform antigravity; access_token ya29.one;"
+                        . " client_version 2.9.1;"
                         . " project project-one;")
         . account("old", "platform antigravity; access_token ya29.two;"
                          . " project project-two; client_version 1.15.8;"
@@ -117,6 +118,11 @@ for (["gemini-3-pro-preview", "gemini-3.1-pro-high"],
 
 gemini("/mapped" . models("gemini-3-pro-preview:generateContent"), $body);
 is(seen()->{model}, "my-model", "F083: an operator's name counts more");
+
+gemini("/mapped" . models("gemini-3-pro-preview:generateContent"), $body,
+       "User-Agent: google-genai-sdk/2");
+is(header("user-agent"), "google-genai-sdk/2",
+   "F083: a client is who it says, unless client_version is written");
 
 
 # 4. a client with an envelope of its own, and one with the other

@@ -16,6 +16,7 @@ my $nginx = relay(
     workers => 1,
     accounts =>
         account("ga", "platform code-assist; access_token ya29.one.a;"
+                      . " client_version 0.61.0;"
                       . " project project-one;")
         . account("bare", "platform code-assist; access_token ya29.two;"
                           . " pool bare; base_url %%UP%%/v1internal;"

@@ -50,8 +50,12 @@ sub logged {
     return ($nginx->log(1))[0];
 }
 
-my $nginx = relay(accounts => codex("one"),
-                  location => "claude_relay_buffer_size 64k;");
+my $nginx = relay(accounts => codex("one", "client_version 0.169.0;
+                                            originator codex_cli_rs;")
+                              . codex("plain", "pool plain;"),
+                  location => "claude_relay_buffer_size 64k;",
+                  server => "location /plain/ { claude_relay;
+                                 claude_relay_pool plain; }");
 
 
 # a genuine client's words pass as they came: its bodies by their members, in
@@ -183,6 +187,15 @@ for my $body (@bodies) {
          "A10: a client that it knows");
     is(scalar $up->header("originator"), "codex_cli_rs", "A10: originator");
     is(scalar $up->header("accept"), "text/event-stream", "A10: accept");
+
+    # nobody is said to be Codex unless that is written
+
+    $nginx->post("/plain/v1/responses", responses(), "User-Agent: curl/8");
+
+    is(scalar $up->header("user-agent"), "curl/8",
+       "A10: a client is who it says, by default");
+    is($up->header("originator") // "", "", "A10: and no originator is");
+    is($up->header("version") // "", "", "A10: told, and no version");
 }
 
 {
@@ -337,7 +350,8 @@ sub health_of {
 $nginx->stop;
 
 sub pair {
-    return relay(accounts => codex("one", "priority 50;")
+    return relay(accounts => codex("one", "priority 50;
+                                           client_version 0.169.0;")
                              . codex("two", "priority 1;"),
                  location => "claude_relay_buffer_size 64k;
                               claude_relay_tries 3;", @_);

@@ -16,8 +16,11 @@ my $up = sandbox();
 sub droid {
     my ($name, $more) = @_;
 
-    return account($name, "platform droid; api_key fk-$name-000001; "
-                          . ($more // ""));
+    $more //= "";
+    $more .= " user_agent factory-cli/0.32.1; factory_client cli;"
+        if $name !~ /^(own|bare)$/;
+
+    return account($name, "platform droid; api_key fk-$name-000001; $more");
 }
 
 my $nginx = relay(
@@ -35,7 +38,7 @@ END
                        . " factory_client desk; api_provider bedrock_anthropic;"
                        . " base_url %%UP%%;")
         . droid("says", "pool says; system_prompt on;")
-        . droid("bare", "pool bare; user_agent \"\";")
+        . droid("bare", "pool bare;")
         . droid("first", "pool keys; priority 200;")
         . droid("second", "pool keys;")
         . account("claude"),

@@ -59,6 +59,7 @@ sub make {
 
     my $r = call("POST", "/v1/accounts",
                  { name => $name, platform => "kiro", pool => "kiro",
+                   kiro_version => "0.11.63",
                    base_url => $up->url, access_token => $token,
                    refresh_token => "$token-refresh",
                    expires => int(time + 3600), %field });

@@ -40,6 +40,18 @@ static const char *const  ncr_assist_drop_native[] = {
 static const char *const  ncr_assist_drop[] = {
     "accept",
     "content-type",
+    "x-gemini-api-privileged-user-id",
+    "x-goog-api-client",
+    "x-goog-request-params",
+    "x-goog-user-project",
+    "x-server-timeout",
+    NULL
+};
+
+
+static const char *const  ncr_assist_drop_named[] = {
+    "accept",
+    "content-type",
     "user-agent",
     "x-gemini-api-privileged-user-id",
     "x-goog-api-client",
@@ -143,7 +155,6 @@ ncr_assist_native(ncr_assist_way_t *aw)
         }
 
         if (aw->modern && !aw->own) {
-            way->drop = ncr_assist_drop;
             ncr_assist_wrap_lines(aw, &way->model);
         }
 
@@ -356,7 +367,7 @@ ncr_assist_wrap_inner(ncr_assist_way_t *aw, ncr_members_t *members,
 }
 
 
-/* no headers of another client's tell who asks */
+/* who asks is what the client says, but by the word of the operator */
 
 static void
 ncr_assist_wrap_lines(ncr_assist_way_t *aw, ncr_str_t *model)
@@ -367,15 +378,18 @@ ncr_assist_wrap_lines(ncr_assist_way_t *aw, ncr_str_t *model)
     ncr_char_t  c;
 
     way = aw->way;
-    way->drop = ncr_assist_drop;
-
     version = way->params[NCR_ASSIST_VERSION];
+    way->drop = version.len ? ncr_assist_drop_named : ncr_assist_drop;
 
-    if (aw->modern) {
+    if (version.len == 0) {
+        /* void */
+
+    } else if (aw->modern) {
         ncr_out_text(&way->lines, "User-Agent: antigravity/");
         ncr_out_str(&way->lines, &version);
         ncr_out_text(&way->lines, " ");
         ncr_out_str(&way->lines, &way->params[NCR_ASSIST_OS]);
+        ncr_out_text(&way->lines, "\r\n");
 
     } else {
         ncr_out_text(&way->lines, "User-Agent: GeminiCLI/");
@@ -392,10 +406,10 @@ ncr_assist_wrap_lines(ncr_assist_way_t *aw, ncr_str_t *model)
             }
         }
 
-        ncr_out_text(&way->lines, " (linux; x64; terminal)");
+        ncr_out_text(&way->lines, " (linux; x64; terminal)\r\n");
     }
 
-    ncr_out_text(&way->lines, "\r\nContent-Type: application/json\r\nAccept: ");
+    ncr_out_text(&way->lines, "Content-Type: application/json\r\nAccept: ");
     ncr_out_text(&way->lines, (way->op == NCR_OP_STREAM_GENERATE)
                               ? "text/event-stream" : "application/json");
     ncr_out_text(&way->lines, "\r\n");

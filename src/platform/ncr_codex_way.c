@@ -61,7 +61,7 @@ static ncr_uint_t ncr_codex_caller(ncr_way_t *way);
 static void ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller);
 static void ncr_codex_line(ncr_way_t *way, const char *name,
     ncr_str_t *value);
-static void ncr_codex_agent(ncr_way_t *way);
+static ncr_uint_t ncr_codex_agent(ncr_way_t *way);
 static ncr_str_t ncr_codex_version(ncr_str_t *agent);
 static ncr_uint_t ncr_codex_uuid(ncr_way_t *way, char *uuid);
 static ncr_int_t ncr_codex_body(ncr_way_t *way, ncr_uint_t caller);
@@ -95,9 +95,10 @@ static const char *const  ncr_codex_drop_accept[] = {
     NCR_CODEX_DROPPED, "accept", NULL
 };
 
-/* of clients that this back end does not know */
+/* of clients that this back end does not know, and shall take for another by
+ * the word of the operator */
 
-static const char *const  ncr_codex_drop_other[] = {
+static const char *const  ncr_codex_drop_named[] = {
     NCR_CODEX_DROPPED, "accept", "user-agent", "originator", "version",
     "openai-beta", "http-referer", "x-title",
     "x-stainless-lang", "x-stainless-package-version", "x-stainless-os",
@@ -105,6 +106,10 @@ static const char *const  ncr_codex_drop_other[] = {
     "x-stainless-retry-count", "x-stainless-read-timeout",
     "x-stainless-timeout", "x-stainless-async", "x-stainless-helper-method",
     "x-stainless-poll-helper", "x-stainless-custom-poll-interval", NULL
+};
+
+static const char *const  ncr_codex_drop_other[] = {
+    NCR_CODEX_DROPPED, "accept", "openai-beta", NULL
 };
 
 
@@ -249,7 +254,8 @@ ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller)
         return;
     }
 
-    way->drop = ncr_codex_drop_other;
+    way->drop = ncr_codex_agent(way) ? ncr_codex_drop_named
+                                     : ncr_codex_drop_other;
 
     if (events && way->op == NCR_OP_RESPONSES) {
         ncr_out_text(&way->lines, "Accept: text/event-stream\r\n");
@@ -257,7 +263,6 @@ ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller)
 
     ncr_codex_line(way, "originator", &way->params[NCR_CODEX_ORIGINATOR]);
     ncr_codex_line(way, "version", &way->params[NCR_CODEX_CLIENT_VERSION]);
-    ncr_codex_agent(way);
 
     if (way->op == NCR_OP_SOCKET) {
         ncr_out_text(&way->lines,
@@ -292,14 +297,23 @@ ncr_codex_line(ncr_way_t *way, const char *name, ncr_str_t *value)
 }
 
 
-/* A10: {originator}/{version} ({os} {os_version}; {arch}) {terminal} */
+/*
+ * A10: {originator}/{version} ({os} {os_version}; {arch}) {terminal}, if the
+ * operator has written who that is.  0: the client says who it is itself.
+ */
 
-static void
+static ncr_uint_t
 ncr_codex_agent(ncr_way_t *way)
 {
     if (way->params[NCR_CODEX_USER_AGENT].len) {
         ncr_codex_line(way, "User-Agent", &way->params[NCR_CODEX_USER_AGENT]);
-        return;
+        return 1;
+    }
+
+    if (way->params[NCR_CODEX_ORIGINATOR].len == 0
+        || way->params[NCR_CODEX_CLIENT_VERSION].len == 0)
+    {
+        return 0;
     }
 
     ncr_out_text(&way->lines, "User-Agent: ");
@@ -307,6 +321,8 @@ ncr_codex_agent(ncr_way_t *way)
     ncr_out_text(&way->lines, "/");
     ncr_out_str(&way->lines, &way->params[NCR_CODEX_CLIENT_VERSION]);
     ncr_out_text(&way->lines, " (Linux; x86_64) unknown\r\n");
+
+    return 1;
 }
 
 

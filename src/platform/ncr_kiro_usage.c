@@ -55,7 +55,15 @@ ncr_kiro_headers(ncr_out_t *out, ncr_str_t *params, const char *api)
     ncr_out_str(out, &params[NCR_KIRO_OPTOUT]);
     ncr_out_text(out, "\r\nx-amzn-kiro-agent-mode: ");
     ncr_out_str(out, &params[NCR_KIRO_MODE]);
-    ncr_out_text(out, "\r\namz-sdk-request: attempt=1; max=3"
+    ncr_out_text(out, "\r\n");
+
+    /* whose client it is taken for is the operator's word */
+
+    if (params[NCR_KIRO_VERSION].len == 0) {
+        return;
+    }
+
+    ncr_out_text(out, "amz-sdk-request: attempt=1; max=3"
                  "\r\nx-amz-user-agent: ");
     ncr_out_text(out, sdk);
     ncr_out_text(out, " KiroIDE-");

@@ -17,7 +17,7 @@
 
 static ncr_param_t  ncr_platform_antigravity_params[] = {
     { ncr_string("project"), ncr_string(""), 0, ncr_assist_check_project },
-    { ncr_string("client_version"), ncr_string("2.9.1"), 0,
+    { ncr_string("client_version"), ncr_string(""), 0,
       ncr_assist_check_word },
     { ncr_string("client_os"), ncr_string("darwin/arm64"), 0,
       ncr_assist_check_word },

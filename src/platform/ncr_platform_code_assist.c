@@ -15,7 +15,7 @@
 
 static ncr_param_t  ncr_platform_code_assist_params[] = {
     { ncr_string("project"), ncr_string(""), 0, ncr_assist_check_project },
-    { ncr_string("client_version"), ncr_string("0.61.0"), 0,
+    { ncr_string("client_version"), ncr_string(""), 0,
       ncr_assist_check_word },
     { ncr_null_string, ncr_null_string, 0, NULL }
 };

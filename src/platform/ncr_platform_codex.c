@@ -34,9 +34,9 @@ typedef enum {
  */
 
 static const ncr_param_t  ncr_platform_codex_params[] = {
-    { ncr_string("client_version"), ncr_string("0.169.0"), 0,
+    { ncr_string("client_version"), ncr_string(""), 0,
       ncr_platform_codex_visible },
-    { ncr_string("originator"), ncr_string("codex_cli_rs"), 0,
+    { ncr_string("originator"), ncr_string(""), 0,
       ncr_platform_codex_visible },
     { ncr_string("user_agent"), ncr_string(""), 0, NULL },
     { ncr_string("account_id"), ncr_string(""), 0,

@@ -24,8 +24,8 @@ static const char *ncr_platform_droid_switch(ncr_str_t *value);
 /* J.3, J.4; in the order of ncr_droid_param_e */
 
 static const ncr_param_t  ncr_platform_droid_params[] = {
-    { ncr_string("user_agent"), ncr_string("factory-cli/0.32.1"), 0, NULL },
-    { ncr_string("factory_client"), ncr_string("cli"), 0, NULL },
+    { ncr_string("user_agent"), ncr_string(""), 0, NULL },
+    { ncr_string("factory_client"), ncr_string(""), 0, NULL },
     { ncr_string("api_provider"), ncr_string(""), 0, NULL },
     { ncr_string("system_prompt"), ncr_string("off"), 0,
       ncr_platform_droid_switch },

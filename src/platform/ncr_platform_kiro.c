@@ -48,7 +48,7 @@ static const ncr_param_t  ncr_platform_kiro_params[] = {
     { ncr_string("region"), ncr_string("us-east-1"), 1,
       ncr_platform_kiro_region },
     { ncr_string("start_url"), ncr_string(""), 0, NULL },
-    { ncr_string("kiro_version"), ncr_string("0.11.63"), 0, NULL },
+    { ncr_string("kiro_version"), ncr_string(""), 0, NULL },
     { ncr_string("machine_id"), ncr_string(""), 0, NULL },
     { ncr_string("os"), ncr_string("linux#6.8.0"), 0, NULL },
     { ncr_string("node_version"), ncr_string("22.21.1"), 0, NULL },
