@@ -959,6 +959,10 @@ ngx_http_claude_relay_merge_upstream(ngx_conf_t *cf,
     conf->streaming = *u;
     conf->streaming.read_timeout = conf->idle_timeout;
 
+    conf->wide = *u;
+    conf->wide.buffer_size = ngx_max(u->buffer_size,
+                                     NGX_HTTP_CLAUDE_RELAY_WIDE);
+
     return NGX_CONF_OK;
 }
 

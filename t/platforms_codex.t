@@ -53,7 +53,6 @@ sub logged {
 my $nginx = relay(accounts => codex("one", "client_version 0.169.0;
                                             originator codex_cli_rs;")
                               . codex("plain", "pool plain;"),
-                  location => "claude_relay_buffer_size 64k;",
                   server => "location /plain/ { claude_relay;
                                  claude_relay_pool plain; }");
 
@@ -353,8 +352,7 @@ sub pair {
     return relay(accounts => codex("one", "priority 50;
                                            client_version 0.169.0;")
                              . codex("two", "priority 1;"),
-                 location => "claude_relay_buffer_size 64k;
-                              claude_relay_tries 3;", @_);
+                 location => "claude_relay_tries 3;", @_);
 }
 
 # what the first account does, asked once by a client; a hash of what came

@@ -45,6 +45,10 @@
 
 #define NGX_HTTP_CLAUDE_RELAY_NAME_LEN  64
 
+/* the first event of a response repeats what was asked (others.md A6): it must
+ * fit to be judged */
+#define NGX_HTTP_CLAUDE_RELAY_WIDE      65536
+
 /* of the lines that show a credential, beside it */
 #define NGX_HTTP_CLAUDE_RELAY_PROOF     2048
 

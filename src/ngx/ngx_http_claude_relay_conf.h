@@ -204,6 +204,7 @@ typedef struct {
 
     ngx_http_upstream_conf_t           upstream;
     ngx_http_upstream_conf_t           streaming;
+    ngx_http_upstream_conf_t           wide;    /* a larger buffer */
 } ngx_http_claude_relay_loc_conf_t;
 
 

@@ -609,7 +609,8 @@ ngx_http_claude_relay_launch(ngx_http_claude_relay_ctx_t *ctx)
     ngx_str_set(&u->schema, "relay://");
     u->output.tag = (ngx_buf_tag_t) &ngx_http_claude_relay_module;
 
-    u->conf = &rlcf->upstream;
+    u->conf = (ctx->route.op == NCR_OP_RESPONSES) ? &rlcf->wide
+                                                  : &rlcf->upstream;
     u->buffering = 0;
 
     u->create_request = ngx_http_claude_relay_create_request;

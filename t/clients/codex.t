@@ -43,8 +43,7 @@ sub codex {
 
 my $nginx = relay(accounts => codex("one", "priority 50;")
                               . codex("two", "priority 1;"),
-                  server => "large_client_header_buffers 4 32k;",
-                  location => "claude_relay_buffer_size 64k;");
+                  server => "large_client_header_buffers 4 32k;");
 
 # one turn
 
