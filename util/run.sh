@@ -2,7 +2,8 @@
 
 # make run: conf/quickstart.conf in the foreground, from build/run.
 #
-#   ANTHROPIC_API_KEY      relay to Anthropic with this key
+#   ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY
+#                          relay to these with their keys
 #   CLAUDE_RELAY_ACCOUNTS  or use the claude_relay_account blocks of this file
 #                          (with neither, the sandbox answers)
 #   CLAUDE_RELAY_KEY       what clients must show; made up if unset
@@ -66,15 +67,24 @@ if [ -n "${CLAUDE_RELAY_ACCOUNTS:-}" ]; then
     upstream="the accounts of $accounts"
     printf 'include  %s;\n' "$accounts" > "$run/accounts.conf"
 
-elif [ -n "${ANTHROPIC_API_KEY:-}" ]; then
-    upstream="Anthropic, with ANTHROPIC_API_KEY"
+elif [ -n "${ANTHROPIC_API_KEY:-}${OPENAI_API_KEY:-}${GEMINI_API_KEY:-}" ]
+then
+    upstream=
+    : > "$run/accounts.conf"
 
-    cat > "$run/accounts.conf" <<'END'
-claude_relay_account main {
-    platform  anthropic;
-    api_key   env:ANTHROPIC_API_KEY;
+    for platform in anthropic openai gemini; do
+        name=${platform^^}_API_KEY
+        [ -n "${!name:-}" ] || continue
+
+        upstream="${upstream:+$upstream, }$platform, with $name"
+
+        cat >> "$run/accounts.conf" <<END
+claude_relay_account $platform {
+    platform  $platform;
+    api_key   env:$name;
 }
 END
+    done
 
 else
     build/claude-relay-sandbox -l 127.0.0.1:0 > "$run/sandbox.log" 2>&1 &
@@ -97,6 +107,18 @@ else
     cat > "$run/accounts.conf" <<END
 claude_relay_account sandbox {
     platform  anthropic;
+    api_key   sandbox;
+    base_url  $url;
+}
+
+claude_relay_account sandbox-openai {
+    platform  openai;
+    api_key   sandbox;
+    base_url  $url;
+}
+
+claude_relay_account sandbox-gemini {
+    platform  gemini;
     api_key   sandbox;
     base_url  $url;
 }
@@ -159,6 +181,8 @@ claude relay on http://$address, upstream: $upstream
       -d '{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}'
 
   ANTHROPIC_BASE_URL=http://$address ANTHROPIC_AUTH_TOKEN="$shown" claude
+  OPENAI_BASE_URL=http://$address/v1 OPENAI_API_KEY="$shown"  for OpenAI's SDK
+  GOOGLE_GEMINI_BASE_URL=http://$address GEMINI_API_KEY="$shown" gemini
 
   bin/claude-relay --socket build/run/control.sock status
 ${login:-}
