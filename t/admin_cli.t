@@ -135,6 +135,7 @@ POST /v1/accounts/{}/reset
 POST /v1/accounts/{}/test
 POST /v1/logins
 POST /v1/logins/{}
+POST /v1/logins/{}/poll
 POST /v1/rekey
 POST /v1/keys/batch
 POST /v1/keys/import

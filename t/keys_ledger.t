@@ -191,7 +191,8 @@ SKIP: {
 
 $nginx->reload(http());
 is($nginx->post("/v1/messages", message())->status, 200, "before it goes");
-is(rows($nginx), ++$n, "it is there");
+$n++;
+ok(wait_for(sub { rows($nginx) eq $n }, 10), "it is there");
 
 unlink glob("$ledger*");
 is($nginx->post("/v1/messages", message())->status, 200, "deleted: served");
