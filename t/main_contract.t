@@ -714,7 +714,6 @@ for (["GET", "/api/claude_code/settings"],
      ["GET", "/api/oauth/usage"],
      ["GET", "/api/oauth/claude_cli/roles"],
      ["POST", "/v1/oauth/token"],
-     ["GET", "/inference-profiles?type=SYSTEM_DEFINED"],
      ["GET", "/v1/organizations/api_keys"],
      ["POST", "/v1/organizations/invites"],
      ["GET", "/v1/agents"], ["POST", "/v1/sessions"],
@@ -780,7 +779,8 @@ for my $query ("limit=0", "limit=1001", "limit=x", "after_id=claude-none") {
              "F.3 models: $query is refused");
 }
 
-$r = $nginx->request("GET", "/v1/models", key => undef);
+$r = $nginx->request("GET", "/v1/models", key => undef,
+                     headers => [ "anthropic-version: 2023-06-01" ]);
 is_error($r, 401, "authentication_error", "F.3 models: not without a key");
 
 is_deeply([$up->since], [], "F.1 none of these has reached an account");
