@@ -10,7 +10,7 @@
 #
 # Prints TAP as prove does; the last line is "N passed, N failed".
 #
-#   CR_JOBS=2     .t files at a time
+#   CR_JOBS=3     .t files at a time: they wait more than they compute
 #   CR_VERBOSE=1  each assertion
 
 set -euo pipefail
@@ -21,7 +21,7 @@ root=$PWD
 module=$root/build/ngx_http_claude_relay_module.so
 asan=$root/build/asan/nginx
 reports=$root/build/asan/reports
-jobs=${CR_JOBS:-2}
+jobs=${CR_JOBS:-3}
 verbose=${CR_VERBOSE:+-v}
 
 mkdir -p build
@@ -173,7 +173,7 @@ run_clients() {
 
     PATH=$CR_CLIENTS/node_modules/.bin:$PATH \
     TEST_NGINX_BINARY=$(command -v nginx) TEST_NGINX_LOAD_MODULES=$module \
-        prove -sj1 "${list[@]}"
+        prove -sj2 "${list[@]}"
 }
 
 
