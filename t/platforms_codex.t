@@ -39,17 +39,6 @@ sub responses {
 
 sub sent { json($up->last->{body}) }
 
-# the upstream names its answers, so lines of the log have no name in common
-
-sub logged {
-    my ($nginx) = @_;
-
-    $nginx->{id} = undef;
-    wait_for(sub { $nginx->access_log =~ /\n$/ });
-
-    return ($nginx->log(1))[0];
-}
-
 my $nginx = relay(accounts => codex("one", "client_version 0.169.0;
                                             originator codex_cli_rs;")
                               . codex("plain", "pool plain;"),
@@ -149,7 +138,7 @@ for my $body (@bodies) {
     is(scalar grep({ $_->[0] eq "response.created" } $r->events), 1,
        "F085: what was held back came once");
 
-    my $log = logged($nginx);
+    my $log = $nginx->log;
 
     is($log->{cache_read_tokens}, 2048, "F170: cached tokens of the log");
     is($log->{output_tokens}, 6, "F170: tokens of the answer");
@@ -269,8 +258,8 @@ SKIP: {
          "I9: with its text");
     is($j->{status}, "completed", "I9: and the rest of the response");
     is($j->{usage}{output_tokens}, 31, "I9: usage");
-    is(logged($nginx)->{stream}, "0", "I9: which is no stream to anybody");
-    is(logged($nginx)->{output_tokens}, 31, "I9: which is counted");
+    is($nginx->log->{stream}, "0", "I9: which is no stream to anybody");
+    is($nginx->log->{output_tokens}, 31, "I9: which is counted");
     ok(sent()->{stream}, "I9: the upstream is asked for a stream");
 }
 
