@@ -207,14 +207,7 @@ ncr_test_long(void)
 }
 
 
-typedef struct {
-    const char  *name;
-    const char  *body;
-    const char  *expect;
-} ncr_test_body_t;
-
-
-static ncr_test_body_t  ncr_test_bodies[] = {
+static const ncr_golden_body_t  ncr_test_bodies[] = {
     { "a message",
       "{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\","
       "\"model\":\"claude-opus-4-5\",\"content\":[{\"type\":\"text\","
@@ -307,24 +300,9 @@ static ncr_test_body_t  ncr_test_bodies[] = {
     { "error null is none", "{\"error\":null}", "state=complete\n" },
     { "no JSON", "<html>", "state=nothing\n" },
     { "nothing", "", "state=nothing\n" },
-    { "an array", "[{\"id\":\"x\"}]", "state=complete\nid=\n" }
+    { "an array", "[{\"id\":\"x\"}]", "state=complete\nid=\n" },
+    { NULL, NULL, NULL }
 };
-
-
-static void
-ncr_test_body(void)
-{
-    size_t            i;
-    ncr_test_body_t  *row;
-
-    for (i = 0; i < sizeof(ncr_test_bodies) / sizeof(ncr_test_bodies[0]); i++)
-    {
-        row = &ncr_test_bodies[i];
-
-        ncr_golden_test(ncr_codec_anthropic.body_feed, row->body,
-                        strlen(row->body), row->expect, "body: ", row->name);
-    }
-}
 
 
 static void
@@ -426,7 +404,7 @@ main(void)
     ncr_golden_files();
     ncr_test_started();
     ncr_test_long();
-    ncr_test_body();
+    ncr_golden_bodies(ncr_test_bodies, "body: ");
     ncr_test_boundary();
     ncr_test_errors();
     ncr_test_own_event();

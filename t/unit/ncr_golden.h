@@ -39,6 +39,13 @@ typedef struct {
 } ncr_golden_t;
 
 
+typedef struct {
+    const char         *name;
+    const char         *body;
+    const char         *expect;
+} ncr_golden_body_t;
+
+
 typedef void (*ncr_golden_feed_pt)(ncr_answer_t *a, ncr_char_t *p,
     size_t len);
 
@@ -275,6 +282,18 @@ ncr_golden_test(ncr_golden_feed_pt feed, const char *text, size_t len,
 
     snprintf(label, sizeof(label), "%s%s, in pieces", kind, name);
     ncr_test(ncr_golden_cut(feed, text, len, told), label);
+}
+
+
+/* bodies up to one without a name */
+
+static inline void
+ncr_golden_bodies(const ncr_golden_body_t *row, const char *kind)
+{
+    for ( /* void */ ; row->name; row++) {
+        ncr_golden_test(ncr_golden.codec->body_feed, row->body,
+                        strlen(row->body), row->expect, kind, row->name);
+    }
 }
 
 

@@ -56,14 +56,7 @@ ncr_test_words(void)
 }
 
 
-typedef struct {
-    const char  *name;
-    const char  *body;
-    const char  *expect;
-} ncr_test_body_t;
-
-
-static ncr_test_body_t  ncr_test_bodies[] = {
+static const ncr_golden_body_t  ncr_test_bodies[] = {
 
     { "F170: a body of Chat",
       "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,"
@@ -123,24 +116,10 @@ static ncr_test_body_t  ncr_test_bodies[] = {
     { "a body that is cut", "{\"id\":\"resp_1\",\"usage\":{\"input_tokens\":9",
       "state=started\nid=resp_1\n" },
 
-    { "no JSON", "<html>", "state=nothing\n" }
+    { "no JSON", "<html>", "state=nothing\n" },
+
+    { NULL, NULL, NULL }
 };
-
-
-static void
-ncr_test_body(void)
-{
-    size_t            i;
-    ncr_test_body_t  *row;
-
-    for (i = 0; i < sizeof(ncr_test_bodies) / sizeof(ncr_test_bodies[0]); i++)
-    {
-        row = &ncr_test_bodies[i];
-
-        ncr_golden_test(ncr_codec_openai.body_feed, row->body,
-                        strlen(row->body), row->expect, "", row->name);
-    }
-}
 
 
 /* messages of a WebSocket: each is an event, in pieces as they may come */
@@ -258,7 +237,7 @@ main(void)
 {
     ncr_golden_files();
     ncr_test_words();
-    ncr_test_body();
+    ncr_golden_bodies(ncr_test_bodies, "");
     ncr_test_events();
     ncr_test_errors();
 
