@@ -11,25 +11,13 @@
 
 
 #include "../src/base/ncr_address.c"
+#include "ncr_fuzz.h"
 
 #include <netdb.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 /* the address that getaddrinfo() makes of it, or NCR_ADDRESS_NAME */

@@ -8,26 +8,13 @@
 
 
 #include "../src/codec/ncr_anthropic_answer.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT  (64 * 1024)
 
 
 static ncr_anthropic_answer_t  ncr_fuzz_whole, ncr_fuzz_parts;
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static ncr_anthropic_reader_t *
@@ -74,10 +61,7 @@ ncr_fuzz_run(ncr_anthropic_answer_t *a, const uint8_t *data, size_t size,
     ncr_anthropic_answer_init(a, &ncr_fuzz_lender);
 
     while (size) {
-        seed = seed * 1103515245 + 12345;
-
-        n = (seed >> 16) % ((seed & 0x100) ? 5 : 120);
-        n = whole ? size : ncr_min(n, size);
+        n = ncr_fuzz_cut(&seed, size, whole);
 
         /* of its own, where a sanitizer sees who keeps a pointer */
 
@@ -145,7 +129,7 @@ ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t body)
 
     w = &ncr_fuzz_whole;
     p = &ncr_fuzz_parts;
-    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+    seed = ncr_fuzz_seed(data, size);
 
     ncr_fuzz_run(w, data, size, seed, body, 1);
     ncr_fuzz_run(p, data, size, seed, body, 0);

@@ -8,8 +8,7 @@
 
 
 #include "../src/platform/ncr_assist_unwrap.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT   (16 * 1024)
@@ -25,18 +24,6 @@ typedef struct {
 static ncr_fuzz_t            ncr_fuzz_whole, ncr_fuzz_parts;
 static ncr_char_t            ncr_fuzz_chunk[NCR_FUZZ_INPUT];
 static ncr_assist_unwrap_t   ncr_fuzz_unwrap;
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 /* what is added to an event is less than what made it one */
@@ -68,10 +55,7 @@ ncr_fuzz_run(ncr_fuzz_t *fuzz, const uint8_t *data, size_t size,
     ncr_assist_unwrap_init(&ncr_fuzz_unwrap, form);
 
     while (size && fuzz->rc == NCR_OK) {
-        seed = seed * 1103515245 + 12345;
-
-        n = (seed >> 16) % ((seed & 0x100) ? 5 : 120);
-        n = whole ? size : ncr_min(n, size);
+        n = ncr_fuzz_cut(&seed, size, whole);
 
         /* at the end, where a sanitizer sees who reads beyond it */
 
@@ -103,7 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+    seed = ncr_fuzz_seed(data, size);
     form = (ncr_assist_form_e) (data[size - 1] % 3);
 
     ncr_fuzz_run(&ncr_fuzz_whole, data, size, form, seed, 1);

@@ -12,8 +12,7 @@
 
 #include "../src/platform/ncr_assist_way.c"
 #include "../src/platform/ncr_assist_envelope.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT   (16 * 1024)
@@ -25,18 +24,6 @@ static ncr_str_t             ncr_fuzz_body, ncr_fuzz_params[3];
 static ncr_json_t            ncr_fuzz_json;
 static ncr_char_t            ncr_fuzz_target[1024], ncr_fuzz_lines[1024],
                              ncr_fuzz_text[8192];
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static ncr_str_t

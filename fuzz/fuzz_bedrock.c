@@ -12,8 +12,7 @@
 
 
 #include "../src/platform/ncr_bedrock_events.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT   4096
@@ -26,18 +25,6 @@ static ncr_char_t            ncr_fuzz_held[NCR_FUZZ_FRAME];
 static ncr_char_t            ncr_fuzz_frame[NCR_FUZZ_FRAME];
 static ncr_char_t            ncr_fuzz_payload[NCR_FUZZ_FRAME];
 static ncr_char_t            ncr_fuzz_made[2][NCR_FUZZ_MADE];
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static ncr_int_t

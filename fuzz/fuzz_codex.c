@@ -13,8 +13,7 @@
 #include "ncr_codex.h"
 #include "ncr_json.h"
 #include "ncr_oauth_text.h"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 typedef struct {
@@ -22,9 +21,6 @@ typedef struct {
     ncr_char_t  *data;
     size_t       size;
 } ncr_fuzz_out_t;
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 
 static ncr_int_t

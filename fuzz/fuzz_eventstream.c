@@ -12,8 +12,7 @@
 
 
 #include "../src/base/ncr_eventstream.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT   (16 * 1024)
@@ -34,29 +33,6 @@ static ncr_char_t         ncr_fuzz_chunk[NCR_FUZZ_INPUT];
 static ncr_char_t         ncr_fuzz_data[NCR_FUZZ_INPUT];
 
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
-
-
-static void
-ncr_fuzz_hash(ncr_fuzz_t *fuzz, const void *p, size_t len)
-{
-    const ncr_char_t  *q;
-
-    for (q = p; len; len--) {
-        fuzz->hash = (fuzz->hash ^ *q++) * 0x100000001b3ULL;
-    }
-}
-
-
 static ncr_int_t
 ncr_fuzz_head(ncr_eventstream_t *es)
 {
@@ -66,8 +42,8 @@ ncr_fuzz_head(ncr_eventstream_t *es)
     fuzz->heads++;
     fuzz->paid = 0;
 
-    ncr_fuzz_hash(fuzz, es->message_type, strlen(es->message_type));
-    ncr_fuzz_hash(fuzz, es->error_message, strlen(es->error_message));
+    ncr_fuzz_hash(&fuzz->hash, es->message_type, strlen(es->message_type));
+    ncr_fuzz_hash(&fuzz->hash, es->error_message, strlen(es->error_message));
 
     return NCR_OK;
 }
@@ -80,7 +56,7 @@ ncr_fuzz_payload(ncr_eventstream_t *es, ncr_char_t *p, size_t len)
 
     fuzz = es->data;
     fuzz->paid += len;
-    ncr_fuzz_hash(fuzz, p, len);
+    ncr_fuzz_hash(&fuzz->hash, p, len);
 
     return NCR_OK;
 }
@@ -93,7 +69,7 @@ ncr_fuzz_message(ncr_eventstream_t *es)
 
     fuzz = es->data;
     ncr_fuzz_check(fuzz->paid == es->size);
-    ncr_fuzz_hash(fuzz, "m", 1);
+    ncr_fuzz_hash(&fuzz->hash, "m", 1);
 
     return NCR_OK;
 }
@@ -103,12 +79,16 @@ static ncr_int_t
 ncr_fuzz_header(ncr_eventstream_t *es, ncr_str_t *name, ncr_uint_t type,
     ncr_str_t *value)
 {
+    ncr_fuzz_t  *fuzz;
+
+    fuzz = es->data;
+
     ncr_fuzz_check(name->len <= NCR_EVENTSTREAM_NAME
                    && value->len <= NCR_EVENTSTREAM_TEXT
                    && type < NCR_EVENTSTREAM_TYPES);
 
-    ncr_fuzz_hash(es->data, name->data, name->len);
-    ncr_fuzz_hash(es->data, value->data, value->len);
+    ncr_fuzz_hash(&fuzz->hash, name->data, name->len);
+    ncr_fuzz_hash(&fuzz->hash, value->data, value->len);
 
     return NCR_OK;
 }
@@ -160,10 +140,7 @@ ncr_fuzz_run(ncr_fuzz_t *fuzz, size_t size, uint32_t seed, ncr_uint_t whole)
     data = ncr_fuzz_data;
 
     while (size) {
-        seed = seed * 1103515245 + 12345;
-
-        n = (seed >> 16) % ((seed & 0x100) ? 5 : 120);
-        n = whole ? size : ncr_min(n, size);
+        n = ncr_fuzz_cut(&seed, size, whole);
 
         /* at the end, where a sanitizer sees who reads beyond it */
 
@@ -194,7 +171,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+    seed = ncr_fuzz_seed(data, size);
 
     memcpy(ncr_fuzz_data, data, size);
 

@@ -11,23 +11,10 @@
 
 
 #include "ncr_gemini.h"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "ncr_fuzz.h"
 
 
 static ncr_gemini_answer_t  fuzz_answer[2];
-
-
-static void
-fuzz_check(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
 
 
 static void
@@ -37,7 +24,7 @@ fuzz_feed(ncr_gemini_answer_t *a, ncr_uint_t body, const uint8_t *data,
     ncr_char_t  *p;
 
     p = malloc(size + !size);
-    fuzz_check(p != NULL);
+    ncr_fuzz_check(p != NULL);
 
     if (size) {
         memcpy(p, data, size);
@@ -85,15 +72,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_feed(b, body, data, cut);
     fuzz_feed(b, body, data + cut, size - cut);
 
-    fuzz_check(ta->state == tb->state);
-    fuzz_check(ta->has_usage == tb->has_usage);
-    fuzz_check(memcmp(&ta->usage, &tb->usage, sizeof(ta->usage)) == 0);
-    fuzz_check(strcmp(ta->model, tb->model) == 0);
-    fuzz_check(strcmp(ta->id, tb->id) == 0);
-    fuzz_check(strcmp(ta->stop_reason, tb->stop_reason) == 0);
-    fuzz_check(strcmp(ta->error_type, tb->error_type) == 0);
-    fuzz_check(strcmp(ta->error_message, tb->error_message) == 0);
-    fuzz_check(ncr_gemini_boundary(a) == ncr_gemini_boundary(b));
+    ncr_fuzz_check(ta->state == tb->state);
+    ncr_fuzz_check(ta->has_usage == tb->has_usage);
+    ncr_fuzz_check(memcmp(&ta->usage, &tb->usage, sizeof(ta->usage)) == 0);
+    ncr_fuzz_check(strcmp(ta->model, tb->model) == 0);
+    ncr_fuzz_check(strcmp(ta->id, tb->id) == 0);
+    ncr_fuzz_check(strcmp(ta->stop_reason, tb->stop_reason) == 0);
+    ncr_fuzz_check(strcmp(ta->error_type, tb->error_type) == 0);
+    ncr_fuzz_check(strcmp(ta->error_message, tb->error_message) == 0);
+    ncr_fuzz_check(ncr_gemini_boundary(a) == ncr_gemini_boundary(b));
 
     return 0;
 }

@@ -11,8 +11,7 @@
 
 
 #include "ncr_google_quota.h"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 /* 2026-11-27T00:00:00Z, and what no wait is longer than */
@@ -20,24 +19,12 @@
 #define FUZZ_LONGEST  ((ncr_msec_t) 35 * 86400 * 1000)
 
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-fuzz_check(int ok)
-{
-    if (!ok) {
-        abort();
-    }
-}
-
-
 static void
 fuzz_inside(ncr_str_t *s, ncr_str_t *body)
 {
-    fuzz_check(s->len == 0
-               || (s->data >= body->data
-                   && s->data + s->len <= body->data + body->len));
+    ncr_fuzz_check(s->len == 0
+                   || (s->data >= body->data
+                       && s->data + s->len <= body->data + body->len));
 }
 
 
@@ -58,7 +45,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     p = malloc(size);
-    fuzz_check(p != NULL);
+    ncr_fuzz_check(p != NULL);
 
     memcpy(p, data + 1, size - 1);
 
@@ -82,16 +69,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_inside(&e.name, &reply.body);
     fuzz_inside(&e.message, &reply.body);
     fuzz_inside(&e.link, &reply.body);
-    fuzz_check(e.delay >= -1 && e.delay <= FUZZ_LONGEST);
-    fuzz_check(ncr_google_reset(&e, FUZZ_NOW) >= 0);
+    ncr_fuzz_check(e.delay >= -1 && e.delay <= FUZZ_LONGEST);
+    ncr_fuzz_check(ncr_google_reset(&e, FUZZ_NOW) >= 0);
 
     memset(&v, 0xA5, sizeof(v));
     ncr_google_classify(&reply, &rests, &v);
 
-    fuzz_check(v.class > NCR_CLASS_OK && v.class < NCR_CLASSES);
-    fuzz_check(v.rest != NCR_REST_FOR || v.base > 0);
-    fuzz_check(v.rest != NCR_REST_UNTIL || v.until > 0);
-    fuzz_check(!v.family || reply.family.len);
+    ncr_fuzz_check(v.class > NCR_CLASS_OK && v.class < NCR_CLASSES);
+    ncr_fuzz_check(v.rest != NCR_REST_FOR || v.base > 0);
+    ncr_fuzz_check(v.rest != NCR_REST_UNTIL || v.until > 0);
+    ncr_fuzz_check(!v.family || reply.family.len);
 
     free(p);
 

@@ -12,8 +12,7 @@
 
 
 #include "../src/base/ncr_http.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT   (16 * 1024)
@@ -31,27 +30,6 @@ typedef struct {
     ncr_int_t   eof;
     unsigned    keep;
 } ncr_fuzz_t;
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
-
-
-static void
-ncr_fuzz_hash(uint64_t *hash, const ncr_char_t *p, size_t len)
-{
-    for ( /* void */ ; len; len--) {
-        *hash = (*hash ^ *p++) * 0x100000001b3ULL;
-    }
-}
 
 
 static ncr_int_t

@@ -12,8 +12,8 @@
 
 
 #include "../src/base/ncr_json.c"
+#include "ncr_fuzz.h"
 
-#include <stdlib.h>
 #include <cjson/cJSON.h>
 
 
@@ -33,31 +33,6 @@ static ncr_json_t  ncr_fuzz_json;
 static ncr_char_t  ncr_fuzz_chunk[NCR_FUZZ_INPUT];
 static ncr_char_t  ncr_fuzz_text[NCR_FUZZ_INPUT];
 static ncr_char_t  ncr_fuzz_keep[NCR_JSON_TEXT];
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
-
-
-static uint64_t
-ncr_fuzz_hash(uint64_t hash, const void *p, size_t len)
-{
-    const ncr_char_t  *q;
-
-    for (q = p; len; len--) {
-        hash = (hash ^ *q++) * 0x100000001b3ULL;
-    }
-
-    return hash;
-}
 
 
 static void
@@ -96,7 +71,8 @@ ncr_fuzz_unescape(ncr_json_t *json, ncr_fuzz_t *fuzz, ncr_json_token_e token)
     }
 
     if (token == NCR_JSON_KEY && json->depth == 1) {
-        fuzz->keys = ncr_fuzz_hash(fuzz->keys + 1, s.data, s.len);
+        fuzz->keys++;
+        ncr_fuzz_hash(&fuzz->keys, s.data, s.len);
     }
 }
 
@@ -116,11 +92,11 @@ ncr_fuzz_token(ncr_json_t *json, ncr_json_token_e token)
 
     ncr_fuzz_check(json->end > json->start);
 
-    fuzz->tokens = ncr_fuzz_hash(fuzz->tokens, fact, sizeof(fact));
+    ncr_fuzz_hash(&fuzz->tokens, fact, sizeof(fact));
 
     /* what a cut may spare */
-    fuzz->tokens = ncr_fuzz_hash(fuzz->tokens, json->text.data,
-                                 ncr_min(json->text.len, NCR_JSON_TEXT - 12));
+    ncr_fuzz_hash(&fuzz->tokens, json->text.data,
+                  ncr_min(json->text.len, NCR_JSON_TEXT - 12));
 
     if (json->depth == 0 && json->start == json->end - 1) {
         fuzz->object = (token == NCR_JSON_OBJECT_END);
@@ -224,8 +200,9 @@ ncr_fuzz_cjson(ncr_fuzz_t *fuzz, const uint8_t *data, size_t size,
 
             for (i = 0; item != NULL; item = item->next, i++) {
                 if (item->string != NULL) {
-                    keys = ncr_fuzz_hash(keys + 1, item->string,
-                                         strlen(item->string));
+                    keys++;
+                    ncr_fuzz_hash(&keys, item->string,
+                                  strlen(item->string));
                 }
             }
 
@@ -284,7 +261,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+    seed = ncr_fuzz_seed(data, size);
 
     rc = ncr_fuzz_run(&fuzz, data, size, seed, 1);
     error = ncr_fuzz_json.error;

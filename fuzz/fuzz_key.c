@@ -13,21 +13,9 @@
 #include "../src/pool/ncr_key.c"
 #include "../src/pool/ncr_key_cidr.c"
 #include "../src/pool/ncr_key_client.c"
+#include "ncr_fuzz.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 /* the same texts are addresses, and of the same value */

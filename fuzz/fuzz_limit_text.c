@@ -8,11 +8,7 @@
 
 
 #include "../src/model/ncr_limit.c"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "ncr_fuzz.h"
 
 
 int

@@ -9,23 +9,10 @@
 
 #include "../src/platform/ncr_beta.c"
 #include "../src/platform/ncr_limits.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_NOW  ((ncr_msec_t) 1795262400 * 1000)
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static void

@@ -13,11 +13,7 @@
 #include "ncr_anthropic_local.h"
 #include "ncr_json.h"
 #include "ncr_plan.h"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "ncr_fuzz.h"
 
 
 int

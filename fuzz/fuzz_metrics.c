@@ -11,24 +11,11 @@
 
 
 #include "../src/model/ncr_metrics.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 static ncr_metrics_t  ncr_fuzz_m;
 static ncr_char_t     ncr_fuzz_buf[2 * NCR_METRICS_LINE];
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 /* the text of one label, its value in plain; returns its end */

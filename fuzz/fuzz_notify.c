@@ -11,14 +11,11 @@
 
 
 #include "../src/platform/ncr_notify.c"
+#include "ncr_fuzz.h"
 
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static ncr_str_t ncr_fuzz_part(const uint8_t **data, size_t *size);
-static void ncr_fuzz_check(ncr_notify_request_t *request);
+static void ncr_fuzz_sent(ncr_notify_request_t *request);
 
 
 int
@@ -80,7 +77,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ncr_notify_request(&hook, &event, event.time, &sha, &request)
         == NCR_OK)
     {
-        ncr_fuzz_check(&request);
+        ncr_fuzz_sent(&request);
     }
 
     ncr_notify_result(hook.kind, 200, &retry, &body, event.time, &result);
@@ -123,7 +120,7 @@ ncr_fuzz_part(const uint8_t **data, size_t *size)
 
 
 static void
-ncr_fuzz_check(ncr_notify_request_t *request)
+ncr_fuzz_sent(ncr_notify_request_t *request)
 {
     size_t       i, n;
     ncr_json_t   json;

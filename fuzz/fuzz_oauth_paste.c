@@ -13,20 +13,7 @@
 
 #include "../src/base/ncr_uri.c"
 #include "../src/platform/ncr_oauth_paste.c"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
+#include "ncr_fuzz.h"
 
 
 static void

@@ -12,28 +12,15 @@
 
 
 #include "ncr_oauth_text.h"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_NOW    ((ncr_msec_t) 1795262400 * 1000)
 #define NCR_FUZZ_STEPS  40
 
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
 static ncr_oauth_talk_t  talk;
 static ncr_char_t        url[2048], lines[8192], text[3 * NCR_OAUTH_TOKEN];
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static void

@@ -11,8 +11,7 @@
 
 
 #include "../src/codec/ncr_openai_answer.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT  (64 * 1024)
@@ -27,18 +26,6 @@ static void (*const ncr_fuzz_feeds[])(ncr_openai_answer_t *a, ncr_char_t *p,
 };
 
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
-
-
 static void
 ncr_fuzz_run(ncr_openai_answer_t *a, const uint8_t *data, size_t size,
     uint32_t seed, ncr_uint_t how, ncr_uint_t whole)
@@ -50,10 +37,7 @@ ncr_fuzz_run(ncr_openai_answer_t *a, const uint8_t *data, size_t size,
     ncr_openai_answer_init(a, NCR_OP_RESPONSES);
 
     while (size) {
-        seed = seed * 1103515245 + 12345;
-
-        n = (seed >> 16) % ((seed & 0x100) ? 5 : 120);
-        n = whole ? size : ncr_min(n, size);
+        n = ncr_fuzz_cut(&seed, size, whole);
 
         /* of its own, where a sanitizer sees who keeps a pointer */
 
@@ -78,7 +62,7 @@ ncr_fuzz_compare(const uint8_t *data, size_t size, ncr_uint_t how)
     uint32_t       seed;
     ncr_answer_t  *w, *p;
 
-    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+    seed = ncr_fuzz_seed(data, size);
 
     ncr_fuzz_run(&ncr_fuzz_whole, data, size, seed, how, 1);
     ncr_fuzz_run(&ncr_fuzz_parts, data, size, seed, how, 0);

@@ -15,94 +15,23 @@
 #include "../src/codec/ncr_openai_member.c"
 #include "../src/codec/ncr_members.c"
 #include "../src/base/ncr_edit.c"
-
-#include <cjson/cJSON.h>
-#include <stdlib.h>
-
-
-#define NCR_FUZZ_INPUT  (64 * 1024)
+#include "ncr_fuzz_request.h"
 
 
 static ncr_sha256_t          ncr_fuzz_plain;
 static ncr_openai_request_t  ncr_fuzz_whole, ncr_fuzz_parts;
 
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
-
-
 static ncr_int_t
 ncr_fuzz_run(ncr_openai_request_t *req, const uint8_t *data, size_t size,
     uint32_t seed, ncr_op_e op, ncr_uint_t whole)
 {
-    size_t       n;
-    ncr_int_t    rc;
-    ncr_char_t  *p;
-
     memset(req, 0xA5, sizeof(ncr_openai_request_t));
 
     ncr_openai_request_init(req, &ncr_fuzz_plain, op);
-    rc = NCR_OK;
 
-    while (size && rc == NCR_OK) {
-        seed = seed * 1103515245 + 12345;
-
-        n = (seed >> 16) % ((seed & 0x100) ? 5 : 120);
-        n = whole ? size : ncr_min(n, size);
-
-        /* of its own, where a sanitizer sees who keeps a pointer */
-
-        p = malloc(n + !n);
-        memcpy(p, data, n);
-        rc = ncr_openai_request_feed(req, p, n);
-        free(p);
-
-        data += n;
-        size -= n;
-    }
-
-    return (rc == NCR_OK) ? ncr_openai_request_final(req) : rc;
-}
-
-
-static size_t
-ncr_fuzz_edit(char *text, const uint8_t *data, size_t size, ncr_edit_t *edits,
-    ncr_uint_t n)
-{
-    char        *p;
-    size_t       pos;
-    ncr_uint_t   i;
-
-    p = text;
-    pos = 0;
-
-    for (i = 0; i < n; i++) {
-
-        ncr_fuzz_check(edits[i].offset >= pos
-                       && edits[i].offset + edits[i].remove <= size);
-
-        memcpy(p, data + pos, edits[i].offset - pos);
-        p += edits[i].offset - pos;
-
-        if (edits[i].insert.len) {
-            memcpy(p, edits[i].insert.data, edits[i].insert.len);
-            p += edits[i].insert.len;
-        }
-
-        pos = edits[i].offset + edits[i].remove;
-    }
-
-    memcpy(p, data + pos, size - pos);
-
-    return (size_t) (p - text) + size - pos;
+    return ncr_fuzz_read(&ncr_codec_openai, &req->told, data, size, seed,
+                         whole);
 }
 
 
@@ -112,7 +41,7 @@ ncr_fuzz_members(ncr_members_t *members, const uint8_t *data, size_t size,
 {
     char          *text;
     cJSON         *a, *b, *item, *next;
-    size_t         i, len;
+    size_t         len;
     ncr_str_t      added, name;
     ncr_edit_t     edits[NCR_MEMBERS + 4];
     ncr_uint_t     n;
@@ -128,14 +57,7 @@ ncr_fuzz_members(ncr_members_t *members, const uint8_t *data, size_t size,
     text = malloc(size + 256);
     len = ncr_fuzz_edit(text, data, size, edits, n);
 
-    /* cJSON's strings end with the first NUL */
-
-    for (i = 0; i + 4 < size && memcmp(data + i, "u0000", 5) != 0; i++) {
-        /* void */
-    }
-
-    a = (i + 4 < size) ? NULL
-                       : cJSON_ParseWithLength((const char *) data, size);
+    a = ncr_fuzz_parse(data, size);
 
     if (a != NULL) {
 
@@ -177,12 +99,10 @@ ncr_fuzz_members(ncr_members_t *members, const uint8_t *data, size_t size,
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char                   a[300], b[300];
     uint32_t               seed;
     uint64_t               mask;
     ncr_op_e               op;
     ncr_int_t              rc;
-    ncr_str_t              s, t;
     ncr_openai_request_t  *w, *p;
 
     static const ncr_op_e  ops[] = {
@@ -199,47 +119,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     w = &ncr_fuzz_whole;
     p = &ncr_fuzz_parts;
-    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+    seed = ncr_fuzz_seed(data, size);
     op = ops[seed % 4];
 
     rc = ncr_fuzz_run(w, data, size, seed, op, 1);
 
     ncr_fuzz_check(ncr_fuzz_run(p, data, size, seed, op, 0) == rc);
 
+    ncr_fuzz_compare(&ncr_codec_openai, &w->told, &p->told, rc, data, size);
+
     if (rc != NCR_OK) {
-        ncr_fuzz_check(rc == NCR_BAD);
-
-        s = ncr_openai_request_error(w, a, sizeof(a));
-        t = ncr_openai_request_error(p, b, sizeof(b));
-
-        ncr_fuzz_check(s.len && s.len == t.len
-                       && memcmp(s.data, t.data, s.len) == 0);
         return 0;
     }
 
-    ncr_fuzz_check(w->told.model.len == p->told.model.len
-                   && w->told.model.len < NCR_MODEL_LEN
-                   && (w->told.model.len == 0
-                       || memcmp(w->told.model.data, p->told.model.data,
-                                 w->told.model.len)
-                          == 0));
-    ncr_fuzz_check(w->told.model_end == 0
-                   || (data[w->told.model_start] == '"'
-                       && data[w->told.model_end - 1] == '"'));
-    ncr_fuzz_check(w->told.max_tokens == p->told.max_tokens
-                   && w->told.stream == p->told.stream
-                   && w->told.thread == p->told.thread
+    ncr_fuzz_check(w->told.thread == p->told.thread
                    && strcmp(w->told.previous, p->told.previous) == 0);
-    ncr_fuzz_check(w->told.session.len == p->told.session.len
-                   && (w->told.session.len == 0
-                       || memcmp(w->told.session.data, p->told.session.data,
-                                 w->told.session.len)
-                          == 0));
-    ncr_fuzz_check(w->told.hashed == p->told.hashed
-                   && (!w->told.hashed
-                       || memcmp(w->told.digest, p->told.digest,
-                                 NCR_SHA256_LEN)
-                          == 0));
     ncr_fuzz_check(w->members.n == p->members.n
                    && w->members.open == p->members.open
                    && w->members.close == p->members.close

@@ -14,20 +14,7 @@
 #include "../src/platform/ncr_port_crs.c"
 #include "../src/platform/ncr_port_rs.c"
 #include "../src/platform/ncr_port_seal.c"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
+#include "ncr_fuzz.h"
 
 
 static void

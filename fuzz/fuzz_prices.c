@@ -9,18 +9,7 @@
 
 #include "../src/model/ncr_price_file.c"
 #include "../src/model/ncr_price_litellm.c"
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
+#include "ncr_fuzz.h"
 
 
 static void

@@ -12,9 +12,9 @@
 
 
 #include "../src/platform/ncr_proxy.c"
+#include "ncr_fuzz.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 
 
 typedef struct {
@@ -24,18 +24,6 @@ typedef struct {
     ncr_uint_t  status;
     char        error[128];
 } ncr_fuzz_end_t;
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static ncr_str_t

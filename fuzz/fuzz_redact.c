@@ -11,11 +11,7 @@
 
 
 #include "../src/base/ncr_redact.c"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "ncr_fuzz.h"
 
 
 static const char *const  ncr_fuzz_secrets[] = {
@@ -25,15 +21,6 @@ static const char *const  ncr_fuzz_secrets[] = {
     "ghp_Zq9xvKw7Zq9xvKw7", "xoxb-Zq9xvKw7", "acme_Zq9xvKw7",
     "Zq9xvKw7-known-secret"
 };
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static int

@@ -9,20 +9,7 @@
 
 #include "../src/base/ncr_ring.c"
 #include "../src/model/ncr_record.c"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
+#include "ncr_fuzz.h"
 
 
 /* what can be read can be written, and is read again */

@@ -11,20 +11,7 @@
 
 
 #include "../src/base/ncr_seal.c"
-
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
+#include "ncr_fuzz.h"
 
 
 static void

@@ -11,8 +11,7 @@
 
 
 #include "../src/base/ncr_sse.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT   (16 * 1024)
@@ -33,26 +32,10 @@ static ncr_char_t  ncr_fuzz_chunk[NCR_FUZZ_INPUT];
 static ncr_char_t  ncr_fuzz_data[NCR_FUZZ_INPUT + 1];
 
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
 static void
-ncr_fuzz_check(int cond)
+ncr_fuzz_mix(ncr_fuzz_t *fuzz, const void *p, size_t len)
 {
-    if (!cond) {
-        abort();
-    }
-}
-
-
-static void
-ncr_fuzz_hash(ncr_fuzz_t *fuzz, const void *p, size_t len)
-{
-    const ncr_char_t  *q;
-
-    for (q = p; len; len--) {
-        fuzz->hash = (fuzz->hash ^ *q++) * 0x100000001b3ULL;
-    }
+    ncr_fuzz_hash(&fuzz->hash, p, len);
 
     fuzz->hash = (fuzz->hash ^ 0x100) * 0x100000001b3ULL;
 }
@@ -71,8 +54,8 @@ ncr_fuzz_wanted(ncr_fuzz_t *fuzz, ncr_str_t *name, ncr_str_t *head)
         return NCR_SSE_NEVER;
     }
 
-    ncr_fuzz_hash(fuzz, name->data, name->len);
-    ncr_fuzz_hash(fuzz, head->data, head->len);
+    ncr_fuzz_mix(fuzz, name->data, name->len);
+    ncr_fuzz_mix(fuzz, head->data, head->len);
 
     return (++fuzz->asked + fuzz->seed) % 3 != 0;
 }
@@ -83,10 +66,10 @@ ncr_fuzz_take(ncr_fuzz_t *fuzz, ncr_str_t *name, ncr_str_t *payload)
 {
     fuzz->events++;
 
-    ncr_fuzz_hash(fuzz, name->data, name->len);
+    ncr_fuzz_mix(fuzz, name->data, name->len);
 
     /* longer only if it was not copied */
-    ncr_fuzz_hash(fuzz, payload->data, ncr_min(payload->len, NCR_FUZZ_SIZE));
+    ncr_fuzz_mix(fuzz, payload->data, ncr_min(payload->len, NCR_FUZZ_SIZE));
 }
 
 
@@ -126,10 +109,7 @@ ncr_fuzz_run(ncr_fuzz_t *fuzz, const uint8_t *data, size_t size,
     ncr_fuzz_sse.size = NCR_FUZZ_SIZE;
 
     while (size) {
-        seed = seed * 1103515245 + 12345;
-
-        n = (seed >> 16) % ((seed & 0x100) ? 5 : 120);
-        n = whole ? size : ncr_min(n, size);
+        n = ncr_fuzz_cut(&seed, size, whole);
 
         /* at the end, where a sanitizer sees who reads beyond it */
 
@@ -253,7 +233,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
 
-    seed = data[size - 1] * 2654435761u + (uint32_t) size;
+    seed = ncr_fuzz_seed(data, size);
 
     boundary = ncr_fuzz_plain(&plain, data, size, seed);
 

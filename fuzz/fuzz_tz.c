@@ -8,12 +8,10 @@
 
 
 #include "../src/base/ncr_tz.c"
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_NOW  (INT64_C(1795262400) * 1000)
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 
 int

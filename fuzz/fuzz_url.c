@@ -8,21 +8,9 @@
 
 
 #include "../src/platform/ncr_url.c"
+#include "ncr_fuzz.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 int

@@ -13,23 +13,10 @@
 #include "ncr_health.h"
 #include "../src/platform/ncr_reply.c"
 #include "../src/platform/ncr_verdict.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_NOW  ((ncr_msec_t) 1795262400 * 1000)
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
 
 
 static ncr_str_t

@@ -11,8 +11,7 @@
 
 
 #include "../src/base/ncr_ws.c"
-
-#include <stdlib.h>
+#include "ncr_fuzz.h"
 
 
 #define NCR_FUZZ_INPUT   (16 * 1024)
@@ -30,29 +29,6 @@ static ncr_ws_t    ncr_fuzz_ws;
 static ncr_char_t  ncr_fuzz_chunk[NCR_FUZZ_INPUT];
 static ncr_char_t  ncr_fuzz_out[8 * NCR_FUZZ_INPUT];
 static ncr_char_t  ncr_fuzz_copy[8 * NCR_FUZZ_INPUT];
-
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-
-static void
-ncr_fuzz_check(int cond)
-{
-    if (!cond) {
-        abort();
-    }
-}
-
-
-static void
-ncr_fuzz_hash(ncr_fuzz_t *fuzz, const void *p, size_t len)
-{
-    const ncr_char_t  *q;
-
-    for (q = p; len; len--) {
-        fuzz->hash = (fuzz->hash ^ *q++) * 0x100000001b3ULL;
-    }
-}
 
 
 /* all that was told before a fault; out: the same in frames of one's own */
@@ -104,7 +80,7 @@ ncr_fuzz_feed(ncr_fuzz_t *fuzz, const uint8_t *data, size_t size,
 
                 total += ncr_fuzz_ws.data.len;
                 ncr_fuzz_check(max == 0 || total <= max);
-                ncr_fuzz_hash(fuzz, ncr_fuzz_ws.data.data,
+                ncr_fuzz_hash(&fuzz->hash, ncr_fuzz_ws.data.data,
                               ncr_fuzz_ws.data.len);
 
                 if (out) {
@@ -116,7 +92,7 @@ ncr_fuzz_feed(ncr_fuzz_t *fuzz, const uint8_t *data, size_t size,
                 break;
 
             case NCR_WS_MESSAGE:
-                ncr_fuzz_hash(fuzz, "m", 1);
+                ncr_fuzz_hash(&fuzz->hash, "m", 1);
                 fuzz->messages++;
 
                 if (out) {

@@ -10,21 +10,10 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use ClaudeRelay;
-use Test::More;
+use ClaudeRelayClients;
 
 
-my $clients = $ENV{CR_CLIENTS} // root() . "/build/clients";
-my $node = "$clients/node_modules/.bin/node";
-my $sdk = "$clients/node_modules/\@anthropic-ai/sdk";
-
-if (!-x $node || !-f "$sdk/package.json") {
-    my $why = "no SDK: run util/install.sh clients";
-
-    plan(skip_all => $why) if !$ENV{CI};
-    plan(tests => 1);
-    fail($why);
-    exit 1;
-}
+my ($node, $sdk) = needed("SDK", ".bin/node", "\@anthropic-ai/sdk");
 
 my $up = sandbox();
 
@@ -72,25 +61,5 @@ location /narrow/ {
 }
 END2
 
-$ENV{CR_BASE} = "http://127.0.0.1:" . $nginx->port;
-$ENV{CR_SANDBOX} = $up->url;
-$ENV{CR_KEY} = $ClaudeRelay::KEY;
-$ENV{CR_SDK} = $sdk;
-
-# nothing of the caller's
-
-delete $ENV{$_} for grep { /^ANTHROPIC_|^NODE_|_proxy$/i } keys %ENV;
-$ENV{ANTHROPIC_CONFIG_DIR} = $nginx->dir;
-$ENV{HOME} = $nginx->dir;
-
-$| = 1;
-
-my $status = system $node, "$FindBin::Bin/anthropic_sdk.mjs";
-
-$nginx->stop;
-
-my @bad = $nginx->complaints;
-
-print "# $_\n" for @bad;
-
-exit($status || @bad ? 1 : 0);
+sdk($nginx, $up, $node, $sdk, "anthropic_sdk.mjs", "^ANTHROPIC_",
+    ANTHROPIC_CONFIG_DIR => $nginx->dir);

@@ -10,27 +10,12 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use ClaudeRelay;
+use ClaudeRelayClients;
 use ClaudeRelaySocket;
-use File::Temp qw/ tempdir /;
-use POSIX ();
 use Test::More;
 
 
-my $clients = $ENV{CR_CLIENTS} // root() . "/build/clients";
-my $node = "$clients/node_modules/.bin/node";
-my $cli = "$clients/node_modules/\@openai/codex/bin/codex.js";
-
-if (!-x $node || !-f $cli) {
-    my $why = "no Codex CLI: run util/install.sh clients";
-
-    plan(skip_all => $why) if !$ENV{CI};
-    plan(tests => 1);
-    fail($why);
-    exit 1;
-}
-
-my $work = tempdir("codex-socket-XXXXXX", TMPDIR => 1, CLEANUP => 1);
-my $runs = 0;
+needed_codex();
 
 my $up = sandbox();
 my $socket = socket_upstream();
@@ -48,72 +33,7 @@ sub http {
 
 my $nginx = relay(http("base_url %%UP%%/backend-api/codex;"));
 
-# one turn
-
-sub turn {
-    my ($prompt) = @_;
-
-    my $home = "$work/home" . ++$runs;
-
-    mkdir $_ for $home, "$home/.codex", "$home/here";
-
-    spew("$home/.codex/config.toml", <<"END");
-model_provider = "relay"
-model = "gpt-5.5"
-check_for_update_on_startup = false
-[features]
-responses_websockets = true
-plugins = false
-apps = false
-remote_plugin = false
-[analytics]
-enabled = false
-[model_providers.relay]
-name = "relay"
-base_url = "http://127.0.0.1:@{[ $nginx->port ]}/v1"
-env_key = "RELAY_KEY"
-wire_api = "responses"
-supports_websockets = true
-END
-
-    my $pid = fork // die "fork: $!\n";
-
-    if (!$pid) {
-        POSIX::setpgid(0, 0);
-
-        # nothing of the caller's, and no way out
-
-        %ENV = (PATH => "$clients/node_modules/.bin:/usr/bin:/bin",
-                HOME => $home, TMPDIR => $home, LANG => "C.UTF-8",
-                TERM => "dumb", RELAY_KEY => $ClaudeRelay::KEY,
-                HTTPS_PROXY => "http://127.0.0.1:1",
-                NO_PROXY => "127.0.0.1");
-
-        chdir "$home/here";
-
-        open STDIN, "<", "/dev/null";
-        open STDOUT, ">", "$home/out";
-        open STDERR, ">", "$home/err";
-
-        { exec $node, $cli, "exec", "--skip-git-repo-check", $prompt; }
-        POSIX::_exit(127);
-    }
-
-    my $status;
-
-    wait_for(sub {
-        $status = $? if waitpid($pid, POSIX::WNOHANG()) == $pid;
-        return defined $status;
-    }, 60);
-
-    # itself and what it has started
-
-    kill "KILL", -$pid;
-    waitpid $pid, 0 if !defined $status;
-
-    return { status => $status // -1, out => slurp("$home/out"),
-             err => slurp("$home/err") };
-}
+sub turn { codex($nginx, $_[0], sockets => 1) }
 
 
 # 1. over HTTP, after one 426

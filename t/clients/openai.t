@@ -10,21 +10,10 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use ClaudeRelay;
-use Test::More;
+use ClaudeRelayClients;
 
 
-my $clients = $ENV{CR_CLIENTS} // root() . "/build/clients";
-my $node = $ENV{CR_NODE} // "$clients/node_modules/.bin/node";
-my $sdk = "$clients/node_modules/openai";
-
-if (!-x $node || !-f "$sdk/package.json") {
-    my $why = "no SDK: run util/install.sh clients";
-
-    plan(skip_all => $why) if !$ENV{CI};
-    plan(tests => 1);
-    fail($why);
-    exit 1;
-}
+my ($node, $sdk) = needed("SDK", $ENV{CR_NODE} // ".bin/node", "openai");
 
 my $up = sandbox();
 
@@ -48,24 +37,4 @@ location /azure-only/ {
 }
 END2
 
-$ENV{CR_BASE} = "http://127.0.0.1:" . $nginx->port;
-$ENV{CR_SANDBOX} = $up->url;
-$ENV{CR_KEY} = $ClaudeRelay::KEY;
-$ENV{CR_SDK} = $sdk;
-
-# nothing of the caller's
-
-delete $ENV{$_} for grep { /^OPENAI_|^AZURE_|^NODE_|_proxy$/i } keys %ENV;
-$ENV{HOME} = $nginx->dir;
-
-$| = 1;
-
-my $status = system $node, "$FindBin::Bin/openai.mjs";
-
-$nginx->stop;
-
-my @bad = $nginx->complaints;
-
-print "# $_\n" for @bad;
-
-exit($status || @bad ? 1 : 0);
+sdk($nginx, $up, $node, $sdk, "openai.mjs", "^OPENAI_|^AZURE_");

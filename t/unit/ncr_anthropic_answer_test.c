@@ -4,145 +4,11 @@
  */
 
 
-/*
- * t/golden/anthropic/CASE.sse is a stream, CASE.expect what it says: lines
- * "key=value", as many as the case is about.  Each stream is read whole, byte
- * by byte, and in two chunks cut at every offset.
- */
-
-
 #include "../../src/codec/ncr_anthropic_answer.c"
-#include "ncr_out.h"
-#include "ncr_test.h"
-
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-
-#define NCR_TEST_TOLD  4096
-
-
-typedef void (*ncr_test_feed_pt)(ncr_anthropic_answer_t *a, ncr_char_t *p,
-    size_t len);
+#include "ncr_golden.h"
 
 
 static ncr_anthropic_answer_t  ncr_test_a;
-
-
-static char *
-ncr_test_escape(char *to, const char *p)
-{
-    for ( /* void */ ; *p; p++) {
-
-        if (*p == '\n' || *p == '\\') {
-            *to++ = '\\';
-            *to++ = (*p == '\n') ? 'n' : '\\';
-
-        } else {
-            *to++ = *p;
-        }
-    }
-
-    *to = '\0';
-
-    return to;
-}
-
-
-static void
-ncr_test_line(ncr_out_t *out, const char *key, const char *text)
-{
-    ncr_out_text(out, key);
-    ncr_out_text(out, "=");
-    ncr_out_text(out, text);
-    ncr_out_text(out, "\n");
-}
-
-
-static void
-ncr_test_number(ncr_out_t *out, const char *key, uint64_t n)
-{
-    ncr_out_text(out, key);
-    ncr_out_text(out, "=");
-    ncr_out_int(out, (int64_t) n);
-    ncr_out_text(out, "\n");
-}
-
-
-/* "part=model:input/output/cache_read/5m/1h/searches", sorted as they come */
-
-static void
-ncr_test_parts(ncr_out_t *out)
-{
-    char         line[1024];
-    ncr_str_t    asked;
-    ncr_part_t   parts[NCR_PARTS];
-    ncr_uint_t   i, n;
-
-    ncr_str_set(&asked, "asked");
-
-    n = ncr_anthropic_parts(&ncr_test_a, &asked, parts);
-
-    ncr_test_number(out, "parts", n);
-
-    for (i = 0; i < n; i++) {
-        snprintf(line, sizeof(line), "%s:%d/%d/%d/%d/%d/%d", parts[i].model,
-                 (int) parts[i].usage.input, (int) parts[i].usage.output,
-                 (int) parts[i].usage.cache_read,
-                 (int) parts[i].usage.cache_write_5m,
-                 (int) parts[i].usage.cache_write_1h,
-                 (int) parts[i].usage.web_searches);
-
-        ncr_test_line(out, "part", line);
-    }
-}
-
-
-static void
-ncr_test_told(char *p)
-{
-    char                     message[512];
-    ncr_out_t                out;
-    ncr_usage_t             *u;
-    ncr_anthropic_answer_t  *a;
-
-    static const char  *states[] = {
-        "nothing", "started", "complete", "failed"
-    };
-
-    a = &ncr_test_a;
-    u = &a->told.usage;
-
-    (void) ncr_test_escape(message, a->told.error_message);
-
-    ncr_out_init(&out, (ncr_char_t *) p, NCR_TEST_TOLD);
-
-    ncr_test_line(&out, "state", states[a->told.state]);
-    ncr_test_line(&out, "id", a->told.id);
-    ncr_test_line(&out, "model", a->told.model);
-    ncr_test_line(&out, "stop_reason", a->told.stop_reason);
-    ncr_test_line(&out, "service_tier", a->told.service_tier);
-    ncr_test_line(&out, "speed", a->told.speed);
-    ncr_test_line(&out, "inference_geo", a->told.inference_geo);
-    ncr_test_line(&out, "error_type", a->told.error_type);
-    ncr_test_line(&out, "error_message", message);
-    ncr_test_number(&out, "messages", a->told.messages);
-    ncr_test_number(&out, "has_usage", a->told.has_usage);
-    ncr_test_number(&out, "input", u->input);
-    ncr_test_number(&out, "output", u->output);
-    ncr_test_number(&out, "cache_read", u->cache_read);
-    ncr_test_number(&out, "cache_write", u->cache_write);
-    ncr_test_number(&out, "cache_write_5m", u->cache_write_5m);
-    ncr_test_number(&out, "cache_write_1h", u->cache_write_1h);
-    ncr_test_number(&out, "thinking", u->thinking);
-    ncr_test_number(&out, "web_searches", u->web_searches);
-    ncr_test_number(&out, "web_fetches", u->web_fetches);
-    ncr_test_number(&out, "pinged", a->told.pinged);
-    ncr_test_number(&out, "boundary", ncr_anthropic_boundary(a));
-    ncr_test_parts(&out);
-    ncr_out_bytes(&out, "", 1);
-}
 
 
 static ncr_anthropic_reader_t *
@@ -178,202 +44,10 @@ static const ncr_anthropic_lender_t  ncr_test_lender = {
 };
 
 
-static void
-ncr_test_begin(void)
-{
-    static ncr_uint_t  before;
-
-    /* the glue's memory comes as it is */
-
-    if (before) {
-        ncr_anthropic_answer_done(&ncr_test_a);
-    }
-
-    before = 1;
-
-    memset(&ncr_test_a, 0xA5, sizeof(ncr_test_a));
-    ncr_anthropic_answer_init(&ncr_test_a, &ncr_test_lender);
-}
-
-
-/* a chunk of its own, so that a sanitizer sees who keeps a pointer */
-
-static void
-ncr_test_piece(ncr_test_feed_pt feed, const char *text, size_t len)
-{
-    ncr_char_t  *p;
-
-    p = malloc(len + !len);
-    memcpy(p, text, len);
-
-    feed(&ncr_test_a, p, len);
-
-    memset(p, 0xA5, len);
-    free(p);
-}
-
-
-static void
-ncr_test_whole(ncr_test_feed_pt feed, const char *text, size_t len,
-    char *told)
-{
-    ncr_test_begin();
-    ncr_test_piece(feed, text, len);
-    ncr_test_told(told);
-}
-
-
-/* 1 if every way to cut it tells the same */
-
-static ncr_uint_t
-ncr_test_cut(ncr_test_feed_pt feed, const char *text, size_t len,
-    const char *told)
-{
-    char        other[NCR_TEST_TOLD];
-    size_t      i;
-    ncr_uint_t  same;
-
-    ncr_test_begin();
-
-    for (i = 0; i < len; i++) {
-        ncr_test_piece(feed, text + i, 1);
-    }
-
-    ncr_test_told(other);
-    same = (strcmp(told, other) == 0);
-
-    for (i = 0; i <= len; i++) {
-        ncr_test_begin();
-        ncr_test_piece(feed, text, i);
-        ncr_test_piece(feed, text + i, len - i);
-        ncr_test_told(other);
-
-        same &= (strcmp(told, other) == 0);
-    }
-
-    return same;
-}
-
-
-static char *
-ncr_test_read(const char *dir, const char *name, size_t *len)
-{
-    char   path[1024];
-    char  *text;
-    FILE  *file;
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-
-    file = fopen(path, "rb");
-
-    if (file == NULL) {
-        return NULL;
-    }
-
-    text = malloc(256 * 1024);
-    *len = fread(text, 1, 256 * 1024 - 1, file);
-    text[*len] = '\0';
-
-    fclose(file);
-
-    return text;
-}
-
-
-/* each expected line is among those told */
-
-static ncr_uint_t
-ncr_test_expected(char *expect, const char *told, const char *name)
-{
-    char        line[1024];
-    char       *p, *end;
-    ncr_uint_t  ok, n;
-
-    ok = 1;
-    n = 0;
-
-    for (p = expect; *p; p = end + 1) {
-        end = strchr(p, '\n');
-
-        if (end == NULL) {
-            return 0;
-        }
-
-        snprintf(line, sizeof(line), "\n%.*s\n", (int) (end - p), p);
-        n++;
-
-        if (strncmp(told, line + 1, strlen(line + 1)) != 0
-            && strstr(told, line) == NULL)
-        {
-            printf("# %s: not%s", name, line);
-            ok = 0;
-        }
-    }
-
-    return ok && n > 0;
-}
-
-
-static int
-ncr_test_name_cmp(const void *a, const void *b)
-{
-    return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-
-static void
-ncr_test_golden(void)
-{
-    char            dir[512], told[NCR_TEST_TOLD], label[256];
-    char           *names[256], *dot, *text, *expect;
-    size_t          i, n, len, elen;
-    DIR            *d;
-    const char     *root;
-    struct dirent  *entry;
-
-    root = getenv("CR_ROOT");
-    snprintf(dir, sizeof(dir), "%s/t/golden/anthropic", root ? root : ".");
-
-    n = 0;
-    d = opendir(dir);
-
-    while (d && n < 256 && (entry = readdir(d)) != NULL) {
-        dot = strrchr(entry->d_name, '.');
-
-        if (dot && strcmp(dot, ".sse") == 0) {
-            names[n++] = strdup(entry->d_name);
-        }
-    }
-
-    ncr_test(n >= 40, "golden streams are there");
-
-    if (d) {
-        closedir(d);
-    }
-
-    qsort(names, n, sizeof(char *), ncr_test_name_cmp);
-
-    for (i = 0; i < n; i++) {
-        text = ncr_test_read(dir, names[i], &len);
-
-        strcpy(strrchr(names[i], '.'), "");
-        snprintf(label, sizeof(label), "%s.expect", names[i]);
-        expect = ncr_test_read(dir, label, &elen);
-
-        ncr_test_whole(ncr_anthropic_stream_feed, text, len, told);
-
-        snprintf(label, sizeof(label), "golden %s", names[i]);
-        ncr_test(expect && ncr_test_expected(expect, told, names[i]), label);
-
-        snprintf(label, sizeof(label), "golden %s, in pieces", names[i]);
-        ncr_test(ncr_test_cut(ncr_anthropic_stream_feed, text, len, told),
-                 label);
-
-        free(text);
-        free(expect);
-        free(names[i]);
-    }
-}
+static const ncr_golden_t  ncr_golden = {
+    "anthropic", &ncr_codec_anthropic, &ncr_test_a.told, sizeof(ncr_test_a),
+    &ncr_test_lender, NCR_OP_MESSAGES
+};
 
 
 /* the tables are in the order of lengths, and each name is found */
@@ -446,8 +120,8 @@ ncr_test_started(void)
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         p = rows[i].text;
 
-        ncr_test_begin();
-        ncr_test_piece(ncr_anthropic_stream_feed, p, strlen(p));
+        ncr_golden_begin();
+        ncr_golden_piece(ncr_codec_anthropic.stream_feed, p, strlen(p));
 
         ncr_test(ncr_test_a.told.state == rows[i].state, "begun or not");
 
@@ -461,7 +135,7 @@ ncr_test_started(void)
 static void
 ncr_test_long(void)
 {
-    char    whole[NCR_TEST_TOLD], other[NCR_TEST_TOLD];
+    char    whole[NCR_GOLDEN_TOLD], other[NCR_GOLDEN_TOLD];
     char   *text;
     size_t  i, n, len;
 
@@ -491,7 +165,7 @@ ncr_test_long(void)
                           "\"index\":0,\"content_block\":{\"type\":"
                           "\"fallback\",\"to\":{\"model\":\"f\"}}}\n\n");
 
-    ncr_test_whole(ncr_anthropic_stream_feed, text, n, whole);
+    ncr_golden_whole(ncr_codec_anthropic.stream_feed, text, n, whole);
 
     ncr_test(strcmp(ncr_test_a.told.id, "msg_1") == 0
              && strcmp(ncr_test_a.told.model, "f") == 0
@@ -500,14 +174,14 @@ ncr_test_long(void)
              && ncr_anthropic_boundary(&ncr_test_a),
              "long events");
 
-    ncr_test_begin();
+    ncr_golden_begin();
 
     for (i = 0; i < n; i += len) {
         len = ncr_min(1000, n - i);
-        ncr_test_piece(ncr_anthropic_stream_feed, text + i, len);
+        ncr_golden_piece(ncr_codec_anthropic.stream_feed, text + i, len);
     }
 
-    ncr_test_told(other);
+    ncr_golden_told(other);
 
     ncr_test(strcmp(whole, other) == 0, "the same in pieces");
 
@@ -521,26 +195,19 @@ ncr_test_long(void)
     n += 3000;
     n += (size_t) sprintf(text + n, "\",\"stop_reason\":\"end_turn\"}");
 
-    ncr_test_whole(ncr_anthropic_body_feed, text, n, whole);
+    ncr_golden_whole(ncr_codec_anthropic.body_feed, text, n, whole);
 
     ncr_test(strlen(ncr_test_a.told.id) == NCR_ANTHROPIC_ID - 1
              && strlen(ncr_test_a.told.model) == NCR_MODEL_LEN - 1,
              "long names are cut");
-    ncr_test(ncr_test_cut(ncr_anthropic_body_feed, text, n, whole),
+    ncr_test(ncr_golden_cut(ncr_codec_anthropic.body_feed, text, n, whole),
              "the same in pieces");
 
     free(text);
 }
 
 
-typedef struct {
-    const char  *name;
-    const char  *body;
-    const char  *expect;
-} ncr_test_body_t;
-
-
-static ncr_test_body_t  ncr_test_bodies[] = {
+static const ncr_golden_body_t  ncr_test_bodies[] = {
     { "a message",
       "{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\","
       "\"model\":\"claude-opus-4-5\",\"content\":[{\"type\":\"text\","
@@ -633,34 +300,9 @@ static ncr_test_body_t  ncr_test_bodies[] = {
     { "error null is none", "{\"error\":null}", "state=complete\n" },
     { "no JSON", "<html>", "state=nothing\n" },
     { "nothing", "", "state=nothing\n" },
-    { "an array", "[{\"id\":\"x\"}]", "state=complete\nid=\n" }
+    { "an array", "[{\"id\":\"x\"}]", "state=complete\nid=\n" },
+    { NULL, NULL, NULL }
 };
-
-
-static void
-ncr_test_body(void)
-{
-    char              told[NCR_TEST_TOLD], label[256], expect[1024];
-    size_t            i, len;
-    ncr_test_body_t  *row;
-
-    for (i = 0; i < sizeof(ncr_test_bodies) / sizeof(ncr_test_bodies[0]);
-         i++)
-    {
-        row = &ncr_test_bodies[i];
-        len = strlen(row->body);
-
-        ncr_test_whole(ncr_anthropic_body_feed, row->body, len, told);
-
-        snprintf(label, sizeof(label), "body: %s", row->name);
-        strcpy(expect, row->expect);
-        ncr_test(ncr_test_expected(expect, told, row->name), label);
-
-        snprintf(label, sizeof(label), "body: %s, in pieces", row->name);
-        ncr_test(ncr_test_cut(ncr_anthropic_body_feed, row->body, len, told),
-                 label);
-    }
-}
 
 
 static void
@@ -670,17 +312,17 @@ ncr_test_boundary(void)
 
     p = ": x\n\nevent: ping\ndata: {}\n\n";
 
-    ncr_test_begin();
+    ncr_golden_begin();
 
     ncr_test(ncr_anthropic_boundary(&ncr_test_a), "boundary: at the start");
 
-    ncr_test_piece(ncr_anthropic_stream_feed, p, strlen(p));
+    ncr_golden_piece(ncr_codec_anthropic.stream_feed, p, strlen(p));
     ncr_test(ncr_anthropic_boundary(&ncr_test_a), "boundary: after an event");
 
-    ncr_test_piece(ncr_anthropic_stream_feed, "event", 5);
+    ncr_golden_piece(ncr_codec_anthropic.stream_feed, "event", 5);
     ncr_test(!ncr_anthropic_boundary(&ncr_test_a), "boundary: not in a line");
 
-    ncr_test_piece(ncr_anthropic_stream_feed, ": x\n", 4);
+    ncr_golden_piece(ncr_codec_anthropic.stream_feed, ": x\n", 4);
     ncr_test(!ncr_anthropic_boundary(&ncr_test_a),
              "boundary: not between the lines of an event");
 }
@@ -728,7 +370,7 @@ ncr_test_errors(void)
 static void
 ncr_test_own_event(void)
 {
-    char        told[NCR_TEST_TOLD];
+    char        told[NCR_GOLDEN_TOLD];
     ncr_out_t   out;
     ncr_str_t   message, none;
     ncr_char_t  buf[256];
@@ -739,7 +381,7 @@ ncr_test_own_event(void)
     ncr_out_init(&out, buf, sizeof(buf));
     ncr_anthropic_error_event(&out, 500, &message, &none);
 
-    ncr_test_whole(ncr_anthropic_stream_feed, (char *) buf,
+    ncr_golden_whole(ncr_codec_anthropic.stream_feed, (char *) buf,
                    (size_t) (out.last - buf), told);
 
     ncr_test(ncr_test_a.told.state == NCR_ANSWER_FAILED
@@ -759,10 +401,10 @@ int
 main(void)
 {
     ncr_test_words();
-    ncr_test_golden();
+    ncr_golden_files();
     ncr_test_started();
     ncr_test_long();
-    ncr_test_body();
+    ncr_golden_bodies(ncr_test_bodies, "body: ");
     ncr_test_boundary();
     ncr_test_errors();
     ncr_test_own_event();

@@ -14,57 +14,35 @@
 #include "../../src/codec/ncr_anthropic_turn.c"
 #include "../../src/codec/ncr_anthropic_effort.c"
 #include "../../src/base/ncr_edit.c"
-#include "ncr_test.h"
-
-#include <stdlib.h>
+#include "ncr_bodies.h"
 
 
 static ncr_sha256_t             ncr_test_plain, ncr_test_cached;
 static ncr_anthropic_request_t  ncr_test_req;
 
 
-static ncr_int_t
-ncr_test_feed(const char *body, size_t len)
-{
-    ncr_int_t    rc;
-    ncr_char_t  *p;
-
-    p = malloc(len + !len);
-    memcpy(p, body, len);
-
-    rc = ncr_anthropic_request_feed(&ncr_test_req, p, len);
-
-    memset(p, 0xA5, len);
-    free(p);
-
-    return rc;
-}
-
-
 /* how: bit 0: with a hash, bit 1: with turns */
 
-static ncr_int_t
-ncr_test_read(const char *body, size_t cut, size_t step, ncr_uint_t how)
+static void
+ncr_test_init(ncr_uint_t how)
 {
-    size_t     i, n, len;
-    ncr_int_t  rc;
-
-    memset(&ncr_test_req, 0xA5, sizeof(ncr_test_req));
-
     ncr_anthropic_request_init(&ncr_test_req,
                                (how & 1) ? &ncr_test_plain : NULL,
                                (how & 1) ? &ncr_test_cached : NULL, 1);
     ncr_test_req.told.turns = (how & 2) ? 1 : 0;
+}
 
-    len = strlen(body);
-    rc = ncr_test_feed(body, cut);
 
-    for (i = cut; rc == NCR_OK && i < len; i += n) {
-        n = ncr_min(step, len - i);
-        rc = ncr_test_feed(body + i, n);
-    }
+static const ncr_bodies_t  ncr_bodies = {
+    &ncr_codec_anthropic, &ncr_test_req.told, sizeof(ncr_test_req),
+    ncr_test_init, NULL
+};
 
-    return (rc == NCR_OK) ? ncr_anthropic_request_final(&ncr_test_req) : rc;
+
+static ncr_int_t
+ncr_test_read(const char *body, size_t cut, size_t step, ncr_uint_t how)
+{
+    return ncr_bodies_read(body, strlen(body), cut, step, how);
 }
 
 

@@ -9,9 +9,7 @@
 
 #include "../../src/codec/ncr_anthropic_request.c"
 #include "../../src/codec/ncr_anthropic_member.c"
-#include "ncr_test.h"
-
-#include <stdio.h>
+#include "ncr_bodies.h"
 
 
 typedef struct {
@@ -62,25 +60,23 @@ ncr_test_told(char *buf, size_t size)
 }
 
 
+static void
+ncr_test_init(ncr_uint_t how)
+{
+    ncr_anthropic_request_init(&ncr_test_req, NULL, NULL, how);
+}
+
+
+static const ncr_bodies_t  ncr_bodies = {
+    &ncr_codec_anthropic, &ncr_test_req.told, sizeof(ncr_test_req),
+    ncr_test_init, NULL
+};
+
+
 static ncr_int_t
 ncr_test_read(const char *body, size_t cut)
 {
-    size_t       n;
-    ncr_char_t   copy[4096];
-
-    n = strlen(body);
-    memcpy(copy, body, n);
-
-    ncr_anthropic_request_init(&ncr_test_req, NULL, NULL, 0);
-
-    if (ncr_anthropic_request_feed(&ncr_test_req, copy, cut) != NCR_OK
-        || ncr_anthropic_request_feed(&ncr_test_req, copy + cut, n - cut)
-           != NCR_OK)
-    {
-        return NCR_BAD;
-    }
-
-    return ncr_anthropic_request_final(&ncr_test_req);
+    return ncr_bodies_read(body, strlen(body), cut, strlen(body), 0);
 }
 
 

@@ -6,13 +6,8 @@
 
 #include "../../src/codec/ncr_anthropic_request.c"
 #include "../../src/codec/ncr_anthropic_system.c"
-#include "ncr_test.h"
+#include "ncr_bodies.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-
-/* each body is read whole, byte by byte, and cut at every offset */
 
 typedef struct {
     const char  *name;
@@ -147,20 +142,11 @@ static ncr_test_row_t  ncr_test_rows[] = {
 
 
 static void
-ncr_test_told(ncr_int_t rc, char *buf, size_t size)
+ncr_test_told(char *buf, size_t size)
 {
-    char                      error[256];
-    size_t                    n;
-    ncr_str_t                 s;
     ncr_anthropic_request_t  *req;
 
     req = &ncr_test_req;
-
-    if (rc != NCR_OK) {
-        s = ncr_anthropic_request_error(req, error, sizeof(error));
-        snprintf(buf, size, "! %.*s", (int) s.len, (char *) s.data);
-        return;
-    }
 
     snprintf(buf, size, "%.*s %d-%d %d%s%s [%.*s]", (int) req->told.model.len,
              (char *) req->told.model.data, (int) req->told.model_start,
@@ -168,135 +154,43 @@ ncr_test_told(ncr_int_t rc, char *buf, size_t size)
              req->told.stream ? " stream" : "",
              req->has_user_id ? " user" : "",
              (int) req->told.session.len, (char *) req->told.session.data);
-
-    n = strlen(buf);
-
-    if (req->told.hashed) {
-        snprintf(buf + n, size - n, " %02x%02x%02x%02x", req->told.digest[0],
-                 req->told.digest[1], req->told.digest[2],
-                 req->told.digest[3]);
-    }
 }
 
 
-/* chunks of their own, so that a sanitizer sees who keeps a pointer */
-
-static ncr_int_t
-ncr_test_feed(const char *body, size_t len)
+static void
+ncr_test_init(ncr_uint_t require)
 {
-    ncr_int_t    rc;
-    ncr_char_t  *p;
-
-    p = malloc(len + !len);
-    memcpy(p, body, len);
-
-    rc = ncr_anthropic_request_feed(&ncr_test_req, p, len);
-
-    memset(p, 0xA5, len);
-    free(p);
-
-    return rc;
-}
-
-
-static ncr_int_t
-ncr_test_parts(const char *body, size_t len, size_t cut, size_t step,
-    ncr_uint_t require)
-{
-    size_t     i, n;
-    ncr_int_t  rc;
-
-    memset(&ncr_test_req, 0xA5, sizeof(ncr_test_req));
-
     ncr_anthropic_request_init(&ncr_test_req, &ncr_test_plain,
                                &ncr_test_cached, require);
 
     if (ncr_test_leading.len) {
         ncr_test_req.leading = &ncr_test_leading;
     }
-
-    rc = ncr_test_feed(body, cut);
-
-    for (i = cut; rc == NCR_OK && i < len; i += n) {
-        n = ncr_min(step, len - i);
-        rc = ncr_test_feed(body + i, n);
-    }
-
-    return (rc == NCR_OK) ? ncr_anthropic_request_final(&ncr_test_req) : rc;
 }
 
 
-/* told is what whole reading tells; 1 if all other ways tell the same */
-
-static ncr_uint_t
-ncr_test_all(const char *body, size_t len, char *told, size_t size)
-{
-    char        other[4096];
-    size_t      cut;
-    ncr_uint_t  same;
-
-    ncr_test_told(ncr_test_parts(body, len, len, 1, 1), told, size);
-
-    ncr_test_told(ncr_test_parts(body, len, 0, 1, 1), other, sizeof(other));
-    same = (strcmp(told, other) == 0);
-
-    for (cut = 0; cut < len; cut += (len > 4096) ? 97 : 1) {
-        ncr_test_told(ncr_test_parts(body, len, cut, len, 1), other,
-                      sizeof(other));
-        same &= (strcmp(told, other) == 0);
-    }
-
-    return same;
-}
+static const ncr_bodies_t  ncr_bodies = {
+    &ncr_codec_anthropic, &ncr_test_req.told, sizeof(ncr_test_req),
+    ncr_test_init, ncr_test_told
+};
 
 
 static void
 ncr_test_bodies(void)
 {
-    char             told[4096], name[128];
-    size_t           i, n;
-    ncr_uint_t       same;
+    size_t           i;
     ncr_test_row_t  *row;
+
+    /* the hash is another test's */
 
     for (i = 0; i < sizeof(ncr_test_rows) / sizeof(ncr_test_rows[0]); i++) {
         row = &ncr_test_rows[i];
-
-        same = ncr_test_all(row->body, strlen(row->body), told,
-                            sizeof(told));
-        n = strlen(row->told);
-
-        /* the hash is another test's */
-
-        ncr_test(strncmp(told, row->told, n) == 0
-                 && (told[n] == '\0' || told[n] == ' '), row->name);
-
-        if (strncmp(told, row->told, n) != 0) {
-            printf("# \"%s\"\n", told);
-        }
-
-        snprintf(name, sizeof(name), "%s, in pieces", row->name);
-        ncr_test(same, name);
+        ncr_bodies_test(row->name, row->body, 1, row->told);
     }
 }
 
 
-static const char *
-ncr_test_hash(const char *body)
-{
-    ncr_uint_t   same;
-    char        *p;
-
-    static char   told[8][256];
-    static int    n;
-
-    n = (n + 1) % 8;
-    same = ncr_test_all(body, strlen(body), told[n], sizeof(told[n]));
-
-    p = strchr(told[n], ']');
-
-    return (same && p) ? p + 1 : "differs in pieces";
-}
-
+#define ncr_test_hash(body)  ncr_bodies_hash(body, 1)
 
 #define ncr_test_same(a, b)                                                   \
     (strcmp(ncr_test_hash(a), ncr_test_hash(b)) == 0)
@@ -395,18 +289,18 @@ ncr_test_long(void)
     strcpy(body + i + n, "\",\"messages\":[{\"role\":\"user\",\"content\":"
            "\"hi\"}]}");
 
-    ncr_test(ncr_test_all(body, strlen(body), told, sizeof(told)),
+    ncr_test(ncr_bodies_all(body, strlen(body), 1, told, sizeof(told)),
              "a long system, in pieces");
 
     body[i + n - 1] = 'y';
-    (void) ncr_test_parts(body, strlen(body), strlen(body), 1, 1);
-    ncr_test_told(NCR_OK, other, sizeof(other));
+    (void) ncr_bodies_read(body, strlen(body), strlen(body), 1, 1);
+    ncr_bodies_told(NCR_OK, other, sizeof(other));
 
     ncr_test(strcmp(told, other) == 0, "only its beginning is hashed");
 
     body[strlen(body) - 5] = 'o';
-    (void) ncr_test_parts(body, strlen(body), strlen(body), 1, 1);
-    ncr_test_told(NCR_OK, other, sizeof(other));
+    (void) ncr_bodies_read(body, strlen(body), strlen(body), 1, 1);
+    ncr_bodies_told(NCR_OK, other, sizeof(other));
 
     ncr_test(strcmp(told, other) != 0, "but the message has its own share");
 
@@ -422,7 +316,7 @@ ncr_test_long(void)
 
     strcpy(body + n, "\"}}");
 
-    ncr_test(ncr_test_all(body, strlen(body), told, sizeof(told)),
+    ncr_test(ncr_bodies_all(body, strlen(body), 1, told, sizeof(told)),
              "a long user_id, in pieces");
     ncr_test(ncr_test_req.has_user_id
              && ncr_test_req.told.session.len == 1 + 2 * 170,
@@ -445,12 +339,12 @@ ncr_test_ceilings(void)
     }
 
     strcpy(body + n, "}");
-    ncr_test_told(ncr_test_parts(body, n + 1, n + 1, 1, 1), told,
+    ncr_bodies_told(ncr_bodies_read(body, n + 1, n + 1, 1, 1), told,
                   sizeof(told));
     ncr_test(strcmp(told, "m 9-12 -1 []") == 0, "64 fields are not too many");
 
     strcpy(body + n, ",\"x\":1}");
-    ncr_test_told(ncr_test_parts(body, n + 7, n + 7, 1, 1), told,
+    ncr_bodies_told(ncr_bodies_read(body, n + 7, n + 7, 1, 1), told,
                   sizeof(told));
     ncr_test(strcmp(told, "! too many fields") == 0, "65 are");
 
@@ -458,7 +352,7 @@ ncr_test_ceilings(void)
     memset(body + 2, 'k', 1500);
     strcpy(body + 1502, "\":1}");
 
-    (void) ncr_test_all(body, strlen(body), told, sizeof(told));
+    (void) ncr_bodies_all(body, strlen(body), 1, told, sizeof(told));
     ncr_test(strncmp(told, "! key \"kkk", 9) == 0
              && strcmp(told + strlen(told) - 13, "\" is too long") == 0,
              "a key of 1500 bytes is too long");
@@ -467,14 +361,14 @@ ncr_test_ceilings(void)
     memset(body + 10, 'm', 127);
     strcpy(body + 137, "\"}");
 
-    (void) ncr_test_parts(body, 139, 139, 1, 1);
+    (void) ncr_bodies_read(body, 139, 139, 1, 1);
     ncr_test(ncr_test_req.told.model.len == 127,
              "a model of 127 bytes is not");
 
     memset(body + 10, 'm', 128);
     strcpy(body + 138, "\"}");
 
-    ncr_test_told(ncr_test_parts(body, 140, 140, 1, 1), told, sizeof(told));
+    ncr_bodies_told(ncr_bodies_read(body, 140, 140, 1, 1), told, sizeof(told));
     ncr_test(strcmp(told, "! model is too long") == 0, "one of 128 is");
 
     n = (size_t) sprintf(body, "{\"model\":\"m\",\"x\":");
@@ -482,18 +376,18 @@ ncr_test_ceilings(void)
     memset(body + n + 255, ']', 255);
     strcpy(body + n + 510, "}");
 
-    ncr_test(ncr_test_parts(body, n + 511, 5, 7, 1) == NCR_OK,
+    ncr_test(ncr_bodies_read(body, n + 511, 5, 7, 1) == NCR_OK,
              "256 levels are not too deep");
 
     memset(body + n, '[', 256);
 
-    ncr_test_told(ncr_test_parts(body, n + 511, 5, 7, 1), told,
+    ncr_bodies_told(ncr_bodies_read(body, n + 511, 5, 7, 1), told,
                   sizeof(told));
     ncr_test(strstr(told, "nesting too deep") != NULL, "257 are");
 
     strcpy(body, "{\"model\":5,\"x\":\"y\"}");
 
-    ncr_test(ncr_test_parts(body, strlen(body), 3, 1, 0) == NCR_OK
+    ncr_test(ncr_bodies_read(body, strlen(body), 3, 1, 0) == NCR_OK
              && ncr_test_req.told.model.len == 0,
              "a model that is not required may be anything");
 
@@ -502,11 +396,11 @@ ncr_test_ceilings(void)
     strcpy(body, "{\"model\":\"m\",\"system\":[{\"text\":\"x\"}],"
            "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
 
-    ncr_test(ncr_test_feed(body, strlen(body)) == NCR_OK
+    ncr_test(ncr_bodies_feed(body, strlen(body)) == NCR_OK
              && ncr_anthropic_request_final(&ncr_test_req) == NCR_OK
              && !ncr_test_req.told.hashed, "no contexts, no hash");
 
-    (void) ncr_test_parts("{\"a\":1,\"a\":1}", 13, 13, 1, 1);
+    (void) ncr_bodies_read("{\"a\":1,\"a\":1}", 13, 13, 1, 1);
 
     ncr_test(ncr_anthropic_request_error(&ncr_test_req, told, 4).len <= 4,
              "an error fits into what there is");
@@ -661,7 +555,7 @@ ncr_test_systems(void)
 
         for (cut = 0; cut <= 2 * len; cut++) {
 
-            good &= (ncr_test_parts(body, len, cut % (len + 1),
+            good &= (ncr_bodies_read(body, len, cut % (len + 1),
                                     (cut > len) ? 1 : len, 0) == NCR_OK);
             text = ncr_test_edited(body, len);
             good &= (text != NULL && strcmp(text, wanted) == 0);
@@ -676,7 +570,7 @@ ncr_test_systems(void)
                                        hash ? &ncr_test_cached : NULL, 0);
             ncr_test_req.leading = &ncr_test_leading;
 
-            good &= (ncr_test_feed(body, len) == NCR_OK
+            good &= (ncr_bodies_feed(body, len) == NCR_OK
                      && ncr_anthropic_request_final(&ncr_test_req) == NCR_OK);
             text = ncr_test_edited(body, len);
             good &= (text != NULL && strcmp(text, wanted) == 0);
@@ -716,7 +610,7 @@ ncr_test_long_system(void)
     good = 1;
 
     for (cut = 0; cut < n; cut += 7) {
-        good &= (ncr_test_parts(body, n, cut, n, 0) == NCR_OK
+        good &= (ncr_bodies_read(body, n, cut, n, 0) == NCR_OK
                  && ncr_test_req.system.leads);
     }
 
@@ -727,7 +621,7 @@ ncr_test_long_system(void)
     good = 1;
 
     for (cut = 0; cut < n; cut += 7) {
-        good &= (ncr_test_parts(body, n, cut, n, 0) == NCR_OK
+        good &= (ncr_bodies_read(body, n, cut, n, 0) == NCR_OK
                  && !ncr_test_req.system.leads);
     }
 
@@ -735,7 +629,7 @@ ncr_test_long_system(void)
 
     ncr_str_null(&ncr_test_leading);
 
-    (void) ncr_test_parts(body, n, n, 1, 0);
+    (void) ncr_bodies_read(body, n, n, 1, 0);
 
     ncr_test(ncr_test_req.system.kind == NCR_ANTHROPIC_SYSTEM_ARRAY
              && ncr_test_req.system.start == 10

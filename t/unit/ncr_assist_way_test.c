@@ -6,9 +6,7 @@
 
 #include "../../src/platform/ncr_assist_way.c"
 #include "../../src/platform/ncr_assist_envelope.c"
-#include "ncr_test.h"
-
-#include <stdlib.h>
+#include "ncr_way_test.h"
 
 
 typedef struct {
@@ -36,12 +34,6 @@ typedef struct {
 
 
 static ncr_gemini_request_t  ncr_test_req;
-static ncr_char_t            ncr_test_target[512], ncr_test_lines[512],
-                             ncr_test_text[8192];
-static char                  ncr_test_sent[16384];
-static ncr_str_t             ncr_test_body;
-static ncr_way_t             ncr_test_way;
-static ncr_str_t             ncr_test_params[3];
 
 
 static ncr_test_row_t  ncr_test_rows[] = {
@@ -185,96 +177,30 @@ static ncr_test_row_t  ncr_test_rows[] = {
 };
 
 
-static ncr_str_t
-ncr_test_text_of(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) text;
-    s.len = strlen(text);
-
-    return s;
-}
-
-
-static ncr_str_t
-ncr_test_whole(ncr_way_t *way)
-{
-    return ncr_test_body;
-}
-
-
 static void
 ncr_test_given(ncr_test_row_t *row)
 {
     ncr_way_t  *way;
 
-    way = &ncr_test_way;
-    memset(way, 0, sizeof(ncr_way_t));
+    way = ncr_test_way_of(row->op, "/base/v1internal", row->path);
     memset(way->random, '0', sizeof(way->random));
 
-    ncr_test_params[0] = ncr_test_text_of(row->project);
-    ncr_test_params[1] = ncr_test_text_of("1.2.3");
-    ncr_test_params[2] = ncr_test_text_of("os/arch");
+    ncr_test_params[0] = ncr_test_s(row->project);
+    ncr_test_params[1] = ncr_test_s("1.2.3");
+    ncr_test_params[2] = ncr_test_s("os/arch");
 
-    way->op = row->op;
-    way->path = ncr_test_text_of(row->path);
-    way->args = ncr_test_text_of(row->args);
-    way->meta = ncr_test_text_of(row->meta);
-    way->model = ncr_test_text_of("m");
+    way->args = ncr_test_s(row->args);
+    way->meta = ncr_test_s(row->meta);
+    way->model = ncr_test_s("m");
     way->asked = way->model;
-    way->session = ncr_test_text_of("0abcdef0123456789");
-    way->base = ncr_test_text_of("/base/v1internal");
-    way->params = ncr_test_params;
-    way->length = ncr_test_body.len;
-    way->body = ncr_test_whole;
-
-    ncr_out_init(&way->target, ncr_test_target, sizeof(ncr_test_target));
-    ncr_out_init(&way->lines, ncr_test_lines, sizeof(ncr_test_lines));
-    ncr_out_init(&way->text, ncr_test_text, sizeof(ncr_test_text));
-}
-
-
-static void
-ncr_test_apply(void)
-{
-    char        *p;
-    uint64_t     pos;
-    ncr_uint_t   i;
-    ncr_edit_t  *e;
-
-    ncr_edit_sort(ncr_test_way.edits, ncr_test_way.nedits);
-
-    p = ncr_test_sent;
-    pos = 0;
-
-    for (i = 0; i < ncr_test_way.nedits; i++) {
-        e = &ncr_test_way.edits[i];
-
-        if (e->offset < pos || e->offset + e->remove > ncr_test_body.len) {
-            abort();
-        }
-
-        memcpy(p, ncr_test_body.data + pos, e->offset - pos);
-        p += e->offset - pos;
-
-        if (e->insert.len) {
-            memcpy(p, e->insert.data, e->insert.len);
-            p += e->insert.len;
-        }
-
-        pos = e->offset + e->remove;
-    }
-
-    memcpy(p, ncr_test_body.data + pos, ncr_test_body.len - pos);
-    p[ncr_test_body.len - pos] = '\0';
+    way->session = ncr_test_s("0abcdef0123456789");
 }
 
 
 static ncr_int_t
 ncr_test_run(ncr_test_row_t *row)
 {
-    ncr_test_body = ncr_test_text_of(row->body);
+    ncr_test_body = ncr_test_s(row->body);
 
     ncr_test_given(row);
 
@@ -321,14 +247,14 @@ ncr_test_models(void)
     aw.modern = 1;
 
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        ncr_test_way.model = ncr_test_text_of(rows[i][0]);
+        ncr_test_way.model = ncr_test_s(rows[i][0]);
         ncr_test_way.asked = ncr_test_way.model;
         model = ncr_assist_model(&aw);
         ncr_test(ncr_test_str(model, rows[i][1]), rows[i][0]);
     }
 
-    ncr_test_way.asked = ncr_test_text_of("x");
-    ncr_test_way.model = ncr_test_text_of(rows[0][0]);
+    ncr_test_way.asked = ncr_test_s("x");
+    ncr_test_way.model = ncr_test_s(rows[0][0]);
     model = ncr_assist_model(&aw);
     ncr_test(ncr_test_str(model, rows[0][0]), "an operator's word stays");
 
@@ -348,10 +274,10 @@ ncr_test_lines_of(void)
     memset(&aw, 0, sizeof(aw));
     aw.way = &ncr_test_way;
 
-    ncr_test_body = ncr_test_text_of("{}");
+    ncr_test_body = ncr_test_s("{}");
     ncr_test_given(ncr_test_rows);
 
-    model = ncr_test_text_of("a\r\nX: y/b\xc3\xa4");
+    model = ncr_test_s("a\r\nX: y/b\xc3\xa4");
     ncr_assist_wrap_lines(&aw, &model);
 
     s.data = ncr_test_way.lines.start;
@@ -402,16 +328,16 @@ ncr_test_fields(void)
     memset(text, 'a', sizeof(text));
     text[129] = '\0';
 
-    s = ncr_test_text_of(text);
+    s = ncr_test_s(text);
     ncr_test(ncr_assist_check_project(&s) != NULL, "a project: too long");
     s.len = 128;
     ncr_test(ncr_assist_check_project(&s) == NULL, "a project");
     ncr_test(ncr_assist_check_word(&s) != NULL, "a version: too long");
-    s = ncr_test_text_of("2.9.1");
+    s = ncr_test_s("2.9.1");
     ncr_test(ncr_assist_check_word(&s) == NULL, "a version");
-    s = ncr_test_text_of("1\r\nX: y");
+    s = ncr_test_s("1\r\nX: y");
     ncr_test(ncr_assist_check_word(&s) != NULL, "a version is no header");
-    s = ncr_test_text_of("a\"b");
+    s = ncr_test_s("a\"b");
     ncr_test(ncr_assist_check_project(&s) != NULL, "a project is no JSON");
 }
 
@@ -422,6 +348,7 @@ main(void)
     ncr_int_t        rc;
     ncr_str_t        s;
     ncr_uint_t       fine;
+    const char      *sent;
     ncr_test_row_t  *row;
 
     for (row = ncr_test_rows; row->name; row++) {
@@ -435,18 +362,18 @@ main(void)
             continue;
         }
 
-        ncr_test_apply();
+        sent = ncr_test_edited();
 
         s.data = ncr_test_way.target.start + sizeof("/base") - 1;
         s.len = (size_t) (ncr_test_way.target.last - s.data);
 
-        fine = (rc == NCR_OK && strcmp(ncr_test_sent, row->sent) == 0
+        fine = (rc == NCR_OK && strcmp(sent, row->sent) == 0
                 && ncr_test_str(s, row->target));
 
         ncr_test(fine, row->name);
 
         if (!fine) {
-            printf("# %.*s\n# %s\n", (int) s.len, s.data, ncr_test_sent);
+            printf("# %.*s\n# %s\n", (int) s.len, s.data, sent);
         }
     }
 

@@ -9,45 +9,25 @@
 #include "../../src/platform/ncr_codex_usage.c"
 #include "../../src/platform/ncr_codex_verdict.c"
 #include "../../src/platform/ncr_codex_way.c"
-#include "ncr_test.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "ncr_way_test.h"
 
 
 #define NCR_TEST_NOW   ((ncr_msec_t) 1795262400 * 1000)     /* 12:00 UTC */
 
 
-static ncr_str_t
-ncr_test_s(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) text;
-    s.len = strlen(text);
-
-    return s;
-}
-
-
-/* "name: value\n" */
-
 static void
 ncr_test_headers(ncr_limits_t *limits, const char *p)
 {
-    ncr_str_t    name, value;
-    const char  *colon, *end;
+    ncr_str_t  name, value;
 
     ncr_limits_reset(limits);
 
-    for ( /* void */ ; *p; p = end + 1) {
-        colon = strchr(p, ':');
-        end = strchr(p, '\n');
+    while ((p = ncr_test_line(p, &name, &value)) != NULL) {
 
-        name.data = (ncr_char_t *) p;
-        name.len = (size_t) (colon - p);
-        value.data = (ncr_char_t *) colon + 2;
-        value.len = (size_t) (end - colon - 2);
+        /* a blank */
+
+        value.data++;
+        value.len--;
 
         ncr_codex_limits(limits, &name, &value, NCR_TEST_NOW);
     }
@@ -192,27 +172,14 @@ ncr_test_verdict(ncr_int_t status, const char *headers, const char *body,
     int            n;
     char           told[128];
     ncr_reply_t    reply;
-    ncr_rests_t    rests;
     ncr_limits_t   limits;
     ncr_verdict_t  v;
 
     memset(&reply, 0, sizeof(reply));
-    memset(&v, 0xA5, sizeof(v));
-
-    ncr_rests_default(&rests);
     ncr_test_headers(&limits, headers);
-
-    reply.kind = (status > 0) ? NCR_REPLY_HTTP : NCR_REPLY_STREAM_ERROR;
-    reply.status = (status > 0) ? (ncr_uint_t) status : 200;
     reply.limits = &limits;
 
-    reply.body.len = strlen(body);
-    reply.body.data = malloc(reply.body.len + 1);
-    memcpy(reply.body.data, body, reply.body.len);
-
-    ncr_codex_classify(&reply, &rests, &v);
-
-    free(reply.body.data);
+    ncr_test_judge(ncr_codex_classify, &reply, status, body, &v);
 
     n = snprintf(told, sizeof(told), "%s %d%s%s%s%s", ncr_class_name(v.class),
                  (v.rest == NCR_REST_UNTIL)
@@ -411,46 +378,34 @@ ncr_test_header(ncr_way_t *way, const char *name)
 
 
 static void
-ncr_test_way(ncr_op_e op, const char *base, const char *path,
+ncr_test_ask(ncr_op_e op, const char *base, const char *path,
     const char *target, const char *lines, const char *name)
 {
-    ncr_int_t          rc;
-    ncr_way_t          way;
-    ncr_str_t          params[NCR_PARAMS];
-    static ncr_char_t  room[3][8192];
+    ncr_int_t   rc;
+    ncr_way_t  *way;
 
-    memset(&way, 0, sizeof(way));
-    memset(params, 0, sizeof(params));
-    memset(room, 0, sizeof(room));
+    way = ncr_test_way_of(op, base, path);
 
-    params[NCR_CODEX_CLIENT_VERSION] = ncr_test_s("0.170.0");
-    params[NCR_CODEX_ORIGINATOR] = ncr_test_s("codex_cli_rs");
+    ncr_test_params[NCR_CODEX_CLIENT_VERSION] = ncr_test_s("0.170.0");
+    ncr_test_params[NCR_CODEX_ORIGINATOR] = ncr_test_s("codex_cli_rs");
 
-    way.op = op;
-    way.base = ncr_test_s(base);
-    way.path = ncr_test_s(path);
-    way.session = ncr_test_s("0123456789abcdef");
-    way.params = params;
-    way.header = ncr_test_header;
+    way->session = ncr_test_s("0123456789abcdef");
+    way->header = ncr_test_header;
 
-    ncr_out_init(&way.target, room[0], sizeof(room[0]) - 1);
-    ncr_out_init(&way.lines, room[1], sizeof(room[1]) - 1);
-    ncr_out_init(&way.text, room[2], sizeof(room[2]) - 1);
-
-    rc = ncr_codex_way(&way);
+    rc = ncr_codex_way(way);
 
     if (target == NULL) {
-        ncr_test(rc == NCR_BAD && way.status == 404, name);
+        ncr_test(rc == NCR_BAD && way->status == 404, name);
         return;
     }
 
-    ncr_test(rc == NCR_OK && strcmp((char *) room[0], target) == 0
-             && strcmp((char *) room[1], lines) == 0, name);
+    ncr_test(rc == NCR_OK && strcmp((char *) ncr_test_target, target) == 0
+             && strcmp((char *) ncr_test_lines, lines) == 0, name);
 
-    if (strcmp((char *) room[1], lines) != 0
-        || strcmp((char *) room[0], target) != 0)
+    if (strcmp((char *) ncr_test_lines, lines) != 0
+        || strcmp((char *) ncr_test_target, target) != 0)
     {
-        printf("# %s\n# %s\n", room[0], room[1]);
+        printf("# %s\n# %s\n", ncr_test_target, ncr_test_lines);
     }
 }
 
@@ -463,19 +418,19 @@ ncr_test_ways(void)
     ncr_test_sent[1].name = "accept";
     ncr_test_sent[1].value = "text/event-stream";
 
-    ncr_test_way(NCR_OP_RESPONSES, "/backend-api/codex", "/v1/responses",
+    ncr_test_ask(NCR_OP_RESPONSES, "/backend-api/codex", "/v1/responses",
                  "/backend-api/codex/responses", "version: 0.169.0\r\n",
                  "A10: the client's own version");
 
     ncr_test_sent[1].name = "version";
     ncr_test_sent[1].value = "0.1.0";
 
-    ncr_test_way(NCR_OP_RESPONSES, "", "/v1/responses", "/responses",
+    ncr_test_ask(NCR_OP_RESPONSES, "", "/v1/responses", "/responses",
                  "Accept: text/event-stream\r\n", "A10: told by itself");
 
     ncr_test_sent[0].value = "OpenAI/Python";
 
-    ncr_test_way(NCR_OP_COMPACT, "/x", "/v1/responses/compact",
+    ncr_test_ask(NCR_OP_COMPACT, "/x", "/v1/responses/compact",
                  "/x/responses/compact",
                  "originator: codex_cli_rs\r\nversion: 0.170.0\r\n"
                  "User-Agent: codex_cli_rs/0.170.0 (Linux; x86_64) unknown\r\n"
@@ -484,12 +439,12 @@ ncr_test_ways(void)
 
     ncr_test_sent[1].name = "session-id";
 
-    ncr_test_way(NCR_OP_CODEX, "/backend-api/codex", "/wham/usage",
+    ncr_test_ask(NCR_OP_CODEX, "/backend-api/codex", "/wham/usage",
                  "/backend-api/wham/usage",
                  "originator: codex_cli_rs\r\nversion: 0.170.0\r\n"
                  "User-Agent: codex_cli_rs/0.170.0 (Linux; x86_64) unknown\r\n",
                  "A13: usage");
-    ncr_test_way(NCR_OP_CODEX, "/backend-api/codex", "/wham/profiles/me",
+    ncr_test_ask(NCR_OP_CODEX, "/backend-api/codex", "/wham/profiles/me",
                  NULL, NULL, "A13: no other neighbour");
 
     memset(ncr_test_sent, 0, sizeof(ncr_test_sent));

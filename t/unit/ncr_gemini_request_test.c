@@ -5,9 +5,7 @@
 
 
 #include "../../src/codec/ncr_gemini_request.c"
-#include "ncr_test.h"
-
-#include <stdlib.h>
+#include "ncr_bodies.h"
 
 
 #define NCR_TEST_SYSTEM  "\"systemInstruction\":{\"parts\":[{\"text\":\"S\"}]}"
@@ -18,32 +16,29 @@ static ncr_sha256_t          ncr_test_sha;
 static ncr_gemini_request_t  ncr_test_req;
 
 
+static void
+ncr_test_init(ncr_uint_t hash)
+{
+    ncr_gemini_request_init(&ncr_test_req, hash ? &ncr_test_sha : NULL, 1);
+}
+
+
+static const ncr_bodies_t  ncr_bodies = {
+    &ncr_codec_gemini, &ncr_test_req.told, sizeof(ncr_test_req),
+    ncr_test_init, NULL
+};
+
+
 /* cut: 0 whole, else chunks of that size */
 
 static ncr_int_t
 ncr_test_feed(const char *text, size_t cut, ncr_uint_t hash)
 {
-    size_t       i, n, len;
-    ncr_int_t    rc;
-    ncr_char_t  *p;
-
-    memset(&ncr_test_req, 0xA5, sizeof(ncr_test_req));
-
-    ncr_gemini_request_init(&ncr_test_req, hash ? &ncr_test_sha : NULL, 1);
+    size_t  len;
 
     len = strlen(text);
-    rc = NCR_OK;
 
-    for (i = 0; i < len && rc == NCR_OK; i += n) {
-        n = cut ? ncr_min(cut, len - i) : len;
-
-        p = malloc(n);
-        memcpy(p, text + i, n);
-        rc = ncr_gemini_request_feed(&ncr_test_req, p, n);
-        free(p);
-    }
-
-    return (rc == NCR_OK) ? ncr_gemini_request_final(&ncr_test_req) : rc;
+    return ncr_bodies_read(text, len, 0, cut ? cut : len, hash);
 }
 
 

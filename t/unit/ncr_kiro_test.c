@@ -9,7 +9,7 @@
 
 #include "../../src/platform/ncr_kiro_usage.c"
 #include "../../src/platform/ncr_platform_kiro.c"
-#include "ncr_test.h"
+#include "ncr_way_test.h"
 
 #include <stdio.h>
 
@@ -156,7 +156,6 @@ ncr_test_verdicts(void)
     char             told[128];
     size_t           i;
     ncr_reply_t      reply;
-    ncr_rests_t      rests;
     ncr_limits_t     limits;
     ncr_verdict_t    v;
     ncr_test_row_t  *row;
@@ -167,21 +166,17 @@ ncr_test_verdicts(void)
 
     static const char  *kinds[] = { "none", "until", "for", "backoff" };
 
-    ncr_rests_default(&rests);
-
     for (i = 0; i < sizeof(ncr_test_rows) / sizeof(ncr_test_row_t); i++) {
         row = &ncr_test_rows[i];
 
         memset(&reply, 0, sizeof(reply));
         ncr_limits_reset(&limits);
 
-        reply.status = row->status;
         reply.limits = &limits;
         reply.now = NCR_TEST_NOW;
-        reply.body.data = (ncr_char_t *) row->body;
-        reply.body.len = strlen(row->body);
 
-        ncr_platform_kiro.classify(&reply, &rests, &v);
+        ncr_test_judge(ncr_platform_kiro.classify, &reply,
+                       (ncr_int_t) row->status, row->body, &v);
 
         snprintf(told, sizeof(told), "%s %s %s", faults[v.fault],
                  ncr_class_name(v.class), kinds[v.rest]);
@@ -204,11 +199,9 @@ ncr_test_verdicts(void)
     }
 
     reply.now = 0;
-    reply.status = 402;
-    reply.body.data = (ncr_char_t *) "{\"reason\":\"MONTHLY_REQUEST_COUNT\"}";
-    reply.body.len = strlen((char *) reply.body.data);
 
-    ncr_platform_kiro.classify(&reply, &rests, &v);
+    ncr_test_judge(ncr_platform_kiro.classify, &reply, 402,
+                   "{\"reason\":\"MONTHLY_REQUEST_COUNT\"}", &v);
 
     ncr_test(v.class == NCR_CLASS_LIMITED && v.rest == NCR_REST_FOR,
              "without a clock it is a rest of some time");

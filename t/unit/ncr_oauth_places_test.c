@@ -33,18 +33,6 @@ static const ncr_param_t  ncr_test_names[] = {
 static ncr_str_t  ncr_test_params[2];
 
 
-static ncr_str_t
-ncr_test_s(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) (uintptr_t) text;
-    s.len = strlen(text);
-
-    return s;
-}
-
-
 static void
 ncr_test_reset(void)
 {

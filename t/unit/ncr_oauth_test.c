@@ -54,18 +54,6 @@ ncr_test_exact(const char *text, size_t len)
 }
 
 
-static ncr_str_t
-ncr_test_s(const char *text)
-{
-    ncr_str_t  s;
-
-    s.len = strlen(text);
-    s.data = (ncr_char_t *) (uintptr_t) text;
-
-    return s;
-}
-
-
 /* PKCE, URL and bodies */
 
 static ncr_oauth_t  ncr_test_oauth = {

@@ -6,13 +6,8 @@
 
 #include "../../src/codec/ncr_openai_request.c"
 #include "../../src/codec/ncr_openai_member.c"
-#include "ncr_test.h"
+#include "ncr_bodies.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-
-/* each body is read whole, byte by byte, and cut at every offset */
 
 typedef struct {
     const char  *name;
@@ -119,22 +114,13 @@ static ncr_test_row_t  ncr_test_rows[] = {
 
 
 static void
-ncr_test_told(ncr_int_t rc, char *buf, size_t size)
+ncr_test_told(char *buf, size_t size)
 {
-    char                   error[256];
     size_t                 n, i;
-    ncr_str_t              s;
     ncr_member_t          *m;
     ncr_openai_request_t  *req;
 
     req = &ncr_test_req;
-
-    if (rc != NCR_OK) {
-        s = ncr_openai_request_error(req, error, sizeof(error));
-        snprintf(buf, size, "! %.*s", (int) ncr_min(s.len, 255),
-                 (char *) s.data);
-        return;
-    }
 
     snprintf(buf, size, "%.*s %d-%d %d%s%s <%.64s> [%.*s]",
              (int) req->told.model.len, (char *) req->told.model.data,
@@ -157,108 +143,33 @@ ncr_test_told(ncr_int_t rc, char *buf, size_t size)
 
     n = strlen(buf);
     snprintf(buf + n, size - n, "}");
-
-    if (req->told.hashed) {
-        snprintf(buf + n + 1, size - n - 1, " %02x%02x%02x%02x",
-                 req->told.digest[0], req->told.digest[1],
-                 req->told.digest[2], req->told.digest[3]);
-    }
 }
 
 
-/* chunks of their own, so that a sanitizer sees who keeps a pointer */
-
-static ncr_int_t
-ncr_test_feed(const char *body, size_t len)
+static void
+ncr_test_init(ncr_uint_t op)
 {
-    ncr_int_t    rc;
-    ncr_char_t  *p;
-
-    p = malloc(len + !len);
-    memcpy(p, body, len);
-
-    rc = ncr_openai_request_feed(&ncr_test_req, p, len);
-
-    memset(p, 0xA5, len);
-    free(p);
-
-    return rc;
+    ncr_openai_request_init(&ncr_test_req, &ncr_test_plain, (ncr_op_e) op);
 }
 
 
-static ncr_int_t
-ncr_test_parts(const char *body, ncr_op_e op, size_t cut, size_t step)
-{
-    size_t     i, n, len;
-    ncr_int_t  rc;
-
-    memset(&ncr_test_req, 0xA5, sizeof(ncr_test_req));
-
-    ncr_openai_request_init(&ncr_test_req, &ncr_test_plain, op);
-
-    len = strlen(body);
-    rc = ncr_test_feed(body, cut);
-
-    for (i = cut; rc == NCR_OK && i < len; i += n) {
-        n = ncr_min(step, len - i);
-        rc = ncr_test_feed(body + i, n);
-    }
-
-    return (rc == NCR_OK) ? ncr_openai_request_final(&ncr_test_req) : rc;
-}
-
-
-/* told is what whole reading tells; 1 if all other ways tell the same */
-
-static ncr_uint_t
-ncr_test_all(const char *body, ncr_op_e op, char *told, size_t size)
-{
-    char        other[4096];
-    size_t      cut, len;
-    ncr_uint_t  same;
-
-    len = strlen(body);
-
-    ncr_test_told(ncr_test_parts(body, op, len, 1), told, size);
-
-    ncr_test_told(ncr_test_parts(body, op, 0, 1), other, sizeof(other));
-    same = (strcmp(told, other) == 0);
-
-    for (cut = 0; cut < len; cut += (len > 4096) ? 97 : 1) {
-        ncr_test_told(ncr_test_parts(body, op, cut, len), other,
-                      sizeof(other));
-        same &= (strcmp(told, other) == 0);
-    }
-
-    return same;
-}
+static const ncr_bodies_t  ncr_bodies = {
+    &ncr_codec_openai, &ncr_test_req.told, sizeof(ncr_test_req),
+    ncr_test_init, ncr_test_told
+};
 
 
 static void
 ncr_test_bodies(void)
 {
-    char             told[4096], name[128];
-    size_t           i, n;
-    ncr_uint_t       same;
+    size_t           i;
     ncr_test_row_t  *row;
+
+    /* members and hash are other tests' */
 
     for (i = 0; i < sizeof(ncr_test_rows) / sizeof(ncr_test_rows[0]); i++) {
         row = &ncr_test_rows[i];
-
-        same = ncr_test_all(row->body, row->op, told, sizeof(told));
-        n = strlen(row->told);
-
-        /* members and hash are other tests' */
-
-        ncr_test(strncmp(told, row->told, n) == 0
-                 && (told[n] == '\0' || told[n] == ' '), row->name);
-
-        if (strncmp(told, row->told, n) != 0) {
-            printf("# \"%s\"\n", told);
-        }
-
-        snprintf(name, sizeof(name), "%s, in pieces", row->name);
-        ncr_test(same, name);
+        ncr_bodies_test(row->name, row->body, row->op, row->told);
     }
 }
 
@@ -277,7 +188,7 @@ ncr_test_members(void)
         "{ \"store\" : null ,\"x\":[{\"a\":1}],\"reasoning\":{\"effort\":"
         "\"low\"},\"model\":\"m\",\"generate\":-1.5}";
 
-    rc = ncr_test_parts(body, R, sizeof(body) - 1, 1);
+    rc = ncr_bodies_read(body, sizeof(body) - 1, sizeof(body) - 1, 1, R);
 
     ncr_test(rc == NCR_OK && ncr_test_req.members.n == 5, "all members");
 
@@ -338,23 +249,7 @@ ncr_test_members(void)
 }
 
 
-static const char *
-ncr_test_hash(ncr_op_e op, const char *body)
-{
-    ncr_uint_t   same;
-    char        *p;
-
-    static char   told[8][512];
-    static int    n;
-
-    n = (n + 1) % 8;
-    same = ncr_test_all(body, op, told[n], sizeof(told[n]));
-
-    p = strrchr(told[n], '}');
-
-    return (same && p) ? p + 1 : "differs in pieces";
-}
-
+#define ncr_test_hash(op, body)  ncr_bodies_hash(body, op)
 
 #define ncr_test_same(op, a, b)                                               \
     (strcmp(ncr_test_hash(op, a), ncr_test_hash(op, b)) == 0)
@@ -429,12 +324,12 @@ ncr_test_long(void)
     memset(body + i, 'x', n);
     strcpy(body + i + n, "\",\"input\":\"hi\"}");
 
-    ncr_test(ncr_test_all(body, R, told, sizeof(told)),
+    ncr_test(ncr_bodies_all(body, strlen(body), R, told, sizeof(told)),
              "long instructions, in pieces");
 
     body[i + n - 1] = 'y';
-    (void) ncr_test_parts(body, R, strlen(body), 1);
-    ncr_test_told(NCR_OK, other, sizeof(other));
+    (void) ncr_bodies_read(body, strlen(body), strlen(body), 1, R);
+    ncr_bodies_told(NCR_OK, other, sizeof(other));
 
     ncr_test(strcmp(told, other) == 0, "only their beginning is hashed");
 
@@ -449,7 +344,7 @@ ncr_test_long(void)
 
         strcat(body, "}");
 
-        (void) ncr_test_all(body, C, told, sizeof(told));
+        (void) ncr_bodies_all(body, strlen(body), C, told, sizeof(told));
 
         ncr_test(n == NCR_MEMBERS ? told[0] == 'm'
                                   : strcmp(told, "! too many fields") == 0,
@@ -464,7 +359,7 @@ ncr_test_long(void)
     memset(body + 2, 'k', n);
     strcpy(body + 2 + n, "\":1}");
 
-    (void) ncr_test_all(body, C, told, sizeof(told));
+    (void) ncr_bodies_all(body, strlen(body), C, told, sizeof(told));
     ncr_test(strncmp(told, "! key \"kkkk", 11) == 0, "a long key");
 
     free(body);

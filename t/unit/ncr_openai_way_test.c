@@ -14,9 +14,8 @@
 #include "../../src/platform/ncr_openai_verdict.c"
 #include "../../src/platform/ncr_platform_openai.c"
 #include "../../src/platform/ncr_platform_azure.c"
-#include "ncr_test.h"
+#include "ncr_way_test.h"
 
-#include <stdlib.h>
 #include <cjson/cJSON.h>
 
 
@@ -24,32 +23,6 @@
 
 
 static ncr_openai_request_t  ncr_test_req;
-static ncr_char_t            ncr_test_target[1024];
-static ncr_char_t            ncr_test_lines[1024];
-static ncr_char_t            ncr_test_text[1024];
-static const char           *ncr_test_body;
-static ncr_str_t             ncr_test_params[NCR_PARAMS];
-static ncr_way_t             ncr_test_way;
-static char                  ncr_test_out[2048];
-
-
-static ncr_str_t
-ncr_test_slice(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) text;
-    s.len = strlen(text);
-
-    return s;
-}
-
-
-static ncr_str_t
-ncr_test_whole(ncr_way_t *way)
-{
-    return ncr_test_slice(ncr_test_body);
-}
 
 
 /* params: as many as are told, the rest have their defaults */
@@ -64,8 +37,8 @@ ncr_test_ask(ncr_platform_t *platform, ncr_op_e op, const char *base,
     ncr_way_t   *way;
     const char  *told[3];
 
-    way = &ncr_test_way;
-    memset(way, 0, sizeof(ncr_way_t));
+    ncr_test_body = ncr_test_s(body ? body : "");
+    way = ncr_test_way_of(op, base, path);
 
     told[0] = one;
     told[1] = two;
@@ -75,11 +48,9 @@ ncr_test_ask(ncr_platform_t *platform, ncr_op_e op, const char *base,
         ncr_test_params[i] = platform->params[i].value;
 
         if (i < 3 && told[i]) {
-            ncr_test_params[i] = ncr_test_slice(told[i]);
+            ncr_test_params[i] = ncr_test_s(told[i]);
         }
     }
-
-    ncr_test_body = body ? body : "";
 
     if (body) {
         ncr_openai_request_init(&ncr_test_req, NULL, op);
@@ -97,59 +68,14 @@ ncr_test_ask(ncr_platform_t *platform, ncr_op_e op, const char *base,
         way->stream = ncr_test_req.told.stream;
     }
 
-    way->op = op;
     way->dialect = NCR_DIALECT_OPENAI;
-    way->base = ncr_test_slice(base);
-    way->path = ncr_test_slice(path);
-    way->args = ncr_test_slice(args);
-    way->model = ncr_test_slice(model);
+    way->args = ncr_test_s(args);
+    way->model = ncr_test_s(model);
     way->asked = way->model;
-    way->params = ncr_test_params;
-    way->body = ncr_test_whole;
-
-    ncr_out_init(&way->target, ncr_test_target, sizeof(ncr_test_target));
-    ncr_out_init(&way->lines, ncr_test_lines, sizeof(ncr_test_lines));
-    ncr_out_init(&way->text, ncr_test_text, sizeof(ncr_test_text));
 
     rc = platform->way(way);
 
-    ncr_out_bytes(&way->target, "", 1);
-    ncr_out_bytes(&way->lines, "", 1);
-
     return (rc == NCR_OK && !way->target.overflow) ? NCR_OK : NCR_ERROR;
-}
-
-
-static const char *
-ncr_test_edited(void)
-{
-    char        *p;
-    size_t       pos;
-    ncr_uint_t   i;
-    ncr_edit_t  *e;
-
-    ncr_edit_sort(ncr_test_way.edits, ncr_test_way.nedits);
-
-    p = ncr_test_out;
-    pos = 0;
-
-    for (i = 0; i < ncr_test_way.nedits; i++) {
-        e = &ncr_test_way.edits[i];
-
-        memcpy(p, ncr_test_body + pos, e->offset - pos);
-        p += e->offset - pos;
-
-        if (e->insert.len) {
-            memcpy(p, e->insert.data, e->insert.len);
-            p += e->insert.len;
-        }
-
-        pos = e->offset + e->remove;
-    }
-
-    strcpy(p, ncr_test_body + pos);
-
-    return ncr_test_out;
 }
 
 
@@ -318,8 +244,8 @@ ncr_test_bodies(void)
              "a response tells it anyway");
 
     ncr_test_params[NCR_PLATFORM_OPENAI_ORGANIZATION] =
-        ncr_test_slice("org-1");
-    ncr_test_params[NCR_PLATFORM_OPENAI_PROJECT] = ncr_test_slice("proj-1");
+        ncr_test_s("org-1");
+    ncr_test_params[NCR_PLATFORM_OPENAI_PROJECT] = ncr_test_s("proj-1");
 
     {
         ncr_out_t  out;
@@ -360,7 +286,7 @@ ncr_test_fields(void)
     ncr_str_t   base, s;
     ncr_char_t  buf[256];
 
-    ncr_test_params[0] = ncr_test_slice("my-res");
+    ncr_test_params[0] = ncr_test_s("my-res");
     base = ncr_platform_azure.base(ncr_test_params, buf, sizeof(buf));
 
     ncr_test(ncr_test_str(base, "https://my-res.openai.azure.com"),
@@ -371,18 +297,18 @@ ncr_test_fields(void)
 
     ncr_test(base.len == 0, "F087: none is none");
 
-    s = ncr_test_slice("evil.example/");
+    s = ncr_test_s("evil.example/");
     ncr_test(ncr_platform_azure_check_resource(&s) != NULL,
              "F087: no name of a resource");
-    s = ncr_test_slice("a-1");
+    s = ncr_test_s("a-1");
     ncr_test(ncr_platform_azure_check_resource(&s) == NULL,
              "F087: a name of a resource");
-    s = ncr_test_slice("2024-10-21&x");
+    s = ncr_test_s("2024-10-21&x");
     ncr_test(ncr_platform_azure_check_version(&s) != NULL,
              "F087: no version");
-    s = ncr_test_slice("new");
+    s = ncr_test_s("new");
     ncr_test(ncr_platform_azure_check_form(&s) != NULL, "F087: no form");
-    s = ncr_test_slice("yes");
+    s = ncr_test_s("yes");
     ncr_test(ncr_openai_check_switch(&s) != NULL, "neither on nor off");
 }
 
@@ -416,7 +342,7 @@ ncr_test_limits(void)
          i < sizeof(ncr_test_durations) / sizeof(ncr_test_durations[0]);
          i++)
     {
-        value = ncr_test_slice(ncr_test_durations[i].text);
+        value = ncr_test_s(ncr_test_durations[i].text);
         ms = -1;
         rc = ncr_openai_duration(&value, &ms);
 
@@ -432,7 +358,7 @@ ncr_test_limits(void)
     }
 
 #define ncr_test_header(f, n, v)                                              \
-    name = ncr_test_slice(n); value = ncr_test_slice(v);                      \
+    name = ncr_test_s(n); value = ncr_test_s(v);                      \
     f(&limits, &name, &value, NOW)
 
     ncr_limits_reset(&limits);
@@ -575,7 +501,6 @@ ncr_test_verdicts(void)
     char             told[256];
     size_t           i;
     ncr_reply_t      reply;
-    ncr_rests_t      rests;
     ncr_limits_t     limits;
     ncr_verdict_t    v;
     ncr_test_row_t  *row;
@@ -584,20 +509,16 @@ ncr_test_verdicts(void)
         "none", "client", "account", "model", "platform", "network"
     };
 
-    ncr_rests_default(&rests);
-
     for (i = 0; i < sizeof(ncr_test_rows) / sizeof(ncr_test_rows[0]); i++) {
         row = &ncr_test_rows[i];
 
         memset(&reply, 0, sizeof(reply));
         ncr_limits_reset(&limits);
 
-        reply.kind = row->status ? NCR_REPLY_HTTP : NCR_REPLY_STREAM_ERROR;
-        reply.status = row->status ? row->status : 200;
-        reply.body = ncr_test_slice(row->body);
         reply.limits = &limits;
 
-        ncr_openai_classify(&reply, &rests, &v);
+        ncr_test_judge(ncr_openai_classify, &reply, (ncr_int_t) row->status,
+                       row->body, &v);
 
         snprintf(told, sizeof(told), "%s %s%s", faults[v.fault],
                  ncr_class_name(v.class), v.retry ? " retry" : "");
@@ -617,17 +538,15 @@ ncr_test_verdicts(void)
 
     memset(&reply, 0, sizeof(reply));
     reply.limits = &limits;
-    reply.status = 429;
-    reply.body = ncr_test_slice(E("requests", "rate_limit_exceeded",
-                                  "Please try again in 28s."));
     limits.retry_after = 1500;
 
-    ncr_openai_classify(&reply, &rests, &v);
+    ncr_test_judge(ncr_openai_classify, &reply, 429,
+                   E("requests", "rate_limit_exceeded",
+                     "Please try again in 28s."), &v);
     ncr_test(v.rest == NCR_REST_FOR && v.base == 1500,
              "a header wins over the text");
 
-    reply.kind = NCR_REPLY_CONNECT;
-    ncr_openai_classify(&reply, &rests, &v);
+    ncr_test_judge(ncr_openai_classify, &reply, -NCR_REPLY_CONNECT, "", &v);
     ncr_test(v.class == NCR_CLASS_NETWORK, "no connection");
 }
 

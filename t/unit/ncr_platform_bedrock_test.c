@@ -5,24 +5,12 @@
 
 
 #include "../../src/platform/ncr_platform_bedrock.c"
-#include "ncr_test.h"
+#include "ncr_way_test.h"
 
 
 static ncr_limits_t  ncr_test_limits;
 static ncr_rests_t   ncr_test_rests;
 static ncr_char_t    ncr_test_room[3][8192];
-
-
-static ncr_str_t
-ncr_test_text(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) text;
-    s.len = strlen(text);
-
-    return s;
-}
 
 
 static ncr_verdict_t
@@ -37,22 +25,19 @@ ncr_test_verdict(ncr_uint_t status, const char *class, const char *message)
     ncr_limits_reset(&ncr_test_limits);
 
     if (class) {
-        name = ncr_test_text("x-amzn-errortype");
-        value = ncr_test_text(class);
+        name = ncr_test_s("x-amzn-errortype");
+        value = ncr_test_s(class);
         ncr_bedrock_limits(&ncr_test_limits, &name, &value, 0);
     }
 
     snprintf(body, sizeof(body), "{\"message\":\"%s\"}", message);
 
-    reply.kind = NCR_REPLY_HTTP;
-    reply.status = status;
     reply.limits = &ncr_test_limits;
-    reply.body = ncr_test_text(body);
-    reply.family = ncr_test_text("opus");
-    reply.content_type = ncr_test_text("application/json");
+    reply.family = ncr_test_s("opus");
+    reply.content_type = ncr_test_s("application/json");
 
-    memset(&v, 0, sizeof(ncr_verdict_t));
-    ncr_platform_bedrock.classify(&reply, &ncr_test_rests, &v);
+    ncr_test_judge(ncr_platform_bedrock.classify, &reply, (ncr_int_t) status,
+                   body, &v);
 
     return v;
 }
@@ -134,10 +119,10 @@ ncr_test_proof(void)
     ncr_out_t  out;
     ncr_str_t  secret, none;
 
-    none = ncr_test_text("");
+    none = ncr_test_s("");
 
     ncr_out_init(&out, ncr_test_room[0], sizeof(ncr_test_room[0]));
-    secret = ncr_test_text("ABSKexample");
+    secret = ncr_test_s("ABSKexample");
     ncr_bedrock_proof(&out, &secret, NULL, &none);
     *out.last = '\0';
     ncr_test(strcmp((char *) out.start,
@@ -145,7 +130,7 @@ ncr_test_proof(void)
              "F082: a bearer key is shown");
 
     ncr_out_init(&out, ncr_test_room[0], sizeof(ncr_test_room[0]));
-    secret = ncr_test_text("AKID:secret");
+    secret = ncr_test_s("AKID:secret");
     ncr_bedrock_proof(&out, &secret, NULL, &none);
     ncr_test(out.last == out.start, "F082: one that signs is not");
 }
@@ -156,7 +141,7 @@ ncr_test_fields(void)
 {
     ncr_str_t  params[NCR_PARAMS], url, v;
 
-#define bad(check, text)  (v = ncr_test_text(text), check(&v) != NULL)
+#define bad(check, text)  (v = ncr_test_s(text), check(&v) != NULL)
 
     ncr_test(bad(ncr_bedrock_check_region, "")
              && bad(ncr_bedrock_check_region, "us-east-1.evil")
@@ -177,7 +162,7 @@ ncr_test_fields(void)
              && !bad(ncr_bedrock_check_workspace, "wrkspc_01A"),
              "a workspace is no line");
 
-    params[0] = ncr_test_text("eu-west-1");
+    params[0] = ncr_test_s("eu-west-1");
     url = ncr_bedrock_base(params, ncr_test_room[0], 1024);
     ncr_test(ncr_test_str(url, "https://bedrock-runtime.eu-west-1."
                                "amazonaws.com"), "F082: I.1: the runtime");
@@ -188,7 +173,7 @@ ncr_test_fields(void)
     ncr_test(ncr_test_str(url, "https://aws-external-anthropic.eu-west-1."
                                "api.aws"), "F082: I.1: the platform on AWS");
 
-    params[0] = ncr_test_text("cn-north-1");
+    params[0] = ncr_test_s("cn-north-1");
     url = ncr_bedrock_base(params, ncr_test_room[0], 1024);
     ncr_test(ncr_test_str(url, "https://bedrock-runtime.cn-north-1."
                                "amazonaws.com.cn"), "F082: I.1: China");
@@ -200,7 +185,7 @@ ncr_test_header(ncr_way_t *way, const char *name)
 {
     (void) way;
 
-    return ncr_test_text(strcmp(name, "anthropic-beta") == 0
+    return ncr_test_s(strcmp(name, "anthropic-beta") == 0
                          ? "context-1m-2025-08-07,,x,context-1m-2025-08-07, "
                            "\"evil\"" : "");
 }
@@ -228,20 +213,20 @@ ncr_test_signature(void)
         digest[i] = (ncr_char_t) byte;
     }
 
-    params[0] = ncr_test_text("us-east-1");
-    params[1] = ncr_test_text("us");
-    params[2] = ncr_test_text(NCR_BEDROCK_ACCEPTED);
+    params[0] = ncr_test_s("us-east-1");
+    params[1] = ncr_test_s("us");
+    params[2] = ncr_test_s(NCR_BEDROCK_ACCEPTED);
 
     way.op = NCR_OP_INVOKE_STREAM;
     way.dialect = NCR_DIALECT_BEDROCK;
-    way.method = ncr_test_text("POST");
-    way.path = ncr_test_text("/model/us.anthropic.claude-sonnet-4-5-20250929-"
+    way.method = ncr_test_s("POST");
+    way.path = ncr_test_s("/model/us.anthropic.claude-sonnet-4-5-20250929-"
                              "v1:0/invoke-with-response-stream");
-    way.model = ncr_test_text("claude-sonnet-4-5-20250929");
+    way.model = ncr_test_s("claude-sonnet-4-5-20250929");
     way.asked = way.model;
-    way.base = ncr_test_text("");
-    way.host = ncr_test_text("bedrock-runtime.us-east-1.amazonaws.com");
-    way.secret = ncr_test_text("AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCY"
+    way.base = ncr_test_s("");
+    way.host = ncr_test_s("bedrock-runtime.us-east-1.amazonaws.com");
+    way.secret = ncr_test_s("AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCY"
                                "EXAMPLEKEY:IQoJb3JpZ2luX2VjEXAMPLETOKEN/abc"
                                "+def==");
     way.params = params;
@@ -270,8 +255,8 @@ ncr_test_signature(void)
              "the secret is in no line");
     ncr_test(way.nedits == 0, "nothing of its body is edited");
 
-    way.path = ncr_test_text("/model/../invoke-with-response-stream");
-    way.asked = ncr_test_text("..");
+    way.path = ncr_test_s("/model/../invoke-with-response-stream");
+    way.asked = ncr_test_s("..");
     way.model = way.asked;
     ncr_test(ncr_bedrock_way(&way) == NCR_BAD && way.status == 400,
              "dots are no id");

@@ -5,28 +5,13 @@
 
 
 #include "../../src/platform/ncr_platform_gemini.c"
-#include "ncr_test.h"
+#include "ncr_way_test.h"
 
 
 #define NCR_TEST_MODELS  "/v1beta/models/"
 
 
-static ncr_way_t      ncr_test_way;
-static ncr_char_t     ncr_test_target[512];
-static ncr_char_t     ncr_test_text[256];
 static ncr_members_t  ncr_test_members;
-
-
-static ncr_str_t
-ncr_test_s(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) text;
-    s.len = strlen(text);
-
-    return s;
-}
 
 
 /* what is sent: asked is the model in the path */
@@ -35,27 +20,18 @@ static const char *
 ncr_test_send(ncr_op_e op, const char *base, const char *path,
     const char *asked, const char *model, const char *args)
 {
-    memset(&ncr_test_way, 0, sizeof(ncr_test_way));
+    (void) ncr_test_way_of(op, base, path);
 
-    ncr_test_way.op = op;
     ncr_test_way.dialect = ncr_ops[op].dialect;
-    ncr_test_way.base = ncr_test_s(base);
-    ncr_test_way.path = ncr_test_s(path);
     ncr_test_way.asked = ncr_test_s(asked);
     ncr_test_way.model = ncr_test_s(model);
     ncr_test_way.args = ncr_test_s(args);
     ncr_test_way.members = &ncr_test_members;
     ncr_test_way.lists = 1;
 
-    ncr_out_init(&ncr_test_way.target, ncr_test_target,
-                 sizeof(ncr_test_target) - 1);
-    ncr_out_init(&ncr_test_way.text, ncr_test_text, sizeof(ncr_test_text));
-
     if (ncr_platform_gemini.way(&ncr_test_way) != NCR_OK) {
         return "refused";
     }
-
-    *ncr_test_way.target.last = '\0';
 
     return (const char *) ncr_test_target;
 }

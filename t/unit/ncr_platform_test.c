@@ -13,9 +13,7 @@
 #include "../../src/platform/ncr_reply.c"
 #include "../../src/platform/ncr_url.c"
 #include "../../src/platform/ncr_verdict.c"
-#include "ncr_test.h"
-
-#include <stdlib.h>
+#include "ncr_way_test.h"
 
 
 #define NCR_TEST_NOW   ((ncr_msec_t) 1795262400 * 1000)     /* 12:00 UTC */
@@ -375,34 +373,14 @@ static ncr_test_row_t  ncr_test_rows[] = {
 };
 
 
-static ncr_str_t
-ncr_test_s(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) text;
-    s.len = strlen(text);
-
-    return s;
-}
-
-
 static void
 ncr_test_headers(ncr_limits_t *limits, ncr_reply_t *reply, const char *p)
 {
-    ncr_str_t    name, value;
-    const char  *colon, *end;
+    ncr_str_t  name, value;
 
     ncr_limits_reset(limits);
 
-    for ( /* void */ ; *p; p = end + 1) {
-        colon = strchr(p, ':');
-        end = strchr(p, '\n');
-
-        name.data = (ncr_char_t *) p;
-        name.len = (size_t) (colon - p);
-        value.data = (ncr_char_t *) colon + 1;
-        value.len = (size_t) (end - colon - 1);
+    while ((p = ncr_test_line(p, &name, &value)) != NULL) {
 
         if (ncr_str_eq(&name, "content-type")) {
             reply->content_type = value;
@@ -467,39 +445,17 @@ static void
 ncr_test_verdict(ncr_test_row_t *row, ncr_platform_t *platform)
 {
     char           told[128], name[128];
-    ncr_str_t      body;
     ncr_reply_t    reply;
-    ncr_rests_t    rests;
     ncr_limits_t   limits;
     ncr_verdict_t  v;
 
     memset(&reply, 0, sizeof(reply));
-    memset(&v, 0xA5, sizeof(v));
-
-    ncr_rests_default(&rests);
     ncr_test_headers(&limits, &reply, row->headers);
 
-    if (row->status >= 0) {
-        reply.status = (ncr_uint_t) row->status;
-
-    } else {
-        reply.kind = (ncr_reply_kind_e) -row->status;
-        reply.status = 200;
-    }
-
-    /* of its own, so that a sanitizer sees who reads beyond it */
-
-    body.len = strlen(row->body);
-    body.data = malloc(body.len + !body.len);
-    memcpy(body.data, row->body, body.len);
-
-    reply.body = body;
     reply.limits = &limits;
     reply.family = ncr_test_s("opus");
 
-    platform->classify(&reply, &rests, &v);
-
-    free(body.data);
+    ncr_test_judge(platform->classify, &reply, row->status, row->body, &v);
 
     ncr_test_told(&v, told, sizeof(told));
 

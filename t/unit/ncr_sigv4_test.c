@@ -81,26 +81,14 @@ static ncr_char_t         ncr_test_digest[NCR_SHA256_LEN];
 static char               ncr_test_date[NCR_SIGV4_DATE];
 
 
-static ncr_str_t
-ncr_test_text(const char *text)
-{
-    ncr_str_t  s;
-
-    s.data = (ncr_char_t *) text;
-    s.len = strlen(text);
-
-    return s;
-}
-
-
 static void
 ncr_test_add(const char *name, const char *value)
 {
     ncr_sigv4_header_t  *h;
 
     h = &ncr_test_sig.headers[ncr_test_sig.nheaders++];
-    h->name = ncr_test_text(name);
-    h->value = ncr_test_text(value);
+    h->name = ncr_test_s(name);
+    h->value = ncr_test_s(value);
 }
 
 
@@ -118,14 +106,14 @@ ncr_test_set(const ncr_test_case_t *c)
                       sizeof(NCR_TEST_BODY) - 1);
     ncr_sha256_final(&ncr_test_sha, ncr_test_digest);
 
-    ncr_test_sig.method = ncr_test_text("POST");
-    ncr_test_sig.path = ncr_test_text(c->path);
-    ncr_test_sig.query = ncr_test_text("");
-    ncr_test_sig.id = ncr_test_text("AKIDEXAMPLE");
+    ncr_test_sig.method = ncr_test_s("POST");
+    ncr_test_sig.path = ncr_test_s(c->path);
+    ncr_test_sig.query = ncr_test_s("");
+    ncr_test_sig.id = ncr_test_s("AKIDEXAMPLE");
     ncr_test_sig.secret =
-        ncr_test_text("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
-    ncr_test_sig.region = ncr_test_text("us-east-1");
-    ncr_test_sig.service = ncr_test_text(c->service);
+        ncr_test_s("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+    ncr_test_sig.region = ncr_test_s("us-east-1");
+    ncr_test_sig.service = ncr_test_s(c->service);
     ncr_test_sig.date = ncr_test_date;
     ncr_test_sig.digest = ncr_test_digest;
 
@@ -212,14 +200,14 @@ ncr_test_keys(void)
     ncr_test(ncr_test_hex(key, "dd446040b702e1f7420d49f03a7dcc22af738ce8eff3"
                                "ecfc5fea10eea60fe1d6"), "kSigning of case A");
 
-    ncr_test_sig.secret = ncr_test_text("another");
+    ncr_test_sig.secret = ncr_test_s("another");
     ncr_sigv4_key(&ncr_test_sig, &ncr_test_cache, &ncr_test_sha, again);
     ncr_test(memcmp(key, again, sizeof(key)) != 0,
              "another secret of the same id has another key");
 
     for (i = 0; i < 40; i++) {
         snprintf(region, sizeof(region), "r-%d", (int) i);
-        ncr_test_sig.region = ncr_test_text(region);
+        ncr_test_sig.region = ncr_test_s(region);
         ncr_sigv4_key(&ncr_test_sig, &ncr_test_cache, &ncr_test_sha, again);
     }
 
@@ -241,11 +229,11 @@ ncr_test_published(void)
     ncr_sha256_final(&ncr_test_sha, ncr_test_digest);
 
     ncr_sigv4_date(ncr_test_date, (ncr_msec_t) 1440938160 * 1000);
-    ncr_test_sig.method = ncr_test_text("GET");
-    ncr_test_sig.path = ncr_test_text("//");
+    ncr_test_sig.method = ncr_test_s("GET");
+    ncr_test_sig.path = ncr_test_s("//");
     ncr_test_sig.query =
-        ncr_test_text("Action=ListUsers&Version=2010-05-08");
-    ncr_test_sig.service = ncr_test_text("iam");
+        ncr_test_s("Action=ListUsers&Version=2010-05-08");
+    ncr_test_sig.service = ncr_test_s("iam");
     ncr_test_sig.nheaders = 0;
     ncr_test_add("content-type",
                  "application/x-www-form-urlencoded;   charset=utf-8  ");

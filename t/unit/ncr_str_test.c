@@ -11,7 +11,7 @@
 /* in a buffer of its exact length, so that a sanitizer sees who overreads */
 
 static ncr_str_t *
-ncr_test_s(const char *text)
+ncr_test_e(const char *text)
 {
     static ncr_str_t   s[2];
     static ncr_uint_t  n;
@@ -96,31 +96,31 @@ ncr_test_compare(void)
 {
     ncr_str_t  null = ncr_null_string;
 
-    ncr_test(ncr_str_eq(ncr_test_s("abc"), "abc"), "eq");
-    ncr_test(!ncr_str_eq(ncr_test_s("abc"), "abd"), "eq: another");
-    ncr_test(!ncr_str_eq(ncr_test_s("abc"), "ab"), "eq: shorter");
-    ncr_test(!ncr_str_eq(ncr_test_s("ab"), "abc"), "eq: longer");
+    ncr_test(ncr_str_eq(ncr_test_e("abc"), "abc"), "eq");
+    ncr_test(!ncr_str_eq(ncr_test_e("abc"), "abd"), "eq: another");
+    ncr_test(!ncr_str_eq(ncr_test_e("abc"), "ab"), "eq: shorter");
+    ncr_test(!ncr_str_eq(ncr_test_e("ab"), "abc"), "eq: longer");
     ncr_test(ncr_str_eq(&null, ""), "eq: null");
 
-    ncr_test(ncr_str_caseeq(ncr_test_s("aBc-1"), "AbC-1"), "caseeq");
-    ncr_test(!ncr_str_caseeq(ncr_test_s("a@"), "a`"), "caseeq: no letters");
-    ncr_test(!ncr_str_caseeq(ncr_test_s("abc"), "ab"), "caseeq: shorter");
+    ncr_test(ncr_str_caseeq(ncr_test_e("aBc-1"), "AbC-1"), "caseeq");
+    ncr_test(!ncr_str_caseeq(ncr_test_e("a@"), "a`"), "caseeq: no letters");
+    ncr_test(!ncr_str_caseeq(ncr_test_e("abc"), "ab"), "caseeq: shorter");
     ncr_test(ncr_str_caseeq(&null, ""), "caseeq: null");
 
-    ncr_test(ncr_str_prefix(ncr_test_s("claude-x"), "claude-"), "prefix");
-    ncr_test(!ncr_str_prefix(ncr_test_s("clau"), "claude"),
+    ncr_test(ncr_str_prefix(ncr_test_e("claude-x"), "claude-"), "prefix");
+    ncr_test(!ncr_str_prefix(ncr_test_e("clau"), "claude"),
              "prefix: too short");
-    ncr_test(!ncr_str_prefix(ncr_test_s("Claude"), "claude"),
+    ncr_test(!ncr_str_prefix(ncr_test_e("Claude"), "claude"),
              "prefix: another case");
     ncr_test(ncr_str_prefix(&null, ""), "prefix: null");
 
-    ncr_test(ncr_str_contains(ncr_test_s("Your Credit Balance"), "credit"),
+    ncr_test(ncr_str_contains(ncr_test_e("Your Credit Balance"), "credit"),
              "contains");
-    ncr_test(ncr_str_contains(ncr_test_s("aaab"), "aab"),
+    ncr_test(ncr_str_contains(ncr_test_e("aaab"), "aab"),
              "contains: at the end");
-    ncr_test(!ncr_str_contains(ncr_test_s("cred"), "credit"),
+    ncr_test(!ncr_str_contains(ncr_test_e("cred"), "credit"),
              "contains: too short");
-    ncr_test(!ncr_str_contains(ncr_test_s("cre dit"), "credit"),
+    ncr_test(!ncr_str_contains(ncr_test_e("cre dit"), "credit"),
              "contains: not");
     ncr_test(ncr_str_contains(&null, ""), "contains: null");
     ncr_test(!ncr_str_contains(&null, "a"), "contains: not in null");
@@ -171,8 +171,8 @@ ncr_test_glob(void)
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         (void) snprintf(name, sizeof(name), "glob: '%s' of '%s'",
                         rows[i].pattern, rows[i].s);
-        ncr_test(ncr_str_glob(ncr_test_s(rows[i].pattern),
-                              ncr_test_s(rows[i].s)) == rows[i].match, name);
+        ncr_test(ncr_str_glob(ncr_test_e(rows[i].pattern),
+                              ncr_test_e(rows[i].s)) == rows[i].match, name);
     }
 
     ncr_test(ncr_str_glob(&null, &null), "glob: null");
@@ -186,7 +186,7 @@ ncr_test_glob(void)
     stars[127] = '\0';
     as[126] = '\0';
 
-    ncr_test(!ncr_str_glob(ncr_test_s(stars), ncr_test_s(as)),
+    ncr_test(!ncr_str_glob(ncr_test_e(stars), ncr_test_e(as)),
              "glob: many stars end soon");
 }
 
@@ -251,7 +251,7 @@ ncr_test_numbers(void)
 
     for (i = 0; i < sizeof(ints) / sizeof(ints[0]); i++) {
         value = 0;
-        rc = ncr_str_int(ncr_test_s(ints[i].text), &value);
+        rc = ncr_str_int(ncr_test_e(ints[i].text), &value);
         ncr_test(rc == ints[i].rc && value == ints[i].value, ints[i].text);
     }
 
@@ -259,7 +259,7 @@ ncr_test_numbers(void)
 
     for (i = 0; i < sizeof(fractions) / sizeof(fractions[0]); i++) {
         fraction = -1;
-        rc = ncr_str_fraction(ncr_test_s(fractions[i].text), &fraction);
+        rc = ncr_str_fraction(ncr_test_e(fractions[i].text), &fraction);
         ncr_test(rc == fractions[i].rc && fraction == fractions[i].value,
                  fractions[i].text);
     }
@@ -333,12 +333,12 @@ ncr_test_times(void)
 
     for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         value = 1;
-        rc = ncr_str_time(ncr_test_s(good[i].text), &value);
+        rc = ncr_str_time(ncr_test_e(good[i].text), &value);
         ncr_test(rc == NCR_OK && value == good[i].value, good[i].text);
     }
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        ncr_test(ncr_str_time(ncr_test_s(bad[i]), &value) == NCR_BAD, bad[i]);
+        ncr_test(ncr_str_time(ncr_test_e(bad[i]), &value) == NCR_BAD, bad[i]);
     }
 
     ncr_test(ncr_str_time(&null, &value) == NCR_BAD, "time: null");
@@ -389,17 +389,17 @@ ncr_test_copy(void)
     char       buf[4];
     ncr_str_t  null = ncr_null_string;
 
-    ncr_str_copy(buf, sizeof(buf), ncr_test_s("ab"));
+    ncr_str_copy(buf, sizeof(buf), ncr_test_e("ab"));
     ncr_test(strcmp(buf, "ab") == 0, "copy");
 
-    ncr_str_copy(buf, sizeof(buf), ncr_test_s("abcdef"));
+    ncr_str_copy(buf, sizeof(buf), ncr_test_e("abcdef"));
     ncr_test(strcmp(buf, "abc") == 0, "copy: cut");
 
-    ncr_str_copy(buf, 1, ncr_test_s("abc"));
+    ncr_str_copy(buf, 1, ncr_test_e("abc"));
     ncr_test(strcmp(buf, "") == 0, "copy: room for the NUL only");
 
     buf[0] = 'x';
-    ncr_str_copy(buf, 0, ncr_test_s("abc"));
+    ncr_str_copy(buf, 0, ncr_test_e("abc"));
     ncr_test(buf[0] == 'x', "copy: no room");
 
     ncr_str_copy(buf, sizeof(buf), &null);

@@ -11,6 +11,8 @@
 #define _NCR_TEST_H_INCLUDED_
 
 
+#include "ncr_base.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +39,19 @@ static int  ncr_test_failures;
 #define ncr_test_str(s, text)                                                 \
     ((s).len == strlen(text)                                                  \
      && ((s).len == 0 || memcmp((s).data, text, (s).len) == 0))
+
+
+static inline ncr_str_t
+ncr_test_s(const char *text)
+{
+    ncr_str_t  s;
+
+    s.data = (ncr_char_t *) (uintptr_t) text;
+    s.len = strlen(text);
+
+    return s;
+}
+
 
 #define ncr_test_done()                                                       \
     (printf("1..%d\n", ncr_test_count), ncr_test_failures != 0)
