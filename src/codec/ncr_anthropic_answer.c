@@ -502,13 +502,8 @@ ncr_anthropic_read(ncr_anthropic_reader_t *reader)
     reader->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
     reader->body = 0;
 
-    ncr_json_init(&reader->json);
-
-    reader->json.data = reader;
-    reader->json.token = ncr_anthropic_token;
-    reader->json.report = 1;
-    reader->json.keep = reader->keep;
-    reader->json.size = sizeof(reader->keep);
+    ncr_json_begin(&reader->json, reader, ncr_anthropic_token, 1,
+                   reader->keep, sizeof(reader->keep));
 }
 
 

@@ -91,14 +91,10 @@ ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
 {
     memset(req, 0, offsetof(ncr_anthropic_request_t, others));
 
-    ncr_json_init(&req->json);
+    ncr_json_begin(&req->json, req, ncr_anthropic_request_token, 1,
+                   req->keep, sizeof(req->keep));
 
-    req->json.data = req;
-    req->json.token = ncr_anthropic_request_token;
-    req->json.report = 1;
     req->json.max_depth = NCR_ANTHROPIC_DEPTH;
-    req->json.keep = req->keep;
-    req->json.size = sizeof(req->keep);
 
     req->told.max_tokens = -1;
     req->told.members = &req->members;

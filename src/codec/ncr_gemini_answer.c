@@ -213,13 +213,8 @@ ncr_gemini_body_feed(ncr_gemini_answer_t *a, ncr_char_t *p, size_t len)
 static void
 ncr_gemini_read(ncr_gemini_answer_t *a)
 {
-    ncr_json_init(&a->json);
-
-    a->json.data = a;
-    a->json.token = ncr_gemini_token;
-    a->json.report = 3;
-    a->json.keep = a->keep;
-    a->json.size = sizeof(a->keep);
+    ncr_json_begin(&a->json, a, ncr_gemini_token, 3,
+                   a->keep, sizeof(a->keep));
 
     a->shift = 0;
     a->whole = 0;

@@ -124,14 +124,10 @@ ncr_gemini_request_init(ncr_gemini_request_t *req, ncr_sha256_t *sha,
 {
     memset(req, 0, offsetof(ncr_gemini_request_t, system_digest));
 
-    ncr_json_init(&req->json);
+    ncr_json_begin(&req->json, req, ncr_gemini_request_token, 1,
+                   req->keep, sizeof(req->keep));
 
-    req->json.data = req;
-    req->json.token = ncr_gemini_request_token;
-    req->json.report = 1;
     req->json.max_depth = NCR_GEMINI_DEPTH;
-    req->json.keep = req->keep;
-    req->json.size = sizeof(req->keep);
 
     req->told.max_tokens = -1;
     req->told.stream = (stream != 0);

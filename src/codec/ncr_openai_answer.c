@@ -356,13 +356,8 @@ ncr_openai_read(ncr_openai_answer_t *a)
 {
     memset(&a->seen, 0, sizeof(ncr_openai_seen_t));
 
-    ncr_json_init(&a->json);
-
-    a->json.data = a;
-    a->json.token = ncr_openai_token;
-    a->json.report = 1;
-    a->json.keep = a->keep;
-    a->json.size = sizeof(a->keep);
+    ncr_json_begin(&a->json, a, ncr_openai_token, 1,
+                   a->keep, sizeof(a->keep));
 
     a->reading = 1;
 }

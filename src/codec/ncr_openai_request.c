@@ -73,14 +73,10 @@ ncr_openai_request_init(ncr_openai_request_t *req, ncr_sha256_t *plain,
 {
     memset(req, 0, offsetof(ncr_openai_request_t, others));
 
-    ncr_json_init(&req->json);
+    ncr_json_begin(&req->json, req, ncr_openai_request_token, 1,
+                   req->keep, sizeof(req->keep));
 
-    req->json.data = req;
-    req->json.token = ncr_openai_request_token;
-    req->json.report = 1;
     req->json.max_depth = NCR_OPENAI_DEPTH;
-    req->json.keep = req->keep;
-    req->json.size = sizeof(req->keep);
 
     req->members.n = 0;
     req->members.open = 0;
