@@ -263,6 +263,20 @@ ncr_json_init(ncr_json_t *json)
 }
 
 
+void
+ncr_json_begin(ncr_json_t *json, void *data, ncr_json_token_pt token,
+    ncr_uint_t report, ncr_char_t *keep, size_t size)
+{
+    ncr_json_init(json);
+
+    json->data = data;
+    json->token = token;
+    json->report = report;
+    json->keep = keep;
+    json->size = size;
+}
+
+
 ncr_int_t
 ncr_json_feed(ncr_json_t *json, ncr_char_t *p, size_t len)
 {

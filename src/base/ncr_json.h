@@ -106,6 +106,10 @@ struct ncr_json_s {
 
 void ncr_json_init(ncr_json_t *json);
 
+/* the same, and sets what a text needs that comes in chunks */
+void ncr_json_begin(ncr_json_t *json, void *data, ncr_json_token_pt token,
+    ncr_uint_t report, ncr_char_t *keep, size_t size);
+
 /*
  * NCR_AGAIN: feed more; NCR_OK: one whole value was seen (white space may
  * follow, anything else is NCR_BAD); NCR_BAD: see error and offset; or what

@@ -16,6 +16,7 @@
 
 
 #include "ncr_codec.h"
+#include "ncr_codec_request.h"
 #include "ncr_json.h"
 #include "ncr_sse.h"
 #include "ncr_out.h"
@@ -158,25 +159,14 @@ typedef struct {
 
     /* private */
 
-    ncr_sha256_t   *plain;
+    ncr_prefix_t    prefix;
     ncr_sha256_t   *cached;             /* of a block of system */
-    ncr_char_t     *chunk;
-    uint64_t        base;               /* the offset of chunk */
-    uint64_t        hash_from;
-    uint64_t        nhashed;            /* of this part */
-    ncr_uint_t      nkeys;
-    ncr_uint_t      nothers;            /* of them, whose names mean nothing */
-    uint64_t        known;              /* a bit for each of the rest */
     ncr_uint_t      top;                /* which top-level key is open */
     ncr_uint_t      inner;
     ncr_uint_t      part;               /* which part is being hashed */
-    ncr_uint_t      hash_depth;
     ncr_uint_t      nblocks;            /* of system */
     ncr_uint_t      session_rank;
-    unsigned        hashing:1;          /* inside a value */
-    unsigned        lead:1;             /* before its first byte */
     unsigned        content:1;          /* which may be an array of blocks */
-    unsigned        in_block:1;
     unsigned        block_cached:1;
     unsigned        any_cached:1;
     unsigned        has_system:1;
@@ -186,16 +176,14 @@ typedef struct {
     unsigned        role:1;             /* the open key of a message */
     unsigned        blocks:1;           /* it is "content" */
     unsigned        type:1;             /* the open key of a block */
-    size_t          nname;
 
     /* what needs no value before it has one */
 
-    uint64_t        others[NCR_ANTHROPIC_KEYS]; /* hashes of their names */
+    ncr_keys_t      keys;
     ncr_members_t   members;
     ncr_char_t      cached_digest[NCR_SHA256_LEN];
     ncr_char_t      system_digest[NCR_SHA256_LEN];
     ncr_char_t      message_digest[NCR_SHA256_LEN];
-    ncr_char_t      name[64];           /* of the top-level key, cut */
     ncr_char_t      model_buf[NCR_MODEL_LEN];
     ncr_char_t      session_buf[NCR_ANTHROPIC_SESSION];
     ncr_char_t      keep[NCR_JSON_TEXT];

@@ -11,12 +11,10 @@
 
 
 #include "ncr_anthropic_usage.h"
+#include "ncr_codec_answer.h"
+#include "ncr_codec_name.h"
 #include "ncr_json_plain.h"
 #include "ncr_str.h"
-
-
-/* no reply has that many tokens, and sums of such counts never overflow */
-#define NCR_ANTHROPIC_COUNT_MAX  ((int64_t) 1000000000000000)
 
 
 typedef enum {
@@ -67,14 +65,6 @@ typedef enum {
 } ncr_anthropic_iteration_e;
 
 
-/* the tables of names are in the order of their lengths */
-
-typedef struct {
-    ncr_str_t    name;
-    ncr_uint_t   value;
-} ncr_anthropic_name_t;
-
-
 static ncr_uint_t ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name,
     ncr_str_t *head);
 static void ncr_anthropic_stream_part(ncr_sse_t *sse, ncr_char_t *p,
@@ -83,10 +73,7 @@ static ncr_int_t ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
     ncr_str_t *payload);
 static ncr_uint_t ncr_anthropic_head_type(ncr_str_t *head);
 static ncr_char_t *ncr_anthropic_space(ncr_char_t *p, ncr_char_t *last);
-static ncr_uint_t ncr_anthropic_lookup(ncr_anthropic_name_t *names,
-    ncr_str_t *s, ncr_uint_t none);
 static ncr_uint_t ncr_anthropic_word(ncr_str_t *s);
-static void ncr_anthropic_started(ncr_anthropic_answer_t *a);
 static void ncr_anthropic_read(ncr_anthropic_reader_t *reader);
 static void ncr_anthropic_reader_give(ncr_anthropic_answer_t *a);
 static ncr_anthropic_bill_t *ncr_anthropic_bill(ncr_anthropic_answer_t *a);
@@ -118,7 +105,7 @@ static void ncr_anthropic_apply_error(ncr_anthropic_answer_t *a,
 static void ncr_anthropic_total(ncr_anthropic_answer_t *a);
 
 
-static ncr_anthropic_name_t  ncr_anthropic_events[] = {
+static const ncr_name_t  ncr_anthropic_events[] = {
     { ncr_string("ping"), NCR_ANTHROPIC_EV_PING },
     { ncr_string("error"), NCR_ANTHROPIC_EV_ERROR },
     { ncr_string("message_stop"), NCR_ANTHROPIC_EV_MESSAGE_STOP },
@@ -127,11 +114,11 @@ static ncr_anthropic_name_t  ncr_anthropic_events[] = {
     { ncr_string("content_block_stop"), NCR_ANTHROPIC_EV_BLOCK_STOP },
     { ncr_string("content_block_delta"), NCR_ANTHROPIC_EV_BLOCK_DELTA },
     { ncr_string("content_block_start"), NCR_ANTHROPIC_EV_BLOCK_START },
-    { { (size_t) -1, NULL }, 0 }
+    ncr_name_end
 };
 
 
-static ncr_anthropic_name_t  ncr_anthropic_words[] = {
+static const ncr_name_t  ncr_anthropic_words[] = {
     { ncr_string("id"), NCR_ANTHROPIC_K_ID },
     { ncr_string("to"), NCR_ANTHROPIC_K_TO },
     { ncr_string("type"), NCR_ANTHROPIC_K_TYPE },
@@ -159,7 +146,7 @@ static ncr_anthropic_name_t  ncr_anthropic_words[] = {
     { ncr_string("ephemeral_5m_input_tokens"), NCR_ANTHROPIC_CACHE_WRITE_5M },
     { ncr_string("ephemeral_1h_input_tokens"), NCR_ANTHROPIC_CACHE_WRITE_1H },
     { ncr_string("cache_creation_input_tokens"), NCR_ANTHROPIC_CACHE_WRITE },
-    { { (size_t) -1, NULL }, 0 }
+    ncr_name_end
 };
 
 
@@ -171,10 +158,10 @@ static const ncr_char_t  ncr_anthropic_shorter[] = {
 };
 
 
-static ncr_anthropic_name_t  ncr_anthropic_iterations[] = {
+static const ncr_name_t  ncr_anthropic_iterations[] = {
     { ncr_string("message"), NCR_ANTHROPIC_IT_MESSAGE },
     { ncr_string("fallback_message"), NCR_ANTHROPIC_IT_FALLBACK },
-    { { (size_t) -1, NULL }, 0 }
+    ncr_name_end
 };
 
 
@@ -239,11 +226,7 @@ void
 ncr_anthropic_stream_feed(ncr_anthropic_answer_t *a, ncr_char_t *p,
     size_t len)
 {
-    (void) ncr_sse_feed(&a->sse, p, len);
-
-    /* a comment is no event, but a sign of life */
-
-    a->told.pinged |= a->sse.comment;
+    ncr_answer_stream(&a->told, &a->sse, p, len);
 }
 
 
@@ -268,7 +251,7 @@ ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
     a = sse->data;
 
     if (ncr_str_eq(name, "content_block_delta")) {
-        ncr_anthropic_started(a);
+        ncr_answer_started(&a->told);
         return NCR_SSE_NEVER;
     }
 
@@ -283,8 +266,8 @@ ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
             return 0;
         }
 
-        type = ncr_anthropic_lookup(ncr_anthropic_events, name,
-                                    NCR_ANTHROPIC_EV_UNTOLD);
+        type = ncr_name_lookup(ncr_anthropic_events, name,
+                               NCR_ANTHROPIC_EV_UNTOLD);
     }
 
     switch ((ncr_anthropic_event_e) type) {
@@ -301,7 +284,7 @@ ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
     case NCR_ANTHROPIC_EV_MESSAGE_DELTA:
     case NCR_ANTHROPIC_EV_MESSAGE_STOP:
     case NCR_ANTHROPIC_EV_BLOCK_START:
-        ncr_anthropic_started(a);
+        ncr_answer_started(&a->told);
         return 1;
 
     case NCR_ANTHROPIC_EV_UNKNOWN:
@@ -310,7 +293,7 @@ ncr_anthropic_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
         break;
     }
 
-    ncr_anthropic_started(a);
+    ncr_answer_started(&a->told);
 
     return 0;
 }
@@ -368,8 +351,8 @@ ncr_anthropic_stream_event(ncr_sse_t *sse, ncr_str_t *name,
     }
 
     if (seen->type == NCR_ANTHROPIC_EV_UNTOLD) {
-        seen->type = ncr_anthropic_lookup(ncr_anthropic_events, name,
-                                          NCR_ANTHROPIC_EV_UNTOLD);
+        seen->type = ncr_name_lookup(ncr_anthropic_events, name,
+                                     NCR_ANTHROPIC_EV_UNTOLD);
     }
 
     if (seen->type == NCR_ANTHROPIC_EV_UNTOLD && seen->is_error) {
@@ -430,8 +413,8 @@ ncr_anthropic_head_type(ncr_str_t *head)
 
     type.len = (size_t) (p - type.data);
 
-    return ncr_anthropic_lookup(ncr_anthropic_events, &type,
-                                NCR_ANTHROPIC_EV_UNKNOWN);
+    return ncr_name_lookup(ncr_anthropic_events, &type,
+                           NCR_ANTHROPIC_EV_UNKNOWN);
 }
 
 
@@ -449,45 +432,15 @@ ncr_anthropic_space(ncr_char_t *p, ncr_char_t *last)
 
 
 static ncr_uint_t
-ncr_anthropic_lookup(ncr_anthropic_name_t *names, ncr_str_t *s,
-    ncr_uint_t none)
-{
-    while (names->name.len < s->len) {
-        names++;
-    }
-
-    for ( /* void */ ; names->name.len == s->len; names++) {
-
-        if (*names->name.data == *s->data
-            && memcmp(names->name.data, s->data, s->len) == 0)
-        {
-            return names->value;
-        }
-    }
-
-    return none;
-}
-
-
-static ncr_uint_t
 ncr_anthropic_word(ncr_str_t *s)
 {
     if (s->len >= sizeof(ncr_anthropic_shorter)) {
         return NCR_ANTHROPIC_K_NONE;
     }
 
-    return ncr_anthropic_lookup(ncr_anthropic_words
-                                + ncr_anthropic_shorter[s->len],
-                                s, NCR_ANTHROPIC_K_NONE);
-}
-
-
-static void
-ncr_anthropic_started(ncr_anthropic_answer_t *a)
-{
-    if (a->told.state == NCR_ANSWER_NOTHING) {
-        a->told.state = NCR_ANSWER_STARTED;
-    }
+    return ncr_name_lookup(ncr_anthropic_words
+                           + ncr_anthropic_shorter[s->len],
+                           s, NCR_ANTHROPIC_K_NONE);
 }
 
 
@@ -502,13 +455,8 @@ ncr_anthropic_read(ncr_anthropic_reader_t *reader)
     reader->seen.type = NCR_ANTHROPIC_EV_UNTOLD;
     reader->body = 0;
 
-    ncr_json_init(&reader->json);
-
-    reader->json.data = reader;
-    reader->json.token = ncr_anthropic_token;
-    reader->json.report = 1;
-    reader->json.keep = reader->keep;
-    reader->json.size = sizeof(reader->keep);
+    ncr_json_begin(&reader->json, reader, ncr_anthropic_token, 1,
+                   reader->keep, sizeof(reader->keep));
 }
 
 
@@ -519,9 +467,7 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
     ncr_json_t             *json;
     ncr_anthropic_seen_t   *seen;
 
-    if (a->told.state == NCR_ANSWER_FAILED
-        || a->told.state == NCR_ANSWER_COMPLETE)
-    {
+    if (ncr_answer_over(&a->told)) {
         return;
     }
 
@@ -545,7 +491,7 @@ ncr_anthropic_body_feed(ncr_anthropic_answer_t *a, ncr_char_t *p, size_t len)
     rc = ncr_json_feed(json, p, len);
 
     if (json->depth || rc == NCR_DONE) {
-        ncr_anthropic_started(a);
+        ncr_answer_started(&a->told);
     }
 
     /* what is known so far, however often a member was told */
@@ -698,8 +644,8 @@ ncr_anthropic_string(ncr_anthropic_reader_t *reader)
     if (depth == 1 || (depth == 2 && path[1] == NCR_ANTHROPIC_K_MESSAGE)) {
 
         if (key == NCR_ANTHROPIC_K_TYPE && depth == 1) {
-            seen->type = ncr_anthropic_lookup(ncr_anthropic_events, &s,
-                                              NCR_ANTHROPIC_EV_UNKNOWN);
+            seen->type = ncr_name_lookup(ncr_anthropic_events, &s,
+                                         NCR_ANTHROPIC_EV_UNKNOWN);
 
         } else if (key == NCR_ANTHROPIC_K_MODEL) {
             ncr_str_copy(seen->model, sizeof(seen->model), &s);
@@ -795,9 +741,9 @@ ncr_anthropic_usage_string(ncr_anthropic_reader_t *reader, ncr_uint_t *path,
     } else if (depth == 3 && path[1] == NCR_ANTHROPIC_K_ITERATIONS) {
 
         if (path[3] == NCR_ANTHROPIC_K_TYPE) {
-            seen->entry_type = ncr_anthropic_lookup(ncr_anthropic_iterations,
-                                                    &s,
-                                                    NCR_ANTHROPIC_IT_OTHER);
+            seen->entry_type = ncr_name_lookup(ncr_anthropic_iterations,
+                                               &s,
+                                               NCR_ANTHROPIC_IT_OTHER);
 
         } else if (path[3] == NCR_ANTHROPIC_K_MODEL) {
             ncr_str_copy(seen->entry_model, sizeof(seen->entry_model), &s);
@@ -834,7 +780,7 @@ ncr_anthropic_number(ncr_anthropic_reader_t *reader)
     }
 
     if (ncr_anthropic_whole(&reader->json.text, &n) == NCR_OK
-        && n >= 0 && n <= NCR_ANTHROPIC_COUNT_MAX)
+        && n >= 0 && n <= NCR_ANSWER_COUNT_MAX)
     {
         c->value[counter] = (uint64_t) n;
         c->told |= (ncr_uint_t) 1 << counter;
@@ -1035,20 +981,17 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
         break;
 
     case NCR_ANTHROPIC_EV_MESSAGE_DELTA:
-        ncr_anthropic_started(a);
+        ncr_answer_started(&a->told);
         ncr_anthropic_apply_usage(a, seen);
         ncr_anthropic_apply_stop(a, seen);
         break;
 
     case NCR_ANTHROPIC_EV_MESSAGE_STOP:
-        if (a->told.state != NCR_ANSWER_FAILED) {
-            a->told.state = NCR_ANSWER_COMPLETE;
-        }
-
+        ncr_answer_complete(&a->told);
         break;
 
     case NCR_ANTHROPIC_EV_BLOCK_START:
-        ncr_anthropic_started(a);
+        ncr_answer_started(&a->told);
 
         if (!seen->is_fallback) {
             a->content = 1;
@@ -1073,7 +1016,7 @@ ncr_anthropic_apply(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
     case NCR_ANTHROPIC_EV_UNKNOWN:
     case NCR_ANTHROPIC_EV_BLOCK_DELTA:
     case NCR_ANTHROPIC_EV_BLOCK_STOP:
-        ncr_anthropic_started(a);
+        ncr_answer_started(&a->told);
         break;
     }
 }
@@ -1173,9 +1116,7 @@ ncr_anthropic_apply_stop(ncr_anthropic_answer_t *a, ncr_anthropic_seen_t *seen)
 
     memcpy(a->told.stop_reason, seen->stop_reason, sizeof(a->told.stop_reason));
 
-    if (a->told.state != NCR_ANSWER_FAILED) {
-        a->told.state = NCR_ANSWER_COMPLETE;
-    }
+    ncr_answer_complete(&a->told);
 }
 
 

@@ -4,7 +4,7 @@
  */
 
 
-/* Members of a request's body: their names, and where they are. */
+/* Names of a request's members. */
 
 
 #include "ncr_anthropic_member.h"
@@ -69,42 +69,4 @@ ncr_anthropic_member(ncr_str_t *name)
     }
 
     return NCR_ANTHROPIC_OTHER;
-}
-
-
-/* where it is, for those who send another; there are no more than fit */
-
-void
-ncr_anthropic_member_place(ncr_anthropic_request_t *req)
-{
-    ncr_member_t   *member;
-    ncr_members_t  *members;
-
-    members = &req->members;
-
-    member = &members->member[members->n++];
-
-    member->name = req->top;
-    member->key = req->json.start;
-    member->start = 0;
-    member->end = 0;
-}
-
-
-void
-ncr_anthropic_member_span(ncr_anthropic_request_t *req,
-    ncr_json_token_e token)
-{
-    ncr_member_t   *member;
-    ncr_members_t  *members;
-
-    members = &req->members;
-
-    member = &members->member[members->n - 1];
-
-    if (token != NCR_JSON_OBJECT_END && token != NCR_JSON_ARRAY_END) {
-        member->start = req->json.start;
-    }
-
-    member->end = req->json.end;
 }

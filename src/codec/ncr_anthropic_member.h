@@ -16,10 +16,5 @@
 
 ncr_anthropic_member_e ncr_anthropic_member(ncr_str_t *name);
 
-/* its key, req->top, was read; and its value, or the end of it */
-void ncr_anthropic_member_place(ncr_anthropic_request_t *req);
-void ncr_anthropic_member_span(ncr_anthropic_request_t *req,
-    ncr_json_token_e token);
-
 
 #endif /* _NCR_ANTHROPIC_MEMBER_H_INCLUDED_ */

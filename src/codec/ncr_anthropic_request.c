@@ -49,14 +49,8 @@ typedef enum {
 
 static ncr_int_t ncr_anthropic_request_token(ncr_json_t *json,
     ncr_json_token_e token);
-static ncr_int_t ncr_anthropic_request_bad(ncr_anthropic_request_t *req,
-    const char *error);
 static ncr_int_t ncr_anthropic_request_key(ncr_anthropic_request_t *req);
-static ncr_uint_t ncr_anthropic_request_again(ncr_anthropic_request_t *req,
-    ncr_str_t *name);
 static ncr_int_t ncr_anthropic_request_value(ncr_anthropic_request_t *req,
-    ncr_json_token_e token);
-static ncr_int_t ncr_anthropic_request_model(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
 static ncr_int_t ncr_anthropic_request_number(ncr_anthropic_request_t *req);
 static void ncr_anthropic_request_member(ncr_anthropic_request_t *req,
@@ -76,36 +70,25 @@ static NCR_NOINLINE void ncr_anthropic_request_hash(
 static void ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req);
 static ncr_uint_t ncr_anthropic_request_opens(ncr_anthropic_request_t *req,
     ncr_json_token_e token);
-static void ncr_anthropic_request_hash_to(ncr_anthropic_request_t *req,
-    uint64_t end);
-static void ncr_anthropic_request_update(ncr_anthropic_request_t *req,
-    ncr_char_t *p, size_t len);
 static void ncr_anthropic_request_block_end(ncr_anthropic_request_t *req);
 static void ncr_anthropic_request_part_end(ncr_anthropic_request_t *req);
-static void ncr_anthropic_request_digest(ncr_anthropic_request_t *req);
 
 
 void
 ncr_anthropic_request_init(ncr_anthropic_request_t *req, ncr_sha256_t *plain,
     ncr_sha256_t *cached, ncr_uint_t require_model)
 {
-    memset(req, 0, offsetof(ncr_anthropic_request_t, others));
+    memset(req, 0, offsetof(ncr_anthropic_request_t, keys));
 
-    ncr_json_init(&req->json);
+    ncr_json_begin(&req->json, req, ncr_anthropic_request_token, 1,
+                   req->keep, sizeof(req->keep));
 
-    req->json.data = req;
-    req->json.token = ncr_anthropic_request_token;
-    req->json.report = 1;
     req->json.max_depth = NCR_ANTHROPIC_DEPTH;
-    req->json.keep = req->keep;
-    req->json.size = sizeof(req->keep);
 
-    req->told.max_tokens = -1;
-    req->told.members = &req->members;
-    req->members.n = 0;
-    req->members.open = 0;
-    req->members.close = 0;
-    req->plain = plain;
+    ncr_request_init(&req->told, &req->members, &req->keys);
+
+    req->prefix.sha = plain;
+    req->prefix.max = NCR_ANTHROPIC_HASH_PART;
     req->cached = cached;
     req->require_model = (require_model != 0);
     req->session_rank = NCR_ANTHROPIC_RANK_NONE;
@@ -116,23 +99,7 @@ ncr_int_t
 ncr_anthropic_request_feed(ncr_anthropic_request_t *req, ncr_char_t *p,
     size_t len)
 {
-    ncr_int_t  rc;
-
-    req->chunk = p;
-
-    rc = ncr_json_feed(&req->json, p, len);
-
-    if (rc != NCR_OK && rc != NCR_AGAIN) {
-        return NCR_BAD;
-    }
-
-    if (req->hashing) {
-        ncr_anthropic_request_hash_to(req, req->base + len);
-    }
-
-    req->base += len;
-
-    return NCR_OK;
+    return ncr_request_feed(&req->json, &req->prefix, p, len);
 }
 
 
@@ -144,11 +111,16 @@ ncr_anthropic_request_final(ncr_anthropic_request_t *req)
     }
 
     if (req->require_model && req->told.model.len == 0) {
-        return ncr_anthropic_request_bad(req, "model: field required");
+        return ncr_request_bad(&req->told, "model: field required");
     }
 
-    if (req->told.session.len == 0 && req->plain != NULL) {
-        ncr_anthropic_request_digest(req);
+    if (req->told.session.len == 0 && req->prefix.sha != NULL
+        && (req->has_system || req->has_message))
+    {
+        ncr_prefix_digest(&req->prefix, &req->told,
+                          req->any_cached ? req->cached_digest
+                          : req->has_system ? req->system_digest : NULL,
+                          req->has_message ? req->message_digest : NULL);
     }
 
     return NCR_OK;
@@ -159,44 +131,7 @@ ncr_str_t
 ncr_anthropic_request_error(ncr_anthropic_request_t *req, char *buf,
     size_t size)
 {
-    ncr_out_t    out;
-    ncr_str_t    text, name;
-    const char  *p, *mark;
-
-    ncr_out_init(&out, (ncr_char_t *) buf, size);
-
-    if (req->told.error == NULL) {
-        ncr_out_text(&out, "request body is not valid JSON: ");
-        ncr_out_text(&out, req->json.error ? req->json.error : "unknown");
-        ncr_out_text(&out, " at byte ");
-        ncr_out_int(&out, (int64_t) req->json.offset);
-
-    } else {
-
-        /* "%" stands for the name of the key */
-
-        p = req->told.error;
-        mark = strchr(p, '%');
-
-        if (mark == NULL) {
-            ncr_out_text(&out, p);
-
-        } else {
-            name.data = req->name;
-            name.len = req->nname;
-
-            ncr_out_bytes(&out, p, (size_t) (mark - p));
-            ncr_out_bytes(&out, "\"", 1);
-            ncr_out_json(&out, &name);
-            ncr_out_bytes(&out, "\"", 1);
-            ncr_out_text(&out, mark + 1);
-        }
-    }
-
-    text.data = out.start;
-    text.len = (size_t) (out.last - out.start);
-
-    return text;
+    return ncr_request_error(&req->told, &req->json, &req->keys, buf, size);
 }
 
 
@@ -219,13 +154,13 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
             req->members.open = json->end;
 
         } else if (token == NCR_JSON_OBJECT_END) {
-            req->system.alone = (req->nkeys == 0);
+            req->system.alone = (req->members.n == 0);
             req->config.alone = req->system.alone;
             req->members.close = json->start;
 
         } else {
-            return ncr_anthropic_request_bad(req,
-                                             "request body must be an object");
+            return ncr_request_bad(&req->told,
+                                   "request body must be an object");
         }
 
         return NCR_OK;
@@ -255,105 +190,37 @@ ncr_anthropic_request_token(ncr_json_t *json, ncr_json_token_e token)
 }
 
 
-static ncr_int_t
-ncr_anthropic_request_bad(ncr_anthropic_request_t *req, const char *error)
-{
-    req->told.error = error;
-
-    return NCR_BAD;
-}
-
-
-/* a top-level key; the JSON of two readers that differ here is dangerous */
+/* a top-level key */
 
 static ncr_int_t
 ncr_anthropic_request_key(ncr_anthropic_request_t *req)
 {
-    ncr_int_t   rc;
     ncr_str_t   name;
     ncr_char_t  buf[NCR_JSON_TEXT];
 
     name.data = buf;
 
-    rc = ncr_json_plain(&req->json, &name);
-
-    req->nname = ncr_min(name.len, sizeof(req->name));
-    memcpy(req->name, name.data, req->nname);
-
-    if (rc == NCR_BAD) {
-        return ncr_anthropic_request_bad(req, "invalid escape in a key");
-    }
-
-    if (rc == NCR_DECLINED) {
-        return ncr_anthropic_request_bad(req, "key % is too long");
+    if (ncr_request_key(&req->told, &req->json, &req->keys, &name) != NCR_OK) {
+        return NCR_BAD;
     }
 
     req->top = ncr_anthropic_member(&name);
     req->inner = 0;
 
-    if (ncr_anthropic_request_again(req, &name)) {
-        return ncr_anthropic_request_bad(req, "duplicate key %");
+    if (ncr_request_member(&req->told, &req->json, &req->keys, &name, req->top)
+        != NCR_OK)
+    {
+        return NCR_BAD;
     }
 
-    if (req->nkeys == NCR_ANTHROPIC_KEYS) {
-        return ncr_anthropic_request_bad(req, "too many fields");
-    }
-
-    req->nkeys++;
-    ncr_anthropic_member_place(req);
-
-    if (req->plain != NULL && req->top == NCR_ANTHROPIC_SYSTEM) {
+    if (req->prefix.sha != NULL && req->top == NCR_ANTHROPIC_SYSTEM) {
         req->part = NCR_ANTHROPIC_PART_SYSTEM;
-        req->nhashed = 0;
 
-        ncr_sha256_init(req->plain);
+        ncr_prefix_part(&req->prefix);
         ncr_anthropic_request_hash_key(req);
     }
 
     return NCR_OK;
-}
-
-
-/* remembers the key, whose name is known or is one of the others */
-
-static ncr_uint_t
-ncr_anthropic_request_again(ncr_anthropic_request_t *req, ncr_str_t *name)
-{
-    size_t      i;
-    uint64_t    hash;
-    uint64_t    bit;
-
-    if (req->top != NCR_ANTHROPIC_OTHER) {
-        bit = (uint64_t) 1 << req->top;
-
-        if (req->known & bit) {
-            return 1;
-        }
-
-        req->known |= bit;
-
-        return 0;
-    }
-
-    /* FNV-1a of 64 bits: names collide for those only who look for it */
-
-    hash = 0xcbf29ce484222325;
-
-    for (i = 0; i < name->len; i++) {
-        hash = (hash ^ name->data[i]) * 0x100000001b3;
-    }
-
-    for (i = 0; i < req->nothers; i++) {
-        if (req->others[i] == hash) {
-            return 1;
-        }
-    }
-
-    if (req->nothers < NCR_ANTHROPIC_KEYS) {
-        req->others[req->nothers++] = hash;
-    }
-
-    return 0;
 }
 
 
@@ -366,7 +233,7 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
     ncr_str_t   s;
     ncr_char_t  buf[NCR_JSON_TEXT];
 
-    ncr_anthropic_member_span(req, token);
+    ncr_members_span(&req->members, &req->json, token);
 
     if (token == NCR_JSON_OBJECT_END || token == NCR_JSON_ARRAY_END) {
 
@@ -390,11 +257,12 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
     switch (req->top) {
 
     case NCR_ANTHROPIC_MODEL:
-        return ncr_anthropic_request_model(req, token);
+        return ncr_request_model(&req->told, &req->json, token,
+                                 req->model_buf, req->require_model);
 
     case NCR_ANTHROPIC_STREAM:
         if (token != NCR_JSON_TRUE && token != NCR_JSON_FALSE) {
-            return ncr_anthropic_request_bad(req, "stream must be a boolean");
+            return ncr_request_bad(&req->told, "stream must be a boolean");
         }
 
         req->told.stream = (token == NCR_JSON_TRUE);
@@ -435,7 +303,7 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
 
     case NCR_ANTHROPIC_MESSAGES:
         if (token == NCR_JSON_ARRAY
-            && (req->plain != NULL || req->told.turns))
+            && (req->prefix.sha != NULL || req->told.turns))
         {
             req->json.report = req->told.turns ? 5 : 2;
         }
@@ -455,72 +323,15 @@ ncr_anthropic_request_value(ncr_anthropic_request_t *req,
 
 
 static ncr_int_t
-ncr_anthropic_request_model(ncr_anthropic_request_t *req,
-    ncr_json_token_e token)
-{
-    size_t      i;
-    ncr_int_t   rc;
-    ncr_str_t   s;
-    ncr_char_t  buf[NCR_JSON_TEXT];
-
-    if (token != NCR_JSON_STRING) {
-
-        if (!req->require_model) {
-            return NCR_OK;
-        }
-
-        return ncr_anthropic_request_bad(req, "model must be a string");
-    }
-
-    s.data = buf;
-
-    rc = ncr_json_plain(&req->json, &s);
-
-    if (rc == NCR_BAD) {
-        return ncr_anthropic_request_bad(req, "invalid escape in model");
-    }
-
-    if (rc == NCR_DECLINED || s.len >= NCR_MODEL_LEN) {
-        return ncr_anthropic_request_bad(req, "model is too long");
-    }
-
-    if (s.len == 0 && req->require_model) {
-        return ncr_anthropic_request_bad(req, "model is empty");
-    }
-
-    for (i = 0; i < s.len; i++) {
-        if (s.data[i] < 0x20 || s.data[i] == 0x7f) {
-            return ncr_anthropic_request_bad(req,
-                                             "control character in model");
-        }
-    }
-
-    memcpy(req->model_buf, s.data, s.len);
-
-    req->told.model.data = req->model_buf;
-    req->told.model.len = s.len;
-    req->told.model_start = req->json.start;
-    req->told.model_end = req->json.end;
-
-    return NCR_OK;
-}
-
-
-static ncr_int_t
 ncr_anthropic_request_number(ncr_anthropic_request_t *req)
 {
     int64_t    n;
     ncr_int_t  rc;
 
-    rc = NCR_BAD;
-    n = 0;
-
-    if (!req->json.cut && req->json.text.len <= NCR_JSON_TEXT) {
-        rc = ncr_json_int(&req->json.text, &n);
-    }
+    rc = ncr_request_number(&req->json, &n);
 
     if (rc == NCR_BAD) {
-        return ncr_anthropic_request_bad(req, "number of % is out of range");
+        return ncr_request_bad(&req->told, "number of % is out of range");
     }
 
     /* what is no integer is the upstream's to refuse */
@@ -584,7 +395,7 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
 
     case NCR_ANTHROPIC_MESSAGES:
 
-        if (req->first_done || req->plain == NULL
+        if (req->first_done || req->prefix.sha == NULL
             || token == NCR_JSON_OBJECT_END)
         {
             break;
@@ -600,10 +411,9 @@ ncr_anthropic_request_member(ncr_anthropic_request_t *req,
 
         if (token == NCR_JSON_OBJECT) {
             req->part = NCR_ANTHROPIC_PART_MESSAGE;
-            req->nhashed = 0;
             req->json.report = 5;
 
-            ncr_sha256_init(req->plain);
+            ncr_prefix_part(&req->prefix);
         }
 
         break;
@@ -827,10 +637,9 @@ ncr_anthropic_request_session(ncr_anthropic_request_t *req, ncr_uint_t rank,
 
     req->session_rank = rank;
     req->told.strong = (rank <= NCR_ANTHROPIC_RANK_OLD);
-    req->told.session.data = req->session_buf;
-    req->told.session.len = ncr_min(session->len, sizeof(req->session_buf));
 
-    memcpy(req->session_buf, session->data, req->told.session.len);
+    ncr_request_session(&req->told, req->session_buf, sizeof(req->session_buf),
+                        session);
 }
 
 
@@ -857,31 +666,31 @@ ncr_anthropic_request_hash(ncr_anthropic_request_t *req,
     block = (req->part == NCR_ANTHROPIC_PART_SYSTEM) ? 2 : 4;
 
     if (token == NCR_JSON_KEY) {
-        if (!req->hashing && (depth == block + 1 || depth == 3)) {
+        if (!req->prefix.hashing && (depth == block + 1 || depth == 3)) {
             ncr_anthropic_request_hash_key(req);
         }
 
         return;
     }
 
-    if (req->hashing && depth == req->hash_depth) {
+    if (req->prefix.hashing && depth == req->prefix.depth) {
 
         if (ncr_anthropic_request_opens(req, token)) {
 
             /* only white space and a colon were passed so far */
 
-            req->hashing = 0;
+            req->prefix.hashing = 0;
 
         } else if (token != NCR_JSON_OBJECT && token != NCR_JSON_ARRAY) {
-            ncr_anthropic_request_hash_to(req, json->end);
-            req->hashing = 0;
+            ncr_prefix_to(&req->prefix, json->end);
+            req->prefix.hashing = 0;
         }
     }
 
     if (depth == block && req->part == NCR_ANTHROPIC_PART_SYSTEM) {
 
         if (token == NCR_JSON_OBJECT) {
-            req->in_block = 1;
+            req->prefix.also = req->cached;
             req->block_cached = 0;
 
             ncr_sha256_init(req->cached);
@@ -914,7 +723,7 @@ ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req)
 
     json = &req->json;
 
-    req->hashing = 0;
+    req->prefix.hashing = 0;
     req->content = 0;
     name.data = buf;
 
@@ -936,14 +745,11 @@ ncr_anthropic_request_hash_key(ncr_anthropic_request_t *req)
         req->content = 1;
 
     } else if (!ncr_str_eq(&name, "text")) {
-        req->lead = 0;
-        ncr_anthropic_request_update(req, name.data, name.len);
+        req->prefix.lead = 0;
+        ncr_prefix_add(&req->prefix, name.data, name.len);
     }
 
-    req->hashing = 1;
-    req->lead = 1;
-    req->hash_depth = json->depth;
-    req->hash_from = json->end;
+    ncr_prefix_value(&req->prefix, json);
 }
 
 
@@ -962,54 +768,6 @@ ncr_anthropic_request_opens(ncr_anthropic_request_t *req,
 }
 
 
-static void
-ncr_anthropic_request_hash_to(ncr_anthropic_request_t *req, uint64_t end)
-{
-    uint64_t  from;
-
-    from = ncr_max(req->hash_from, req->base);
-
-    if (end > from) {
-        ncr_anthropic_request_update(req, req->chunk + (from - req->base),
-                                     (size_t) (end - from));
-    }
-
-    req->hash_from = ncr_max(req->hash_from, end);
-}
-
-
-static void
-ncr_anthropic_request_update(ncr_anthropic_request_t *req, ncr_char_t *p,
-    size_t len)
-{
-    while (req->lead && len) {
-
-        if (*p != ':' && *p != ' ' && *p != '\t' && *p != '\r' && *p != '\n')
-        {
-            req->lead = 0;
-            break;
-        }
-
-        p++;
-        len--;
-    }
-
-    len = (size_t) ncr_min((uint64_t) len,
-                           NCR_ANTHROPIC_HASH_PART - req->nhashed);
-    if (len == 0) {
-        return;
-    }
-
-    ncr_sha256_update(req->plain, p, len);
-
-    if (req->in_block) {
-        ncr_sha256_update(req->cached, p, len);
-    }
-
-    req->nhashed += len;
-}
-
-
 /* what is cached is chained, block by block */
 
 static void
@@ -1017,7 +775,7 @@ ncr_anthropic_request_block_end(ncr_anthropic_request_t *req)
 {
     ncr_char_t  digest[NCR_SHA256_LEN];
 
-    req->in_block = 0;
+    req->prefix.also = NULL;
 
     if (!req->block_cached) {
         return;
@@ -1041,44 +799,18 @@ ncr_anthropic_request_block_end(ncr_anthropic_request_t *req)
 static void
 ncr_anthropic_request_part_end(ncr_anthropic_request_t *req)
 {
-    req->hashing = 0;
-    req->in_block = 0;
+    req->prefix.hashing = 0;
+    req->prefix.also = NULL;
 
     if (req->part == NCR_ANTHROPIC_PART_SYSTEM) {
-        ncr_sha256_final(req->plain, req->system_digest);
-        req->has_system = (req->nhashed != 0);
+        ncr_sha256_final(req->prefix.sha, req->system_digest);
+        req->has_system = (req->prefix.n != 0);
 
     } else {
-        ncr_sha256_final(req->plain, req->message_digest);
-        req->has_message = (req->nhashed != 0);
+        ncr_sha256_final(req->prefix.sha, req->message_digest);
+        req->has_message = (req->prefix.n != 0);
         req->json.report = req->told.turns ? 5 : 1;
     }
 
     req->part = NCR_ANTHROPIC_PART_NONE;
-}
-
-
-static void
-ncr_anthropic_request_digest(ncr_anthropic_request_t *req)
-{
-    if (!req->has_system && !req->has_message) {
-        return;
-    }
-
-    ncr_sha256_init(req->plain);
-
-    if (req->any_cached) {
-        ncr_sha256_update(req->plain, req->cached_digest, NCR_SHA256_LEN);
-
-    } else if (req->has_system) {
-        ncr_sha256_update(req->plain, req->system_digest, NCR_SHA256_LEN);
-    }
-
-    if (req->has_message) {
-        ncr_sha256_update(req->plain, req->message_digest, NCR_SHA256_LEN);
-    }
-
-    ncr_sha256_final(req->plain, req->told.digest);
-
-    req->told.hashed = 1;
 }

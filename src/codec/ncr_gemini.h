@@ -15,6 +15,7 @@
 
 
 #include "ncr_codec.h"
+#include "ncr_codec_request.h"
 #include "ncr_json.h"
 #include "ncr_sse.h"
 
@@ -86,15 +87,10 @@ typedef struct {
 
     /* private */
 
-    ncr_sha256_t   *sha;
-    ncr_char_t     *chunk;
-    uint64_t        base;               /* the offset of chunk */
-    uint64_t        hash_from;
-    uint64_t        hash_left;
+    ncr_prefix_t    prefix;
     ncr_uint_t      names[4];           /* the open key at each depth */
     ncr_uint_t      known[3];           /* a bit for each name at a depth */
     const char     *again;              /* which name was told twice */
-    unsigned        hashing:1;
     unsigned        has_system:1;
     unsigned        has_content:1;
     unsigned        first_done:1;

@@ -11,12 +11,10 @@
 
 
 #include "ncr_gemini.h"
+#include "ncr_codec_answer.h"
+#include "ncr_codec_name.h"
 #include "ncr_json_plain.h"
 #include "ncr_str.h"
-
-
-/* no reply has that many tokens, and sums of such counts never overflow */
-#define NCR_GEMINI_COUNT_MAX  ((int64_t) 1000000000000000)
 
 
 /* keys; the numbers of ncr_gemini_count_e come first */
@@ -36,12 +34,6 @@ typedef enum {
     NCR_GEMINI_W_MESSAGE,
     NCR_GEMINI_W_STATUS
 } ncr_gemini_word_e;
-
-
-typedef struct {
-    ncr_str_t    name;
-    ncr_uint_t   value;
-} ncr_gemini_word_t;
 
 
 static ncr_uint_t ncr_gemini_stream_want(ncr_sse_t *sse, ncr_str_t *name,
@@ -64,29 +56,28 @@ static void ncr_gemini_copy(ncr_json_t *json, char *dst, size_t size);
 static void ncr_gemini_finished(ncr_gemini_answer_t *a, const char *none);
 static void ncr_gemini_failed(ncr_gemini_answer_t *a);
 static void ncr_gemini_total(ncr_gemini_answer_t *a);
-static ncr_uint_t ncr_gemini_word(ncr_str_t *s);
 
 
-static ncr_gemini_word_t  ncr_gemini_words[] = {
+static const ncr_name_t  ncr_gemini_words[] = {
+    { ncr_string("code"), NCR_GEMINI_W_CODE },
+    { ncr_string("error"), NCR_GEMINI_W_ERROR },
+    { ncr_string("status"), NCR_GEMINI_W_STATUS },
+    { ncr_string("message"), NCR_GEMINI_W_MESSAGE },
     { ncr_string("response"), NCR_GEMINI_W_RESPONSE },
     { ncr_string("candidates"), NCR_GEMINI_W_CANDIDATES },
-    { ncr_string("finishReason"), NCR_GEMINI_W_FINISH_REASON },
-    { ncr_string("promptFeedback"), NCR_GEMINI_W_FEEDBACK },
-    { ncr_string("blockReason"), NCR_GEMINI_W_BLOCK_REASON },
-    { ncr_string("usageMetadata"), NCR_GEMINI_W_USAGE },
-    { ncr_string("modelVersion"), NCR_GEMINI_W_MODEL },
     { ncr_string("responseId"), NCR_GEMINI_W_ID },
-    { ncr_string("error"), NCR_GEMINI_W_ERROR },
-    { ncr_string("code"), NCR_GEMINI_W_CODE },
-    { ncr_string("message"), NCR_GEMINI_W_MESSAGE },
-    { ncr_string("status"), NCR_GEMINI_W_STATUS },
-    { ncr_string("promptTokenCount"), NCR_GEMINI_PROMPT },
-    { ncr_string("cachedContentTokenCount"), NCR_GEMINI_CACHED },
-    { ncr_string("candidatesTokenCount"), NCR_GEMINI_CANDIDATES },
-    { ncr_string("thoughtsTokenCount"), NCR_GEMINI_THOUGHTS },
-    { ncr_string("toolUsePromptTokenCount"), NCR_GEMINI_TOOL_USE },
+    { ncr_string("blockReason"), NCR_GEMINI_W_BLOCK_REASON },
+    { ncr_string("finishReason"), NCR_GEMINI_W_FINISH_REASON },
+    { ncr_string("modelVersion"), NCR_GEMINI_W_MODEL },
+    { ncr_string("usageMetadata"), NCR_GEMINI_W_USAGE },
+    { ncr_string("promptFeedback"), NCR_GEMINI_W_FEEDBACK },
     { ncr_string("totalTokenCount"), NCR_GEMINI_TOTAL },
-    { ncr_null_string, 0 }
+    { ncr_string("promptTokenCount"), NCR_GEMINI_PROMPT },
+    { ncr_string("thoughtsTokenCount"), NCR_GEMINI_THOUGHTS },
+    { ncr_string("candidatesTokenCount"), NCR_GEMINI_CANDIDATES },
+    { ncr_string("cachedContentTokenCount"), NCR_GEMINI_CACHED },
+    { ncr_string("toolUsePromptTokenCount"), NCR_GEMINI_TOOL_USE },
+    ncr_name_end
 };
 
 
@@ -107,11 +98,7 @@ ncr_gemini_answer_init(ncr_gemini_answer_t *a)
 void
 ncr_gemini_stream_feed(ncr_gemini_answer_t *a, ncr_char_t *p, size_t len)
 {
-    (void) ncr_sse_feed(&a->sse, p, len);
-
-    /* a comment is no event, but a sign of life */
-
-    a->told.pinged |= a->sse.comment;
+    ncr_answer_stream(&a->told, &a->sse, p, len);
 }
 
 
@@ -202,8 +189,8 @@ ncr_gemini_body_feed(ncr_gemini_answer_t *a, ncr_char_t *p, size_t len)
 
     (void) ncr_json_feed(&a->json, p, len);
 
-    if (a->whole && a->told.state != NCR_ANSWER_FAILED) {
-        a->told.state = NCR_ANSWER_COMPLETE;
+    if (a->whole) {
+        ncr_answer_complete(&a->told);
     }
 }
 
@@ -213,13 +200,8 @@ ncr_gemini_body_feed(ncr_gemini_answer_t *a, ncr_char_t *p, size_t len)
 static void
 ncr_gemini_read(ncr_gemini_answer_t *a)
 {
-    ncr_json_init(&a->json);
-
-    a->json.data = a;
-    a->json.token = ncr_gemini_token;
-    a->json.report = 3;
-    a->json.keep = a->keep;
-    a->json.size = sizeof(a->keep);
+    ncr_json_begin(&a->json, a, ncr_gemini_token, 3,
+                   a->keep, sizeof(a->keep));
 
     a->shift = 0;
     a->whole = 0;
@@ -244,7 +226,9 @@ ncr_gemini_token(ncr_json_t *json, ncr_json_token_e token)
     switch (token) {
 
     case NCR_JSON_KEY:
-        a->words[json->depth] = ncr_gemini_word(&json->text);
+        a->words[json->depth] = ncr_name_lookup(ncr_gemini_words,
+                                                &json->text,
+                                                NCR_GEMINI_W_NONE);
         break;
 
     case NCR_JSON_OBJECT:
@@ -286,10 +270,7 @@ ncr_gemini_root(ncr_gemini_answer_t *a, ncr_json_token_e token)
         return NCR_OK;
 
     case NCR_JSON_OBJECT:
-        if (a->told.state == NCR_ANSWER_NOTHING) {
-            a->told.state = NCR_ANSWER_STARTED;
-        }
-
+        ncr_answer_started(&a->told);
         return NCR_OK;
 
     default:
@@ -341,8 +322,8 @@ ncr_gemini_open(ncr_gemini_answer_t *a, ncr_json_token_e token)
 
         /* an element of the array, as an event is */
 
-        if (token == NCR_JSON_OBJECT && a->told.state == NCR_ANSWER_NOTHING) {
-            a->told.state = NCR_ANSWER_STARTED;
+        if (token == NCR_JSON_OBJECT) {
+            ncr_answer_started(&a->told);
         }
 
         return;
@@ -455,7 +436,7 @@ ncr_gemini_number(ncr_gemini_answer_t *a, ncr_str_t *text)
     }
 
     if (path[1] == NCR_GEMINI_W_USAGE && path[2] < NCR_GEMINI_COUNTS
-        && n <= NCR_GEMINI_COUNT_MAX)
+        && n <= NCR_ANSWER_COUNT_MAX)
     {
         a->counts[path[2]] = (uint64_t) n;
         a->counted |= (ncr_uint_t) 1 << path[2];
@@ -501,9 +482,7 @@ ncr_gemini_finished(ncr_gemini_answer_t *a, const char *none)
 
     memcpy(a->told.stop_reason, reason, sizeof(reason));
 
-    if (a->told.state != NCR_ANSWER_FAILED) {
-        a->told.state = NCR_ANSWER_COMPLETE;
-    }
+    ncr_answer_complete(&a->told);
 }
 
 
@@ -556,21 +535,4 @@ ncr_gemini_total(ncr_gemini_answer_t *a)
 
     a->told.has_usage = 1;
     a->told.messages = 1;
-}
-
-
-static ncr_uint_t
-ncr_gemini_word(ncr_str_t *s)
-{
-    ncr_gemini_word_t  *w;
-
-    for (w = ncr_gemini_words; w->name.len; w++) {
-        if (w->name.len == s->len
-            && memcmp(w->name.data, s->data, s->len) == 0)
-        {
-            return w->value;
-        }
-    }
-
-    return NCR_GEMINI_W_NONE;
 }

@@ -32,8 +32,6 @@ typedef struct {
 
 static ncr_int_t ncr_gemini_request_token(ncr_json_t *json,
     ncr_json_token_e token);
-static ncr_int_t ncr_gemini_request_bad(ncr_gemini_request_t *req,
-    const char *error);
 static ncr_int_t ncr_gemini_request_key(ncr_gemini_request_t *req,
     ncr_uint_t list);
 static ncr_int_t ncr_gemini_request_once(ncr_gemini_request_t *req,
@@ -41,8 +39,6 @@ static ncr_int_t ncr_gemini_request_once(ncr_gemini_request_t *req,
 static ncr_int_t ncr_gemini_request_list(ncr_gemini_request_t *req,
     ncr_uint_t list, ncr_gemini_name_e name);
 static ncr_int_t ncr_gemini_request_member(ncr_gemini_request_t *req,
-    ncr_uint_t list, ncr_json_token_e token);
-static void ncr_gemini_request_span(ncr_gemini_request_t *req,
     ncr_uint_t list, ncr_json_token_e token);
 static void ncr_gemini_request_open(ncr_gemini_request_t *req,
     ncr_uint_t list, ncr_json_token_e token);
@@ -54,9 +50,6 @@ static ncr_int_t ncr_gemini_request_config(ncr_gemini_request_t *req,
 static void ncr_gemini_request_content(ncr_gemini_request_t *req,
     ncr_json_token_e token);
 static void ncr_gemini_request_hash(ncr_gemini_request_t *req);
-static void ncr_gemini_request_hash_to(ncr_gemini_request_t *req,
-    uint64_t end);
-static void ncr_gemini_request_digest(ncr_gemini_request_t *req);
 
 
 /* proto-JSON takes both spellings (C1) */
@@ -124,43 +117,24 @@ ncr_gemini_request_init(ncr_gemini_request_t *req, ncr_sha256_t *sha,
 {
     memset(req, 0, offsetof(ncr_gemini_request_t, system_digest));
 
-    ncr_json_init(&req->json);
+    ncr_json_begin(&req->json, req, ncr_gemini_request_token, 1,
+                   req->keep, sizeof(req->keep));
 
-    req->json.data = req;
-    req->json.token = ncr_gemini_request_token;
-    req->json.report = 1;
     req->json.max_depth = NCR_GEMINI_DEPTH;
-    req->json.keep = req->keep;
-    req->json.size = sizeof(req->keep);
 
     req->told.max_tokens = -1;
     req->told.stream = (stream != 0);
     req->told.members = req->members;
     req->told.lists = 1;
-    req->sha = sha;
+    req->prefix.sha = sha;
+    req->prefix.max = NCR_GEMINI_HASHED;
 }
 
 
 ncr_int_t
 ncr_gemini_request_feed(ncr_gemini_request_t *req, ncr_char_t *p, size_t len)
 {
-    ncr_int_t  rc;
-
-    req->chunk = p;
-
-    rc = ncr_json_feed(&req->json, p, len);
-
-    if (rc != NCR_OK && rc != NCR_AGAIN) {
-        return NCR_BAD;
-    }
-
-    if (req->hashing) {
-        ncr_gemini_request_hash_to(req, req->base + len);
-    }
-
-    req->base += len;
-
-    return NCR_OK;
+    return ncr_request_feed(&req->json, &req->prefix, p, len);
 }
 
 
@@ -179,8 +153,10 @@ ncr_gemini_request_final(ncr_gemini_request_t *req)
         req->told.model_end = req->model_end;
     }
 
-    if (req->told.session.len == 0 && req->sha != NULL) {
-        ncr_gemini_request_digest(req);
+    if (req->told.session.len == 0 && req->prefix.sha != NULL) {
+        ncr_prefix_digest(&req->prefix, &req->told,
+                          req->has_system ? req->system_digest : NULL,
+                          req->has_content ? req->content_digest : NULL);
     }
 
     return NCR_OK;
@@ -262,8 +238,8 @@ ncr_gemini_request_token(ncr_json_t *json, ncr_json_token_e token)
             req->members[NCR_GEMINI_BODY].close = json->start;
 
         } else {
-            return ncr_gemini_request_bad(req, "Invalid JSON payload "
-                                          "received. It must be an object");
+            return ncr_request_bad(&req->told, "Invalid JSON payload "
+                                   "received. It must be an object");
         }
 
         return NCR_OK;
@@ -297,15 +273,6 @@ ncr_gemini_request_token(ncr_json_t *json, ncr_json_token_e token)
 }
 
 
-static ncr_int_t
-ncr_gemini_request_bad(ncr_gemini_request_t *req, const char *error)
-{
-    req->told.error = error;
-
-    return NCR_BAD;
-}
-
-
 /* of the body, its "request", or a generationConfig */
 
 static ncr_int_t
@@ -321,8 +288,8 @@ ncr_gemini_request_key(ncr_gemini_request_t *req, ncr_uint_t list)
     rc = ncr_json_plain(&req->json, &name);
 
     if (rc == NCR_BAD) {
-        return ncr_gemini_request_bad(req, "Invalid JSON payload received. "
-                                      "A key has an invalid escape");
+        return ncr_request_bad(&req->told, "Invalid JSON payload received. "
+                               "A key has an invalid escape");
     }
 
     value = (rc == NCR_OK) ? ncr_gemini_name(&name) : NCR_GEMINI_OTHER;
@@ -362,8 +329,8 @@ ncr_gemini_request_once(ncr_gemini_request_t *req, ncr_uint_t list,
 
     req->again = (const char *) s->name.data;
 
-    return ncr_gemini_request_bad(req, "Invalid JSON payload received. "
-                                  "A field is set twice");
+    return ncr_request_bad(&req->told, "Invalid JSON payload received. "
+                           "A field is set twice");
 }
 
 
@@ -371,22 +338,16 @@ static ncr_int_t
 ncr_gemini_request_list(ncr_gemini_request_t *req, ncr_uint_t list,
     ncr_gemini_name_e name)
 {
-    ncr_member_t   *m;
     ncr_members_t  *members;
 
     members = &req->members[list];
 
     if (members->n == NCR_MEMBERS) {
-        return ncr_gemini_request_bad(req, "Invalid JSON payload received. "
-                                      "It has too many fields");
+        return ncr_request_bad(&req->told, "Invalid JSON payload received. "
+                               "It has too many fields");
     }
 
-    m = &members->member[members->n++];
-
-    m->name = name;
-    m->key = req->json.start;
-    m->start = 0;
-    m->end = 0;
+    ncr_members_place(members, name, &req->json);
 
     return NCR_OK;
 }
@@ -400,7 +361,7 @@ ncr_gemini_request_member(ncr_gemini_request_t *req, ncr_uint_t list,
         return ncr_gemini_request_key(req, list);
     }
 
-    ncr_gemini_request_span(req, list, token);
+    ncr_members_span(&req->members[list], &req->json, token);
 
     switch (token) {
 
@@ -412,11 +373,11 @@ ncr_gemini_request_member(ncr_gemini_request_t *req, ncr_uint_t list,
     case NCR_JSON_OBJECT_END:
     case NCR_JSON_ARRAY_END:
 
-        if (req->hashing) {
-            ncr_gemini_request_hash_to(req, req->json.end);
-            ncr_sha256_final(req->sha, req->system_digest);
+        if (req->prefix.hashing) {
+            ncr_prefix_to(&req->prefix, req->json.end);
+            ncr_sha256_final(req->prefix.sha, req->system_digest);
 
-            req->hashing = 0;
+            req->prefix.hashing = 0;
             req->has_system = 1;
         }
 
@@ -448,29 +409,6 @@ ncr_gemini_request_member(ncr_gemini_request_t *req, ncr_uint_t list,
     }
 
     return NCR_OK;
-}
-
-
-static void
-ncr_gemini_request_span(ncr_gemini_request_t *req, ncr_uint_t list,
-    ncr_json_token_e token)
-{
-    ncr_member_t   *m;
-    ncr_members_t  *members;
-
-    members = &req->members[list];
-
-    if (members->n == 0) {
-        return;
-    }
-
-    m = &members->member[members->n - 1];
-
-    if (token != NCR_JSON_OBJECT_END && token != NCR_JSON_ARRAY_END) {
-        m->start = req->json.start;
-    }
-
-    m->end = req->json.end;
 }
 
 
@@ -514,14 +452,14 @@ ncr_gemini_request_open(ncr_gemini_request_t *req, ncr_uint_t list,
         break;
 
     case NCR_GEMINI_CONTENTS:
-        if (token == NCR_JSON_ARRAY && req->sha && !req->first_done) {
+        if (token == NCR_JSON_ARRAY && req->prefix.sha && !req->first_done) {
             req->json.report = 2 + list;
         }
 
         break;
 
     case NCR_GEMINI_SYSTEM:
-        if (req->sha && !req->has_system) {
+        if (req->prefix.sha && !req->has_system) {
             ncr_gemini_request_hash(req);
         }
 
@@ -554,7 +492,7 @@ ncr_gemini_request_model(ncr_gemini_request_t *req, ncr_uint_t list)
     rc = ncr_json_plain(&req->json, &s);
 
     if (rc == NCR_BAD) {
-        return ncr_gemini_request_bad(req, "model has an invalid escape");
+        return ncr_request_bad(&req->told, "model has an invalid escape");
     }
 
     req->model_start = req->json.start;
@@ -571,13 +509,13 @@ ncr_gemini_request_model(ncr_gemini_request_t *req, ncr_uint_t list)
     }
 
     if (rc == NCR_DECLINED || s.len >= NCR_MODEL_LEN) {
-        return ncr_gemini_request_bad(req, "model is too long");
+        return ncr_request_bad(&req->told, "model is too long");
     }
 
     for (i = 0; i < s.len; i++) {
         if (s.data[i] < 0x20 || s.data[i] == 0x7f) {
-            return ncr_gemini_request_bad(req,
-                                          "model has a control character");
+            return ncr_request_bad(&req->told,
+                                   "model has a control character");
         }
     }
 
@@ -591,7 +529,6 @@ ncr_gemini_request_model(ncr_gemini_request_t *req, ncr_uint_t list)
 static void
 ncr_gemini_request_session(ncr_gemini_request_t *req)
 {
-    size_t      len;
     ncr_str_t   s;
     ncr_char_t  buf[NCR_JSON_TEXT];
 
@@ -603,11 +540,8 @@ ncr_gemini_request_session(ncr_gemini_request_t *req)
         return;
     }
 
-    len = ncr_min(s.len, sizeof(req->session_buf));
-    memcpy(req->session_buf, s.data, len);
-
-    req->told.session.data = req->session_buf;
-    req->told.session.len = len;
+    ncr_request_session(&req->told, req->session_buf, sizeof(req->session_buf),
+                        &s);
     req->told.strong = 1;
 }
 
@@ -630,15 +564,10 @@ ncr_gemini_request_config(ncr_gemini_request_t *req, ncr_json_token_e token)
         return NCR_OK;
     }
 
-    rc = NCR_BAD;
-    n = 0;
-
-    if (!req->json.cut && req->json.text.len <= NCR_JSON_TEXT) {
-        rc = ncr_json_int(&req->json.text, &n);
-    }
+    rc = ncr_request_number(&req->json, &n);
 
     if (rc == NCR_BAD && token == NCR_JSON_NUMBER) {
-        return ncr_gemini_request_bad(req, "maxOutputTokens is out of range");
+        return ncr_request_bad(&req->told, "maxOutputTokens is out of range");
     }
 
     /* what is no integer is the upstream's to refuse */
@@ -661,11 +590,11 @@ ncr_gemini_request_content(ncr_gemini_request_t *req, ncr_json_token_e token)
         return;
     }
 
-    if (req->hashing) {
-        ncr_gemini_request_hash_to(req, req->json.end);
-        ncr_sha256_final(req->sha, req->content_digest);
+    if (req->prefix.hashing) {
+        ncr_prefix_to(&req->prefix, req->json.end);
+        ncr_sha256_final(req->prefix.sha, req->content_digest);
 
-        req->hashing = 0;
+        req->prefix.hashing = 0;
         req->has_content = 1;
     }
 
@@ -677,53 +606,8 @@ ncr_gemini_request_content(ncr_gemini_request_t *req, ncr_json_token_e token)
 static void
 ncr_gemini_request_hash(ncr_gemini_request_t *req)
 {
-    ncr_sha256_init(req->sha);
+    ncr_prefix_part(&req->prefix);
 
-    req->hashing = 1;
-    req->hash_from = req->json.start;
-    req->hash_left = NCR_GEMINI_HASHED;
-}
-
-
-static void
-ncr_gemini_request_hash_to(ncr_gemini_request_t *req, uint64_t end)
-{
-    size_t    len;
-    uint64_t  from;
-
-    from = ncr_max(req->hash_from, req->base);
-
-    if (end <= from) {
-        return;
-    }
-
-    len = (size_t) ncr_min(end - from, req->hash_left);
-
-    ncr_sha256_update(req->sha, req->chunk + (from - req->base), len);
-
-    req->hash_left -= len;
-    req->hash_from = end;
-}
-
-
-static void
-ncr_gemini_request_digest(ncr_gemini_request_t *req)
-{
-    if (!req->has_system && !req->has_content) {
-        return;
-    }
-
-    ncr_sha256_init(req->sha);
-
-    if (req->has_system) {
-        ncr_sha256_update(req->sha, req->system_digest, NCR_SHA256_LEN);
-    }
-
-    if (req->has_content) {
-        ncr_sha256_update(req->sha, req->content_digest, NCR_SHA256_LEN);
-    }
-
-    ncr_sha256_final(req->sha, req->told.digest);
-
-    req->told.hashed = 1;
+    req->prefix.hashing = 1;
+    req->prefix.from = req->json.start;
 }

@@ -16,6 +16,7 @@
 
 
 #include "ncr_codec.h"
+#include "ncr_codec_request.h"
 #include "ncr_json.h"
 #include "ncr_sse.h"
 
@@ -100,8 +101,6 @@ typedef struct {
     unsigned        require_model:1;
     unsigned        conversing:1;       /* its messages make a session */
     unsigned        unstored:1;         /* "store" is false */
-    unsigned        hashing:1;          /* inside a value */
-    unsigned        lead:1;             /* before its first byte */
     unsigned        user:1;             /* the open message is a user's */
     unsigned        role:1;             /* the open key is "role" */
     unsigned        inner:1;            /* the open key is the one wanted */
@@ -110,26 +109,17 @@ typedef struct {
     ncr_op_e        op;
     ncr_uint_t      top;                /* the open top-level key */
     ncr_uint_t      rank;               /* of the session */
-    ncr_sha256_t   *plain;
-    ncr_char_t     *chunk;
-    uint64_t        base;               /* the offset of chunk */
-    uint64_t        known;              /* a bit for each name */
+    ncr_prefix_t    prefix;
     uint64_t        key;                /* where the open one begins */
-    uint64_t        hash_from;
-    uint64_t        nhashed;            /* of this part */
-    ncr_uint_t      hash_depth;
-    ncr_uint_t      nothers;
-    size_t          nname;
 
     ncr_json_t      json;
 
     /* what needs no value before it has one */
 
-    uint64_t        others[NCR_MEMBERS];        /* hashes of their names */
+    ncr_keys_t      keys;
     ncr_members_t   members;
     ncr_char_t      instructions_digest[NCR_SHA256_LEN];
     ncr_char_t      message_digest[NCR_SHA256_LEN];
-    ncr_char_t      name[64];           /* of the top-level key, cut */
     ncr_char_t      model_buf[NCR_MODEL_LEN];
     ncr_char_t      session_buf[NCR_OPENAI_SESSION];
     ncr_char_t      keep[NCR_JSON_TEXT];

@@ -12,12 +12,10 @@
 
 
 #include "ncr_openai.h"
+#include "ncr_codec_answer.h"
+#include "ncr_codec_name.h"
 #include "ncr_json_plain.h"
 #include "ncr_str.h"
-
-
-/* no reply has that many tokens */
-#define NCR_OPENAI_COUNT_MAX  ((int64_t) 1000000000000000)
 
 
 /* keys; the numbers of ncr_openai_count_e come first */
@@ -56,14 +54,6 @@ typedef enum {
 } ncr_openai_event_e;
 
 
-/* the tables of names are in the order of their lengths */
-
-typedef struct {
-    ncr_str_t    name;
-    ncr_uint_t   value;
-} ncr_openai_name_t;
-
-
 static ncr_uint_t ncr_openai_stream_want(ncr_sse_t *sse, ncr_str_t *name,
     ncr_str_t *head);
 static void ncr_openai_stream_part(ncr_sse_t *sse, ncr_char_t *p,
@@ -72,8 +62,6 @@ static ncr_int_t ncr_openai_stream_event(ncr_sse_t *sse, ncr_str_t *name,
     ncr_str_t *payload);
 static ncr_str_t ncr_openai_head_type(ncr_str_t *head);
 static ncr_openai_event_e ncr_openai_event(ncr_str_t *type);
-static ncr_uint_t ncr_openai_lookup(ncr_openai_name_t *names, ncr_str_t *s,
-    ncr_uint_t none);
 static void ncr_openai_started(ncr_openai_answer_t *a);
 static void ncr_openai_read(ncr_openai_answer_t *a);
 static ncr_int_t ncr_openai_token(ncr_json_t *json, ncr_json_token_e token);
@@ -89,7 +77,7 @@ static void ncr_openai_apply_usage(ncr_openai_answer_t *a);
 static void ncr_openai_apply_error(ncr_openai_answer_t *a);
 
 
-static ncr_openai_name_t  ncr_openai_keys[] = {
+static const ncr_name_t  ncr_openai_keys[] = {
     { ncr_string("id"), NCR_OPENAI_K_ID },
     { ncr_string("type"), NCR_OPENAI_K_TYPE },
     { ncr_string("code"), NCR_OPENAI_K_CODE },
@@ -116,7 +104,7 @@ static ncr_openai_name_t  ncr_openai_keys[] = {
     { ncr_string("output_tokens_details"), NCR_OPENAI_K_OUT_DETAILS },
     { ncr_string("prompt_tokens_details"), NCR_OPENAI_K_IN_DETAILS },
     { ncr_string("completion_tokens_details"), NCR_OPENAI_K_OUT_DETAILS },
-    { { (size_t) -1, NULL }, 0 }
+    ncr_name_end
 };
 
 
@@ -125,7 +113,7 @@ static ncr_openai_name_t  ncr_openai_keys[] = {
  * followed by a failure at once (A12): it commits nothing.
  */
 
-static ncr_openai_name_t  ncr_openai_events[] = {
+static const ncr_name_t  ncr_openai_events[] = {
     { ncr_string("error"), NCR_OPENAI_EV_ERROR },
     { ncr_string("response.failed"), NCR_OPENAI_EV_FAILED },
     { ncr_string("response.queued"), NCR_OPENAI_EV_BEGIN },
@@ -135,7 +123,7 @@ static ncr_openai_name_t  ncr_openai_events[] = {
     { ncr_string("response.incomplete"), NCR_OPENAI_EV_COMPLETED },
     { ncr_string("response.in_progress"), NCR_OPENAI_EV_BEGIN },
     { ncr_string("image_generation.completed"), NCR_OPENAI_EV_COMPLETED },
-    { { (size_t) -1, NULL }, 0 }
+    ncr_name_end
 };
 
 
@@ -158,11 +146,7 @@ ncr_openai_answer_init(ncr_openai_answer_t *a, ncr_op_e op)
 void
 ncr_openai_stream_feed(ncr_openai_answer_t *a, ncr_char_t *p, size_t len)
 {
-    (void) ncr_sse_feed(&a->sse, p, len);
-
-    /* a comment is no event, but a sign of life */
-
-    a->told.pinged |= a->sse.comment;
+    ncr_answer_stream(&a->told, &a->sse, p, len);
 }
 
 
@@ -187,8 +171,7 @@ ncr_openai_stream_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
 
         if (ncr_str_prefix(head, "[DONE]")) {
             a->done = 1;
-            a->told.state = (a->told.state == NCR_ANSWER_FAILED)
-                            ? NCR_ANSWER_FAILED : NCR_ANSWER_COMPLETE;
+            ncr_answer_complete(&a->told);
         }
 
         return NCR_SSE_NO;
@@ -308,7 +291,7 @@ ncr_openai_event(ncr_str_t *type)
 {
     ncr_uint_t  event;
 
-    event = ncr_openai_lookup(ncr_openai_events, type, NCR_OPENAI_EV_OTHER);
+    event = ncr_name_lookup(ncr_openai_events, type, NCR_OPENAI_EV_OTHER);
 
     if (event == NCR_OPENAI_EV_OTHER && ncr_str_prefix(type, "response.")) {
         event = NCR_OPENAI_EV_OUTPUT;
@@ -318,34 +301,12 @@ ncr_openai_event(ncr_str_t *type)
 }
 
 
-static ncr_uint_t
-ncr_openai_lookup(ncr_openai_name_t *names, ncr_str_t *s, ncr_uint_t none)
-{
-    while (names->name.len < s->len) {
-        names++;
-    }
-
-    for ( /* void */ ; names->name.len == s->len; names++) {
-
-        if (*names->name.data == *s->data
-            && memcmp(names->name.data, s->data, s->len) == 0)
-        {
-            return names->value;
-        }
-    }
-
-    return none;
-}
-
-
 static void
 ncr_openai_started(ncr_openai_answer_t *a)
 {
     a->told.messages = 1;
 
-    if (a->told.state == NCR_ANSWER_NOTHING) {
-        a->told.state = NCR_ANSWER_STARTED;
-    }
+    ncr_answer_started(&a->told);
 }
 
 
@@ -356,13 +317,8 @@ ncr_openai_read(ncr_openai_answer_t *a)
 {
     memset(&a->seen, 0, sizeof(ncr_openai_seen_t));
 
-    ncr_json_init(&a->json);
-
-    a->json.data = a;
-    a->json.token = ncr_openai_token;
-    a->json.report = 1;
-    a->json.keep = a->keep;
-    a->json.size = sizeof(a->keep);
+    ncr_json_begin(&a->json, a, ncr_openai_token, 1,
+                   a->keep, sizeof(a->keep));
 
     a->reading = 1;
 }
@@ -373,9 +329,7 @@ ncr_openai_body_feed(ncr_openai_answer_t *a, ncr_char_t *p, size_t len)
 {
     ncr_int_t  rc;
 
-    if (a->told.state == NCR_ANSWER_FAILED
-        || a->told.state == NCR_ANSWER_COMPLETE)
-    {
+    if (ncr_answer_over(&a->told)) {
         return;
     }
 
@@ -431,8 +385,8 @@ ncr_openai_token(ncr_json_t *json, ncr_json_token_e token)
         seen->path[depth] = NCR_OPENAI_K_NONE;
 
         if (ncr_json_plain(json, &s) == NCR_OK) {
-            seen->path[depth] = ncr_openai_lookup(ncr_openai_keys, &s,
-                                                  NCR_OPENAI_K_NONE);
+            seen->path[depth] = ncr_name_lookup(ncr_openai_keys, &s,
+                                                NCR_OPENAI_K_NONE);
         }
 
         break;
@@ -723,7 +677,7 @@ ncr_openai_number(ncr_openai_answer_t *a)
     }
 
     if (a->json.cut || ncr_json_int(&a->json.text, &n) != NCR_OK
-        || n < 0 || n > NCR_OPENAI_COUNT_MAX)
+        || n < 0 || n > NCR_ANSWER_COUNT_MAX)
     {
         return;
     }
@@ -775,8 +729,8 @@ ncr_openai_apply(ncr_openai_answer_t *a)
             ncr_openai_started(a);
         }
 
-        if (seen->stop_reason[0] && a->told.state != NCR_ANSWER_FAILED) {
-            a->told.state = NCR_ANSWER_COMPLETE;
+        if (seen->stop_reason[0]) {
+            ncr_answer_complete(&a->told);
         }
 
         break;
@@ -790,10 +744,7 @@ ncr_openai_apply(ncr_openai_answer_t *a)
         ncr_openai_apply_told(a);
         ncr_openai_apply_usage(a);
 
-        if (a->told.state != NCR_ANSWER_FAILED) {
-            a->told.state = NCR_ANSWER_COMPLETE;
-        }
-
+        ncr_answer_complete(&a->told);
         break;
 
     case NCR_OPENAI_EV_FAILED:

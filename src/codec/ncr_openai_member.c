@@ -8,17 +8,10 @@
 
 
 #include "ncr_openai.h"
+#include "ncr_codec_name.h"
 
 
-typedef struct {
-    ncr_str_t            name;
-    ncr_openai_member_e  value;
-} ncr_openai_member_t;
-
-
-/* in the order of their lengths */
-
-static ncr_openai_member_t  ncr_openai_members[] = {
+static const ncr_name_t  ncr_openai_members[] = {
     { ncr_string("text"), NCR_OPENAI_TEXT },
     { ncr_string("type"), NCR_OPENAI_TYPE },
     { ncr_string("user"), NCR_OPENAI_USER },
@@ -61,29 +54,13 @@ static ncr_openai_member_t  ncr_openai_members[] = {
     { ncr_string("max_completion_tokens"), NCR_OPENAI_MAX_COMPLETION_TOKENS },
     { ncr_string("prompt_cache_retention"),
       NCR_OPENAI_PROMPT_CACHE_RETENTION },
-    { { (size_t) -1, NULL }, NCR_OPENAI_OTHER }
+    ncr_name_end
 };
 
 
 ncr_openai_member_e
 ncr_openai_member(ncr_str_t *name)
 {
-    ncr_openai_member_t  *m;
-
-    m = ncr_openai_members;
-
-    while (m->name.len < name->len) {
-        m++;
-    }
-
-    for ( /* void */ ; m->name.len == name->len; m++) {
-
-        if (*m->name.data == *name->data
-            && memcmp(m->name.data, name->data, name->len) == 0)
-        {
-            return m->value;
-        }
-    }
-
-    return NCR_OPENAI_OTHER;
+    return (ncr_openai_member_e) ncr_name_lookup(ncr_openai_members, name,
+                                                 NCR_OPENAI_OTHER);
 }

@@ -34,16 +34,8 @@ typedef enum {
 
 static ncr_int_t ncr_openai_request_token(ncr_json_t *json,
     ncr_json_token_e token);
-static ncr_int_t ncr_openai_request_bad(ncr_openai_request_t *req,
-    const char *error);
 static ncr_int_t ncr_openai_request_key(ncr_openai_request_t *req);
-static ncr_uint_t ncr_openai_request_again(ncr_openai_request_t *req,
-    ncr_str_t *name);
 static ncr_int_t ncr_openai_request_value(ncr_openai_request_t *req,
-    ncr_json_token_e token);
-static void ncr_openai_request_span(ncr_openai_request_t *req,
-    ncr_json_token_e token);
-static ncr_int_t ncr_openai_request_model(ncr_openai_request_t *req,
     ncr_json_token_e token);
 static ncr_int_t ncr_openai_request_stream(ncr_openai_request_t *req,
     ncr_json_token_e token);
@@ -60,35 +52,24 @@ static ncr_uint_t ncr_openai_request_hashed(ncr_openai_request_t *req);
 static void ncr_openai_request_hash(ncr_openai_request_t *req,
     ncr_json_token_e token);
 static void ncr_openai_request_hash_key(ncr_openai_request_t *req);
-static void ncr_openai_request_hash_from(ncr_openai_request_t *req);
-static void ncr_openai_request_hash_to(ncr_openai_request_t *req,
-    uint64_t end);
 static void ncr_openai_request_hash_end(ncr_openai_request_t *req);
-static void ncr_openai_request_digest(ncr_openai_request_t *req);
 
 
 void
 ncr_openai_request_init(ncr_openai_request_t *req, ncr_sha256_t *plain,
     ncr_op_e op)
 {
-    memset(req, 0, offsetof(ncr_openai_request_t, others));
+    memset(req, 0, offsetof(ncr_openai_request_t, keys));
 
-    ncr_json_init(&req->json);
+    ncr_json_begin(&req->json, req, ncr_openai_request_token, 1,
+                   req->keep, sizeof(req->keep));
 
-    req->json.data = req;
-    req->json.token = ncr_openai_request_token;
-    req->json.report = 1;
     req->json.max_depth = NCR_OPENAI_DEPTH;
-    req->json.keep = req->keep;
-    req->json.size = sizeof(req->keep);
 
-    req->members.n = 0;
-    req->members.open = 0;
-    req->members.close = 0;
+    ncr_request_init(&req->told, &req->members, &req->keys);
 
-    req->told.max_tokens = -1;
-    req->told.members = &req->members;
-    req->plain = plain;
+    req->prefix.sha = plain;
+    req->prefix.max = NCR_OPENAI_HASH_PART;
     req->op = op;
     req->rank = NCR_OPENAI_RANK_NONE;
 
@@ -105,23 +86,7 @@ ncr_openai_request_init(ncr_openai_request_t *req, ncr_sha256_t *plain,
 ncr_int_t
 ncr_openai_request_feed(ncr_openai_request_t *req, ncr_char_t *p, size_t len)
 {
-    ncr_int_t  rc;
-
-    req->chunk = p;
-
-    rc = ncr_json_feed(&req->json, p, len);
-
-    if (rc != NCR_OK && rc != NCR_AGAIN) {
-        return NCR_BAD;
-    }
-
-    if (req->hashing) {
-        ncr_openai_request_hash_to(req, req->base + len);
-    }
-
-    req->base += len;
-
-    return NCR_OK;
+    return ncr_request_feed(&req->json, &req->prefix, p, len);
 }
 
 
@@ -133,23 +98,26 @@ ncr_openai_request_final(ncr_openai_request_t *req)
     }
 
     if (req->require_model && req->told.model.len == 0) {
-        return ncr_openai_request_bad(req, "model: field required");
+        return ncr_request_bad(&req->told, "model: field required");
     }
 
     if (req->op == NCR_OP_CHAT
-        && (req->known & ncr_openai_bit(NCR_OPENAI_INPUT))
-        && !(req->known & ncr_openai_bit(NCR_OPENAI_MESSAGES)))
+        && (req->keys.known & ncr_openai_bit(NCR_OPENAI_INPUT))
+        && !(req->keys.known & ncr_openai_bit(NCR_OPENAI_MESSAGES)))
     {
         req->misplaced = 1;
-        return ncr_openai_request_bad(req,
+        return ncr_request_bad(&req->told,
                    "\"input\" without \"messages\" is a request of the "
                    "Responses API, whose path is /v1/responses");
     }
 
     req->told.thread = (req->op == NCR_OP_RESPONSES && !req->unstored);
 
-    if (req->told.session.len == 0 && req->plain != NULL) {
-        ncr_openai_request_digest(req);
+    if (req->told.session.len == 0 && req->prefix.sha != NULL) {
+        ncr_prefix_digest(&req->prefix, &req->told,
+                          req->has_instructions ? req->instructions_digest
+                                                : NULL,
+                          req->has_message ? req->message_digest : NULL);
     }
 
     return NCR_OK;
@@ -159,43 +127,7 @@ ncr_openai_request_final(ncr_openai_request_t *req)
 ncr_str_t
 ncr_openai_request_error(ncr_openai_request_t *req, char *buf, size_t size)
 {
-    ncr_out_t    out;
-    ncr_str_t    text, name;
-    const char  *p, *mark;
-
-    ncr_out_init(&out, (ncr_char_t *) buf, size);
-
-    p = req->told.error;
-
-    if (p == NULL) {
-        ncr_out_text(&out, "request body is not valid JSON: ");
-        ncr_out_text(&out, req->json.error ? req->json.error : "unknown");
-        ncr_out_text(&out, " at byte ");
-        ncr_out_int(&out, (int64_t) req->json.offset);
-
-    } else {
-
-        /* "%" stands for the name of the key */
-
-        mark = strchr(p, '%');
-
-        if (mark == NULL) {
-            ncr_out_text(&out, p);
-
-        } else {
-            name.data = req->name;
-            name.len = req->nname;
-
-            ncr_out_bytes(&out, p, (size_t) (mark - p));
-            ncr_out_json_string(&out, &name);
-            ncr_out_text(&out, mark + 1);
-        }
-    }
-
-    text.data = out.start;
-    text.len = (size_t) (out.last - out.start);
-
-    return text;
+    return ncr_request_error(&req->told, &req->json, &req->keys, buf, size);
 }
 
 
@@ -216,8 +148,8 @@ ncr_openai_request_token(ncr_json_t *json, ncr_json_token_e token)
             req->members.close = json->start;
 
         } else {
-            return ncr_openai_request_bad(req,
-                                          "request body must be an object");
+            return ncr_request_bad(&req->told,
+                                   "request body must be an object");
         }
 
         return NCR_OK;
@@ -229,7 +161,7 @@ ncr_openai_request_token(ncr_json_t *json, ncr_json_token_e token)
             return ncr_openai_request_key(req);
         }
 
-        ncr_openai_request_span(req, token);
+        ncr_members_span(&req->members, json, token);
 
         rc = ncr_openai_request_value(req, token);
         if (rc != NCR_OK) {
@@ -248,125 +180,35 @@ ncr_openai_request_token(ncr_json_t *json, ncr_json_token_e token)
 }
 
 
-static ncr_int_t
-ncr_openai_request_bad(ncr_openai_request_t *req, const char *error)
-{
-    req->told.error = error;
-
-    return NCR_BAD;
-}
-
-
-/* a top-level key; the JSON of two readers that differ here is dangerous */
+/* a top-level key */
 
 static ncr_int_t
 ncr_openai_request_key(ncr_openai_request_t *req)
 {
-    ncr_int_t      rc;
-    ncr_str_t      name;
-    ncr_char_t     buf[NCR_JSON_TEXT];
-    ncr_member_t  *m;
+    ncr_str_t   name;
+    ncr_char_t  buf[NCR_JSON_TEXT];
 
     name.data = buf;
 
-    rc = ncr_json_plain(&req->json, &name);
-
-    req->nname = ncr_min(name.len, sizeof(req->name));
-    memcpy(req->name, name.data, req->nname);
-
-    if (rc == NCR_BAD) {
-        return ncr_openai_request_bad(req, "invalid escape in a key");
-    }
-
-    if (rc == NCR_DECLINED) {
-        return ncr_openai_request_bad(req, "key % is too long");
+    if (ncr_request_key(&req->told, &req->json, &req->keys, &name) != NCR_OK) {
+        return NCR_BAD;
     }
 
     req->top = ncr_openai_member(&name);
     req->inner = 0;
 
-    if (ncr_openai_request_again(req, &name)) {
-        return ncr_openai_request_bad(req, "duplicate key %");
+    if (ncr_request_member(&req->told, &req->json, &req->keys, &name, req->top)
+        != NCR_OK)
+    {
+        return NCR_BAD;
     }
-
-    if (req->members.n == NCR_MEMBERS) {
-        return ncr_openai_request_bad(req, "too many fields");
-    }
-
-    m = &req->members.member[req->members.n++];
-
-    m->name = req->top;
-    m->key = req->json.start;
-    m->start = 0;
-    m->end = 0;
 
     if (ncr_openai_request_hashed(req)) {
-        req->nhashed = 0;
-
-        ncr_sha256_init(req->plain);
-        ncr_openai_request_hash_from(req);
+        ncr_prefix_part(&req->prefix);
+        ncr_prefix_value(&req->prefix, &req->json);
     }
 
     return NCR_OK;
-}
-
-
-/* remembers the key, whose name is known or is one of the others */
-
-static ncr_uint_t
-ncr_openai_request_again(ncr_openai_request_t *req, ncr_str_t *name)
-{
-    size_t    i;
-    uint64_t  hash, bit;
-
-    if (req->top != NCR_OPENAI_OTHER) {
-        bit = ncr_openai_bit(req->top);
-
-        if (req->known & bit) {
-            return 1;
-        }
-
-        req->known |= bit;
-
-        return 0;
-    }
-
-    /* FNV-1a of 64 bits: names collide for those only who look for it */
-
-    hash = 0xcbf29ce484222325;
-
-    for (i = 0; i < name->len; i++) {
-        hash = (hash ^ name->data[i]) * 0x100000001b3;
-    }
-
-    for (i = 0; i < req->nothers; i++) {
-        if (req->others[i] == hash) {
-            return 1;
-        }
-    }
-
-    if (req->nothers < NCR_MEMBERS) {
-        req->others[req->nothers++] = hash;
-    }
-
-    return 0;
-}
-
-
-/* of the open member's value, or of the end of one that is a container */
-
-static void
-ncr_openai_request_span(ncr_openai_request_t *req, ncr_json_token_e token)
-{
-    ncr_member_t  *m;
-
-    m = &req->members.member[req->members.n - 1];
-
-    if (token != NCR_JSON_OBJECT_END && token != NCR_JSON_ARRAY_END) {
-        m->start = req->json.start;
-    }
-
-    m->end = req->json.end;
 }
 
 
@@ -381,7 +223,8 @@ ncr_openai_request_value(ncr_openai_request_t *req, ncr_json_token_e token)
     switch (req->top) {
 
     case NCR_OPENAI_MODEL:
-        return ncr_openai_request_model(req, token);
+        return ncr_request_model(&req->told, &req->json, token,
+                                 req->model_buf, 1);
 
     case NCR_OPENAI_STREAM:
         return ncr_openai_request_stream(req, token);
@@ -402,51 +245,6 @@ ncr_openai_request_value(ncr_openai_request_t *req, ncr_json_token_e token)
 }
 
 
-static ncr_int_t
-ncr_openai_request_model(ncr_openai_request_t *req, ncr_json_token_e token)
-{
-    size_t      i;
-    ncr_int_t   rc;
-    ncr_str_t   s;
-    ncr_char_t  buf[NCR_JSON_TEXT];
-
-    if (token != NCR_JSON_STRING) {
-        return ncr_openai_request_bad(req, "model must be a string");
-    }
-
-    s.data = buf;
-
-    rc = ncr_json_plain(&req->json, &s);
-
-    if (rc == NCR_BAD) {
-        return ncr_openai_request_bad(req, "invalid escape in model");
-    }
-
-    if (rc == NCR_DECLINED || s.len >= NCR_MODEL_LEN) {
-        return ncr_openai_request_bad(req, "model is too long");
-    }
-
-    if (s.len == 0) {
-        return ncr_openai_request_bad(req, "model is empty");
-    }
-
-    for (i = 0; i < s.len; i++) {
-        if (s.data[i] < 0x20 || s.data[i] == 0x7f) {
-            return ncr_openai_request_bad(req, "control character in model");
-        }
-    }
-
-    memcpy(req->model_buf, s.data, s.len);
-
-    req->told.model.data = req->model_buf;
-    req->told.model.len = s.len;
-    req->told.model_start = req->json.start;
-    req->told.model_end = req->json.end;
-
-    return NCR_OK;
-}
-
-
 /* null is what SDKs write for "not told" */
 
 static ncr_int_t
@@ -455,7 +253,7 @@ ncr_openai_request_stream(ncr_openai_request_t *req, ncr_json_token_e token)
     if (token != NCR_JSON_TRUE && token != NCR_JSON_FALSE
         && token != NCR_JSON_NULL)
     {
-        return ncr_openai_request_bad(req, "stream must be a boolean");
+        return ncr_request_bad(&req->told, "stream must be a boolean");
     }
 
     req->told.stream = (token == NCR_JSON_TRUE);
@@ -477,15 +275,10 @@ ncr_openai_request_number(ncr_openai_request_t *req, ncr_json_token_e token)
         return NCR_OK;
     }
 
-    rc = NCR_BAD;
-    n = 0;
-
-    if (!req->json.cut && req->json.text.len <= NCR_JSON_TEXT) {
-        rc = ncr_json_int(&req->json.text, &n);
-    }
+    rc = ncr_request_number(&req->json, &n);
 
     if (rc == NCR_BAD) {
-        return ncr_openai_request_bad(req, "number of % is out of range");
+        return ncr_request_bad(&req->told, "number of % is out of range");
     }
 
     if (rc == NCR_OK) {
@@ -594,10 +387,9 @@ ncr_openai_request_session(ncr_openai_request_t *req, ncr_uint_t rank)
     }
 
     req->rank = rank;
-    req->told.session.data = req->session_buf;
-    req->told.session.len = ncr_min(s.len, sizeof(req->session_buf));
 
-    memcpy(req->session_buf, s.data, req->told.session.len);
+    ncr_request_session(&req->told, req->session_buf, sizeof(req->session_buf),
+                        &s);
 }
 
 
@@ -627,7 +419,7 @@ ncr_openai_request_previous(ncr_openai_request_t *req)
 static ncr_uint_t
 ncr_openai_request_hashed(ncr_openai_request_t *req)
 {
-    if (req->plain == NULL || !req->conversing) {
+    if (req->prefix.sha == NULL || !req->conversing) {
         return 0;
     }
 
@@ -653,13 +445,13 @@ ncr_openai_request_hash(ncr_openai_request_t *req, ncr_json_token_e token)
         return;
     }
 
-    if (req->hashing && depth == req->hash_depth) {
-        req->hashing = 0;
+    if (req->prefix.hashing && depth == req->prefix.depth) {
+        req->prefix.hashing = 0;
 
         /* of a container only white space and a colon were passed so far */
 
         if (token != NCR_JSON_OBJECT && token != NCR_JSON_ARRAY) {
-            ncr_openai_request_hash_to(req, json->end);
+            ncr_prefix_to(&req->prefix, json->end);
         }
     }
 
@@ -724,7 +516,7 @@ ncr_openai_request_hash_key(ncr_openai_request_t *req)
     if (req->json.depth == 5) {
 
         if (ncr_str_eq(&name, "text")) {
-            ncr_openai_request_hash_from(req);
+            ncr_prefix_value(&req->prefix, &req->json);
         }
 
         return;
@@ -733,57 +525,7 @@ ncr_openai_request_hash_key(ncr_openai_request_t *req)
     req->role = ncr_str_eq(&name, "role");
 
     if (ncr_str_eq(&name, "content")) {
-        ncr_openai_request_hash_from(req);
-    }
-}
-
-
-static void
-ncr_openai_request_hash_from(ncr_openai_request_t *req)
-{
-    req->hashing = 1;
-    req->lead = 1;
-    req->hash_depth = req->json.depth;
-    req->hash_from = req->json.end;
-}
-
-
-static void
-ncr_openai_request_hash_to(ncr_openai_request_t *req, uint64_t end)
-{
-    size_t       len;
-    uint64_t     from;
-    ncr_char_t  *p;
-
-    from = ncr_max(req->hash_from, req->base);
-
-    if (end <= from) {
-        return;
-    }
-
-    req->hash_from = end;
-
-    p = req->chunk + (from - req->base);
-    len = (size_t) (end - from);
-
-    while (req->lead && len) {
-
-        if (*p != ':' && *p != ' ' && *p != '\t' && *p != '\r' && *p != '\n')
-        {
-            req->lead = 0;
-            break;
-        }
-
-        p++;
-        len--;
-    }
-
-    len = (size_t) ncr_min((uint64_t) len,
-                           NCR_OPENAI_HASH_PART - req->nhashed);
-
-    if (len) {
-        ncr_sha256_update(req->plain, p, len);
-        req->nhashed += len;
+        ncr_prefix_value(&req->prefix, &req->json);
     }
 }
 
@@ -791,42 +533,18 @@ ncr_openai_request_hash_to(ncr_openai_request_t *req, uint64_t end)
 static void
 ncr_openai_request_hash_end(ncr_openai_request_t *req)
 {
-    req->hashing = 0;
+    req->prefix.hashing = 0;
 
-    if (req->nhashed == 0) {
+    if (req->prefix.n == 0) {
         return;
     }
 
     if (req->top == NCR_OPENAI_INSTRUCTIONS) {
-        ncr_sha256_final(req->plain, req->instructions_digest);
+        ncr_sha256_final(req->prefix.sha, req->instructions_digest);
         req->has_instructions = 1;
 
     } else {
-        ncr_sha256_final(req->plain, req->message_digest);
+        ncr_sha256_final(req->prefix.sha, req->message_digest);
         req->has_message = 1;
     }
-}
-
-
-static void
-ncr_openai_request_digest(ncr_openai_request_t *req)
-{
-    if (!req->has_instructions && !req->has_message) {
-        return;
-    }
-
-    ncr_sha256_init(req->plain);
-
-    if (req->has_instructions) {
-        ncr_sha256_update(req->plain, req->instructions_digest,
-                          NCR_SHA256_LEN);
-    }
-
-    if (req->has_message) {
-        ncr_sha256_update(req->plain, req->message_digest, NCR_SHA256_LEN);
-    }
-
-    ncr_sha256_final(req->plain, req->told.digest);
-
-    req->told.hashed = 1;
 }

@@ -357,13 +357,8 @@ ncr_assist_unwrap_event(ncr_assist_unwrap_t *u)
 static void
 ncr_assist_unwrap_text(ncr_assist_unwrap_t *u)
 {
-    ncr_json_init(&u->json);
-
-    u->json.data = u;
-    u->json.token = ncr_assist_unwrap_token;
-    u->json.report = 2;
-    u->json.keep = u->keep;
-    u->json.size = sizeof(u->keep);
+    ncr_json_begin(&u->json, u, ncr_assist_unwrap_token, 2,
+                   u->keep, sizeof(u->keep));
 
     u->fed = 0;
     u->text = 0;

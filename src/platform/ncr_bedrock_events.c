@@ -633,13 +633,8 @@ ncr_bedrock_strip(ncr_bedrock_events_t *ev)
 static void
 ncr_bedrock_read(ncr_bedrock_events_t *ev)
 {
-    ncr_json_init(&ev->json);
-
-    ev->json.data = ev;
-    ev->json.token = ncr_bedrock_member;
-    ev->json.report = 1;
-    ev->json.keep = ev->keep;
-    ev->json.size = sizeof(ev->keep);
+    ncr_json_begin(&ev->json, ev, ncr_bedrock_member, 1,
+                   ev->keep, sizeof(ev->keep));
 
     ev->last = 0;
     ev->key = 0;

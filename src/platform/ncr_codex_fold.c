@@ -181,13 +181,8 @@ ncr_codex_fold_want(ncr_sse_t *sse, ncr_str_t *name, ncr_str_t *head)
     f->copy = 0;
     f->seen = 0;
 
-    ncr_json_init(&f->json);
-
-    f->json.data = f;
-    f->json.token = ncr_codex_fold_token;
-    f->json.report = 2;
-    f->json.keep = f->keep;
-    f->json.size = sizeof(f->keep);
+    ncr_json_begin(&f->json, f, ncr_codex_fold_token, 2,
+                   f->keep, sizeof(f->keep));
 
     return NCR_SSE_YES;
 }

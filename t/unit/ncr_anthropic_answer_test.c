@@ -55,21 +55,22 @@ static const ncr_golden_t  ncr_golden = {
 static void
 ncr_test_words(void)
 {
-    size_t                 len, bad;
-    ncr_str_t              s;
-    ncr_char_t             other[64];
-    ncr_anthropic_name_t  *name;
+    size_t             len, bad;
+    ncr_str_t          s;
+    ncr_char_t         other[64];
+    const ncr_name_t  *name;
 
     bad = 0;
 
     for (name = ncr_anthropic_words; name->name.data; name++) {
-        bad += (ncr_anthropic_word(&name->name) != name->value);
+        s = name->name;
+        bad += (ncr_anthropic_word(&s) != name->value);
         bad += (name[1].name.len < name->name.len);
     }
 
     for (name = ncr_anthropic_events; name->name.data; name++) {
-        bad += (ncr_anthropic_lookup(ncr_anthropic_events, &name->name, 100)
-                != name->value);
+        s = name->name;
+        bad += (ncr_name_lookup(ncr_anthropic_events, &s, 100) != name->value);
         bad += (name[1].name.len < name->name.len);
     }
 
@@ -80,7 +81,7 @@ ncr_test_words(void)
         s.len = len;
 
         bad += (ncr_anthropic_word(&s) != NCR_ANTHROPIC_K_NONE);
-        bad += (ncr_anthropic_lookup(ncr_anthropic_events, &s, 100) != 100);
+        bad += (ncr_name_lookup(ncr_anthropic_events, &s, 100) != 100);
     }
 
     ncr_test(bad == 0, "words are found");

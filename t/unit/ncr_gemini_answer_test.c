@@ -122,12 +122,34 @@ ncr_test_long(void)
 }
 
 
+/* the table is in the order of lengths, and each name is found */
+
+static void
+ncr_test_words(void)
+{
+    size_t             bad;
+    ncr_str_t          s;
+    const ncr_name_t  *name;
+
+    bad = 0;
+
+    for (name = ncr_gemini_words; name->name.data; name++) {
+        s = name->name;
+        bad += (ncr_name_lookup(ncr_gemini_words, &s, 100) != name->value);
+        bad += (name[1].name.len < name->name.len);
+    }
+
+    ncr_test(bad == 0, "words are found");
+}
+
+
 int
 main(void)
 {
     ncr_golden_files();
     ncr_test_errors();
     ncr_test_long();
+    ncr_test_words();
 
     return ncr_test_done();
 }

@@ -24,21 +24,22 @@ static const ncr_golden_t  ncr_golden = {
 static void
 ncr_test_words(void)
 {
-    size_t              len, bad;
-    ncr_str_t           s;
-    ncr_char_t          other[64];
-    ncr_openai_name_t  *name;
+    size_t             len, bad;
+    ncr_str_t          s;
+    ncr_char_t         other[64];
+    const ncr_name_t  *name;
 
     bad = 0;
 
     for (name = ncr_openai_keys; name->name.data; name++) {
-        bad += (ncr_openai_lookup(ncr_openai_keys, &name->name, 100)
-                != name->value);
+        s = name->name;
+        bad += (ncr_name_lookup(ncr_openai_keys, &s, 100) != name->value);
         bad += (name[1].name.len < name->name.len);
     }
 
     for (name = ncr_openai_events; name->name.data; name++) {
-        bad += (ncr_openai_event(&name->name) != name->value);
+        s = name->name;
+        bad += (ncr_openai_event(&s) != name->value);
         bad += (name[1].name.len < name->name.len);
     }
 
@@ -48,7 +49,7 @@ ncr_test_words(void)
     for (len = 0; len <= sizeof(other); len++) {
         s.len = len;
 
-        bad += (ncr_openai_lookup(ncr_openai_keys, &s, 100) != 100);
+        bad += (ncr_name_lookup(ncr_openai_keys, &s, 100) != 100);
         bad += (ncr_openai_event(&s) != NCR_OPENAI_EV_OTHER);
     }
 
