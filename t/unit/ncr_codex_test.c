@@ -432,8 +432,8 @@ ncr_test_ways(void)
 
     ncr_test_ask(NCR_OP_COMPACT, "/x", "/v1/responses/compact",
                  "/x/responses/compact",
-                 "originator: codex_cli_rs\r\nversion: 0.170.0\r\n"
                  "User-Agent: codex_cli_rs/0.170.0 (Linux; x86_64) unknown\r\n"
+                 "originator: codex_cli_rs\r\nversion: 0.170.0\r\n"
                  "session_id: 01234567-9abc-4f01-8456-89abcdef0123\r\n",
                  "A10: a client that it does not know");
 
@@ -441,8 +441,8 @@ ncr_test_ways(void)
 
     ncr_test_ask(NCR_OP_CODEX, "/backend-api/codex", "/wham/usage",
                  "/backend-api/wham/usage",
-                 "originator: codex_cli_rs\r\nversion: 0.170.0\r\n"
-                 "User-Agent: codex_cli_rs/0.170.0 (Linux; x86_64) unknown\r\n",
+                 "User-Agent: codex_cli_rs/0.170.0 (Linux; x86_64) unknown\r\n"
+                 "originator: codex_cli_rs\r\nversion: 0.170.0\r\n",
                  "A13: usage");
     ncr_test_ask(NCR_OP_CODEX, "/backend-api/codex", "/wham/profiles/me",
                  NULL, NULL, "A13: no other neighbour");

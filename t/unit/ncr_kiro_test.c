@@ -351,6 +351,16 @@ ncr_test_fields(void)
                           "&profileArn=arn%3Aaws%3Ax%2Fy"), "its path");
 
     *talk.lines.last = '\0';
+    ncr_test(strstr(lines, "KiroIDE") == NULL
+             && strstr(lines, "x-amzn-kiro-agent-mode: vibe\r\n") != NULL,
+             "it is nobody's client unless that is written");
+
+    ncr_str_set(&params[NCR_KIRO_VERSION], "0.11.63");
+    ncr_out_init(&talk.url, (ncr_char_t *) url, sizeof(url));
+    ncr_out_init(&talk.lines, (ncr_char_t *) lines, sizeof(lines) - 1);
+    (void) ncr_kiro_usage(&talk);
+
+    *talk.lines.last = '\0';
     ncr_test(strstr(lines, "\r\nx-amz-user-agent: aws-sdk-js/1.0.34 "
                     "KiroIDE-0.11.63-abc\r\n") != NULL
              && strstr(lines, "x-amzn-kiro-agent-mode: vibe\r\n") != NULL
