@@ -124,10 +124,6 @@ static const char *const  ngx_http_claude_relay_live_states[] = {
     "body", "queued", "waiting", "connecting", "first-byte", "answering"
 };
 
-static const char *const  ngx_http_claude_relay_live_ops[] = {
-    "messages", "count_tokens", "models", "batches", "files"
-};
-
 
 static void
 ngx_http_claude_relay_api_requests(ngx_http_claude_relay_call_t *call)
@@ -705,7 +701,7 @@ ngx_http_claude_relay_show_live(ngx_http_claude_relay_call_t *call,
     (void) cJSON_AddStringToObject(json, "state",
                               ngx_http_claude_relay_live_states[live->state]);
     (void) cJSON_AddStringToObject(json, "op",
-                              ngx_http_claude_relay_live_ops[live->op]);
+                                   (char *) ncr_ops[live->op].name.data);
 
     s.data = live->key;
     s.len = live->key_len;

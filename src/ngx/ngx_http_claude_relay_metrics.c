@@ -288,7 +288,10 @@ ngx_http_claude_relay_metrics_local(ngx_http_claude_relay_ctx_t *ctx)
     /* no route, and a preflight: no operation has been asked for */
 
     if (ctx->request->method == NGX_HTTP_OPTIONS
-        || (!ctx->authorized && op <= NCR_OP_FILES))
+        || (!ctx->authorized
+            && op != NCR_OP_PROBE
+            && op != NCR_OP_TELEMETRY
+            && op != NCR_OP_SELF))
     {
         op = NGX_HTTP_CLAUDE_RELAY_METRICS_OPS - 1;
     }

@@ -20,7 +20,7 @@
 
 
 /* operations, the last is all that is none */
-#define NGX_HTTP_CLAUDE_RELAY_METRICS_OPS     8
+#define NGX_HTTP_CLAUDE_RELAY_METRICS_OPS     (NCR_OPS + 1)
 
 /* classes of a status, 0 is what has none */
 #define NGX_HTTP_CLAUDE_RELAY_METRICS_CODES   6

@@ -26,14 +26,8 @@ static ngx_uint_t ngx_http_claude_relay_metrics_once(
 static void ngx_http_claude_relay_metrics_text_genai_row(ncr_metrics_t *m,
     ngx_http_claude_relay_metrics_model_t *row, const char *type,
     const ncr_scale_t *scale, ncr_histogram_t *h);
+static const char *ngx_http_claude_relay_metrics_op_name(ngx_uint_t op);
 
-
-static const char
-    *ngx_http_claude_relay_metrics_ops[NGX_HTTP_CLAUDE_RELAY_METRICS_OPS] =
-{
-    "messages", "count_tokens", "models", "batches", "files", "probe",
-    "telemetry", "(other)"
-};
 
 static const char
     *ngx_http_claude_relay_metrics_codes[NGX_HTTP_CLAUDE_RELAY_METRICS_CODES]
@@ -174,7 +168,7 @@ ngx_http_claude_relay_metrics_text_requests(ngx_http_claude_relay_scrape_t *s)
                 }
 
                 ncr_metrics_label_text(m, "op",
-                                   ngx_http_claude_relay_metrics_ops[op]);
+                                   ngx_http_claude_relay_metrics_op_name(op));
                 ncr_metrics_label_text(m, "code",
                                    ngx_http_claude_relay_metrics_codes[code]);
                 ncr_metrics_label_text(m, "stream", stream ? "1" : "0");
@@ -250,7 +244,7 @@ ngx_http_claude_relay_metrics_text_times(ngx_http_claude_relay_scrape_t *s)
             }
 
             ncr_metrics_label_text(m, "op",
-                                   ngx_http_claude_relay_metrics_ops[op]);
+                                   ngx_http_claude_relay_metrics_op_name(op));
             ncr_metrics_label_text(m, "stream", stream ? "1" : "0");
             ncr_metrics_histogram(m, &ncr_scale_duration, h);
         }
@@ -674,4 +668,13 @@ ngx_http_claude_relay_metrics_text_genai_row(ncr_metrics_t *m,
     }
 
     ncr_metrics_histogram(m, scale, h);
+}
+
+
+/* the last is all that asked for none */
+
+static const char *
+ngx_http_claude_relay_metrics_op_name(ngx_uint_t op)
+{
+    return (op < NCR_OPS) ? (const char *) ncr_ops[op].name.data : "(other)";
 }

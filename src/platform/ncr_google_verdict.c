@@ -305,6 +305,7 @@ ncr_google_overloaded(ncr_google_error_t *e, ncr_reply_t *reply,
     }
 
     if (reply->family.len) {
+        v->fault = NCR_FAULT_MODEL;
         v->family = 1;
     }
 }

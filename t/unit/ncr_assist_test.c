@@ -43,7 +43,7 @@ static ncr_test_row_t  ncr_test_rows[] = {
 
     { "MODEL_CAPACITY_EXHAUSTED", 429, "\"message\":\"No capacity\",\"status\""
       ":\"RESOURCE_EXHAUSTED\"" NCR_TEST_INFO("MODEL_CAPACITY_EXHAUSTED"),
-      NCR_FAULT_PLATFORM, NCR_CLASS_OVERLOADED, NCR_REST_FOR, 1, 0, 1 },
+      NCR_FAULT_MODEL, NCR_CLASS_OVERLOADED, NCR_REST_FOR, 1, 0, 1 },
 
     { "INSUFFICIENT_G1_CREDITS_BALANCE", 429, "\"message\":\"x\",\"status\":"
       "\"RESOURCE_EXHAUSTED\""

@@ -369,7 +369,7 @@ ncr_test_verdicts(void)
                        "ErrorInfo\",\"reason\":"
                        "\"MODEL_CAPACITY_EXHAUSTED\"}]}}");
     ncr_test(v->class == NCR_CLASS_OVERLOADED && v->family
-             && v->fault == NCR_FAULT_PLATFORM, "no machines for the model");
+             && v->fault == NCR_FAULT_MODEL, "no machines for the model");
 
     v = ncr_test_judge(503, "{\"error\":{\"code\":503,\"message\":\"The "
                        "model is overloaded. Please try again later.\","
