@@ -45,6 +45,7 @@ my $nginx = relay(
         account("ga", "platform code-assist; access_token ya29.one;"
                       . " project project-one;")
         . account("anti", "platform antigravity; access_token ya29.two;"
+                          . " client_version 2.9.1;"
                           . " project project-two; pool anti;"),
     server => <<'END',
         location /anti/ { claude_relay; claude_relay_pool anti; }
