@@ -5,6 +5,7 @@
 
 
 #include "ncr_sigv4.h"
+#include "ncr_uri.h"
 #include "ncr_str.h"
 
 #include <openssl/crypto.h>
@@ -148,10 +149,10 @@ ncr_sigv4_request(ncr_sigv4_t *sig, ncr_sha256_t *sha, ncr_char_t *digest)
 static void
 ncr_sigv4_path(ncr_sigv4_t *sig, ncr_sha256_t *sha)
 {
-    size_t       i;
-    ncr_char_t   c, escape[3];
-
-    static const char  hex[] = "0123456789ABCDEF";
+    size_t      i;
+    ncr_out_t   out;
+    ncr_str_t   one;
+    ncr_char_t  c, escape[3];
 
     for (i = 0; i < sig->path.len; i++) {
         c = sig->path.data[i];
@@ -160,19 +161,18 @@ ncr_sigv4_path(ncr_sigv4_t *sig, ncr_sha256_t *sha)
             continue;
         }
 
-        if ((c >= '0' && c <= '9')
-            || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
-            || c == '-' || c == '.' || c == '_' || c == '~' || c == '/')
-        {
+        if (c == '/') {
             ncr_sha256_update(sha, &c, 1);
             continue;
         }
 
-        escape[0] = '%';
-        escape[1] = (ncr_char_t) hex[c >> 4];
-        escape[2] = (ncr_char_t) hex[c & 15];
+        one.data = &c;
+        one.len = 1;
 
-        ncr_sha256_update(sha, escape, 3);
+        ncr_out_init(&out, escape, sizeof(escape));
+        ncr_uri_escape(&out, &one);
+
+        ncr_sha256_update(sha, out.start, (size_t) (out.last - out.start));
     }
 }
 
