@@ -249,6 +249,10 @@ $nginx->post("/bare/droid/claude/v1/messages", message(),
              "user-agent: curl/9");
 is(join("|", $up->header("user-agent")), "curl/9",
    "F088: an empty user_agent is the client's");
+is(join("|", $up->header("x-factory-client")), "",
+   "F088: and no x-factory-client is made up");
+ok(!(grep { /^x-factory-client/i } map { ref $_ ? $_->[0] : $_ }
+         @{ $up->last->{headers} }), "F088: nor an empty one");
 
 
 # a session has one UUID

@@ -59,8 +59,6 @@ typedef enum {
 static ncr_int_t ncr_codex_target(ncr_way_t *way);
 static ncr_uint_t ncr_codex_caller(ncr_way_t *way);
 static void ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller);
-static void ncr_codex_line(ncr_way_t *way, const char *name,
-    ncr_str_t *value);
 static ncr_uint_t ncr_codex_agent(ncr_way_t *way);
 static ncr_str_t ncr_codex_version(ncr_str_t *agent);
 static ncr_uint_t ncr_codex_uuid(ncr_way_t *way, char *uuid);
@@ -246,9 +244,8 @@ ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller)
             agent = way->header(way, "user-agent");
             version = ncr_codex_version(&agent);
 
-            ncr_codex_line(way, "version", version.len
-                           ? &version
-                           : &way->params[NCR_CODEX_CLIENT_VERSION]);
+            ncr_way_line(&way->lines, "version", version.len
+                         ? &version : &way->params[NCR_CODEX_CLIENT_VERSION]);
         }
 
         return;
@@ -261,8 +258,10 @@ ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller)
         ncr_out_text(&way->lines, "Accept: text/event-stream\r\n");
     }
 
-    ncr_codex_line(way, "originator", &way->params[NCR_CODEX_ORIGINATOR]);
-    ncr_codex_line(way, "version", &way->params[NCR_CODEX_CLIENT_VERSION]);
+    ncr_way_line(&way->lines, "originator",
+                 &way->params[NCR_CODEX_ORIGINATOR]);
+    ncr_way_line(&way->lines, "version",
+                 &way->params[NCR_CODEX_CLIENT_VERSION]);
 
     if (way->op == NCR_OP_SOCKET) {
         ncr_out_text(&way->lines,
@@ -278,22 +277,8 @@ ncr_codex_headers(ncr_way_t *way, ncr_uint_t caller)
         session.data = (ncr_char_t *) uuid;
         session.len = 36;
 
-        ncr_codex_line(way, "session_id", &session);
+        ncr_way_line(&way->lines, "session_id", &session);
     }
-}
-
-
-static void
-ncr_codex_line(ncr_way_t *way, const char *name, ncr_str_t *value)
-{
-    if (value->len == 0) {
-        return;
-    }
-
-    ncr_out_text(&way->lines, name);
-    ncr_out_text(&way->lines, ": ");
-    ncr_out_str(&way->lines, value);
-    ncr_out_text(&way->lines, "\r\n");
 }
 
 
@@ -306,7 +291,8 @@ static ncr_uint_t
 ncr_codex_agent(ncr_way_t *way)
 {
     if (way->params[NCR_CODEX_USER_AGENT].len) {
-        ncr_codex_line(way, "User-Agent", &way->params[NCR_CODEX_USER_AGENT]);
+        ncr_way_line(&way->lines, "User-Agent",
+                     &way->params[NCR_CODEX_USER_AGENT]);
         return 1;
     }
 

@@ -35,8 +35,6 @@ typedef struct {
 
 
 static void ncr_droid_headers(ncr_way_t *way);
-static void ncr_droid_line(ncr_way_t *way, const char *name,
-    ncr_str_t *value);
 static void ncr_droid_session(ncr_way_t *way);
 static ncr_str_t ncr_droid_provider(ncr_way_t *way);
 static void ncr_droid_anthropic(ncr_way_t *way);
@@ -105,7 +103,8 @@ ncr_droid_way(ncr_way_t *way)
         && !ncr_str_prefix(&agent, "factory-cli/"))
     {
         way->drop = ncr_droid_dropped;
-        ncr_droid_line(way, "user-agent", &way->params[NCR_DROID_USER_AGENT]);
+        ncr_way_line(&way->lines, "user-agent",
+                     &way->params[NCR_DROID_USER_AGENT]);
     }
 
     ncr_droid_headers(way);
@@ -122,8 +121,8 @@ ncr_droid_headers(ncr_way_t *way)
     value = way->header(way, "x-factory-client");
 
     if (value.len == 0) {
-        ncr_droid_line(way, "x-factory-client",
-                       &way->params[NCR_DROID_CLIENT]);
+        ncr_way_line(&way->lines, "x-factory-client",
+                     &way->params[NCR_DROID_CLIENT]);
     }
 
     value = way->header(way, "x-api-provider");
@@ -135,7 +134,7 @@ ncr_droid_headers(ncr_way_t *way)
             value = ncr_droid_provider(way);
         }
 
-        ncr_droid_line(way, "x-api-provider", &value);
+        ncr_way_line(&way->lines, "x-api-provider", &value);
     }
 
     value = way->header(way, "x-session-id");
@@ -143,16 +142,6 @@ ncr_droid_headers(ncr_way_t *way)
     if (value.len == 0) {
         ncr_droid_session(way);
     }
-}
-
-
-static void
-ncr_droid_line(ncr_way_t *way, const char *name, ncr_str_t *value)
-{
-    ncr_out_text(&way->lines, name);
-    ncr_out_text(&way->lines, ": ");
-    ncr_out_str(&way->lines, value);
-    ncr_out_text(&way->lines, "\r\n");
 }
 
 
@@ -260,7 +249,7 @@ ncr_droid_anthropic(ncr_way_t *way)
     {
         /* a second header is one list with the first (RFC 9110, 5.2) */
 
-        ncr_droid_line(way, "anthropic-beta", &beta);
+        ncr_way_line(&way->lines, "anthropic-beta", &beta);
     }
 
     mask = (uint64_t) 1 << NCR_ANTHROPIC_METADATA;

@@ -815,11 +815,8 @@ ncr_bedrock_messages(ncr_way_t *way)
         ncr_out_text(&way->lines, "Anthropic-Version: 2023-06-01\r\n");
     }
 
-    if (way->params[NCR_BEDROCK_WORKSPACE].len) {
-        ncr_out_text(&way->lines, "Anthropic-Workspace-Id: ");
-        ncr_out_str(&way->lines, &way->params[NCR_BEDROCK_WORKSPACE]);
-        ncr_out_text(&way->lines, "\r\n");
-    }
+    ncr_way_line(&way->lines, "Anthropic-Workspace-Id",
+                 &way->params[NCR_BEDROCK_WORKSPACE]);
 
     return NCR_OK;
 }
@@ -904,16 +901,11 @@ ncr_bedrock_signed(ncr_way_t *way, ncr_char_t *digest, const char *service)
     value.len = strlen(date);
     ncr_bedrock_header(&sig, "x-amz-date", &value);
 
-    ncr_out_text(&way->lines, "X-Amz-Date: ");
-    ncr_out_text(&way->lines, date);
-    ncr_out_text(&way->lines, "\r\n");
+    ncr_way_line(&way->lines, "X-Amz-Date", &value);
 
     if (n == 3) {
         ncr_bedrock_header(&sig, "x-amz-security-token", &parts[2]);
-
-        ncr_out_text(&way->lines, "X-Amz-Security-Token: ");
-        ncr_out_str(&way->lines, &parts[2]);
-        ncr_out_text(&way->lines, "\r\n");
+        ncr_way_line(&way->lines, "X-Amz-Security-Token", &parts[2]);
     }
 
     ncr_out_text(&way->lines, "Authorization: ");

@@ -106,9 +106,7 @@ ncr_platform_codex_proof(ncr_out_t *out, ncr_str_t *secret,
     ncr_out_text(out, "\r\n");
 
     if (id.len && ncr_oauth_visible(&id)) {
-        ncr_out_text(out, "ChatGPT-Account-ID: ");
-        ncr_out_str(out, &id);
-        ncr_out_text(out, "\r\n");
+        ncr_way_line(out, "ChatGPT-Account-ID", &id);
     }
 
     if (fedramp) {

@@ -107,17 +107,9 @@ ncr_platform_openai_proof(ncr_out_t *out, ncr_str_t *secret,
     ncr_out_str(out, secret);
     ncr_out_text(out, "\r\n");
 
-    if (params[NCR_PLATFORM_OPENAI_ORGANIZATION].len) {
-        ncr_out_text(out, "OpenAI-Organization: ");
-        ncr_out_str(out, &params[NCR_PLATFORM_OPENAI_ORGANIZATION]);
-        ncr_out_text(out, "\r\n");
-    }
-
-    if (params[NCR_PLATFORM_OPENAI_PROJECT].len) {
-        ncr_out_text(out, "OpenAI-Project: ");
-        ncr_out_str(out, &params[NCR_PLATFORM_OPENAI_PROJECT]);
-        ncr_out_text(out, "\r\n");
-    }
+    ncr_way_line(out, "OpenAI-Organization",
+                 &params[NCR_PLATFORM_OPENAI_ORGANIZATION]);
+    ncr_way_line(out, "OpenAI-Project", &params[NCR_PLATFORM_OPENAI_PROJECT]);
 }
 
 
@@ -134,10 +126,7 @@ ncr_platform_openai_way(ncr_way_t *way)
 
     if (agent->len) {
         way->drop = ncr_platform_openai_drop_agent;
-
-        ncr_out_text(&way->lines, "User-Agent: ");
-        ncr_out_str(&way->lines, agent);
-        ncr_out_text(&way->lines, "\r\n");
+        ncr_way_line(&way->lines, "User-Agent", agent);
     }
 
     versioned = ncr_platform_openai_versioned(&way->base);

@@ -38,6 +38,10 @@ typedef struct {
 
 #define NCR_WAY_EDITS    32
 
+/* a header's line, "Name: value" CRLF; none if the value is "" */
+void ncr_way_line(ncr_out_t *out, const char *name, ncr_str_t *value);
+
+
 typedef struct ncr_way_s          ncr_way_t;
 typedef struct ncr_translation_s  ncr_translation_t;
 
