@@ -18,7 +18,8 @@ level=${1:-run}
 
 run=(
     nginx nginx-dev gcc libc6-dev make libssl-dev zlib1g-dev libpcre2-dev
-    libcjson-dev libsqlite3-dev libzstd-dev curl jq ca-certificates tzdata
+    libcjson-dev libhiredis-dev libsqlite3-dev libzstd-dev
+    curl jq ca-certificates tzdata
 )
 perl=(
     perl libtest-base-perl libtest-longstring-perl liblist-moreutils-perl
@@ -29,6 +30,7 @@ test=(
     "${perl[@]}" procps psmisc openssl git dpkg-dev patch xz-utils
     clang llvm wrk nghttp2-client zstd
     sqlite3 tinyproxy-bin microsocks dante-server faketime
+    redis-server redis-tools redis-sentinel
 )
 
 

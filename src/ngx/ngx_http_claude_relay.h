@@ -81,6 +81,7 @@ typedef struct ngx_http_claude_relay_counter_s
                                               ngx_http_claude_relay_counter_t;
 typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_feed_s     ngx_http_claude_relay_feed_t;
+typedef struct ngx_http_claude_relay_fleet_s    ngx_http_claude_relay_fleet_t;
 typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
 typedef struct ngx_http_claude_relay_live_page_s
                                             ngx_http_claude_relay_live_page_t;
@@ -92,6 +93,8 @@ typedef struct ngx_http_claude_relay_subject_s
                                               ngx_http_claude_relay_subject_t;
 typedef struct ngx_http_claude_relay_subjects_s
                                              ngx_http_claude_relay_subjects_t;
+typedef struct ngx_http_claude_relay_redis_conf_s
+                                           ngx_http_claude_relay_redis_conf_t;
 typedef struct ngx_http_claude_relay_ring_s     ngx_http_claude_relay_ring_t;
 typedef struct ngx_http_claude_relay_usage_conf_s
                                            ngx_http_claude_relay_usage_conf_t;

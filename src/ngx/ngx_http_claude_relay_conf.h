@@ -53,6 +53,7 @@ struct ngx_http_claude_relay_main_conf_s {
     ngx_uint_t                         nindex;
 
     ngx_http_claude_relay_store_conf_t *store;  /* NULL = none */
+    ngx_http_claude_relay_redis_conf_t *redis;  /* NULL: one node */
     ngx_array_t                        oauths;  /* see oauth.c */
     ngx_array_t                        controls;
                                      /* of ngx_http_claude_relay_control_t * */

@@ -21,7 +21,7 @@
 
 
 /* raised whenever a structure of this file changes its shape */
-#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  6
+#define NGX_HTTP_CLAUDE_RELAY_LAYOUT  7
 
 
 /* why something failed, for operators; never holds a secret */
@@ -273,6 +273,7 @@ struct ngx_http_claude_relay_zone_s {
     char                               usage_error[NCR_STORE_ERROR];
 
     ngx_http_claude_relay_guards_t    *guards;  /* NULL: nobody logs in */
+    ngx_http_claude_relay_fleet_t     *fleet;   /* NULL: no Redis */
 
     /* the worker that tells of alerts; ms of ngx_current_msec */
 

@@ -1,0 +1,215 @@
+
+/*
+ * Copyright (C) The ngx_http_claude_relay_module authors
+ */
+
+
+/*
+ * Several nodes, one pool.  A node is an nginx with its zone and its store;
+ * those that have one Redis and one prefix are a fleet.  One worker of a node
+ * speaks for it: it tells and hears what changes, in beats and on a channel.
+ * Any worker may ask for what a request must know.
+ *
+ * Names cross the wire, never numbers of one node; what is told is absolute,
+ * so that it may be told twice.  See docs/fleet.md.
+ */
+
+
+#ifndef _NGX_HTTP_CLAUDE_RELAY_FLEET_H_INCLUDED_
+#define _NGX_HTTP_CLAUDE_RELAY_FLEET_H_INCLUDED_
+
+
+#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_redis.h"
+
+
+/* nodes that are remembered by name */
+#define NGX_HTTP_CLAUDE_RELAY_PEERS      64
+#define NGX_HTTP_CLAUDE_RELAY_PEER_NAME  64
+#define NGX_HTTP_CLAUDE_RELAY_PEER_TEXT  256
+
+/* who refreshes tokens while Redis is away; redis_conf->away */
+#define NGX_HTTP_CLAUDE_RELAY_AWAY_HOLDER  0    /* who has made them */
+#define NGX_HTTP_CLAUDE_RELAY_AWAY_NEVER   1
+#define NGX_HTTP_CLAUDE_RELAY_AWAY_ANY     2
+
+
+typedef struct {
+    char                               name[NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
+    char                               text[NGX_HTTP_CLAUDE_RELAY_PEER_TEXT];
+    ncr_msec_t                         deadline;    /* by Redis' clock */
+    unsigned                           alive:1;
+} ngx_http_claude_relay_peer_t;
+
+
+/* for the metrics; only grow */
+
+typedef struct {
+    ngx_atomic_t                       commands;
+    ngx_atomic_t                       failures;    /* no answer */
+    ngx_atomic_t                       errors;      /* error replies */
+    ngx_atomic_t                       connects;
+    ngx_atomic_t                       lookups;     /* of sessions and ids */
+    ngx_atomic_t                       found;       /* elsewhere */
+    ngx_atomic_t                       late;        /* went on without */
+    ngx_atomic_t                       grants;      /* asked for a request */
+    ngx_atomic_t                       shorts;      /* and refused */
+    ngx_atomic_t                       rows_told;
+    ngx_atomic_t                       rows_heard;
+    ngx_atomic_t                       beats;
+    ngx_atomic_t                       repairs;
+} ngx_http_claude_relay_fleet_stats_t;
+
+
+/* in the zone; NULL without claude_relay_redis */
+
+struct ngx_http_claude_relay_fleet_s {
+    char                               boot[17];    /* this zone's, hex */
+    ngx_pid_t                          agent;       /* 0: nobody speaks */
+    ngx_msec_t                         deadline;    /* of its lease */
+
+    /* as the agent sees it */
+
+    ngx_atomic_t                       state;   /* ..._redis_e */
+    ncr_msec_t                         since;   /* of that */
+    ncr_msec_t                         heard;   /* last beat answered, wall */
+    ncr_msec_t                         skew;    /* Redis' clock less ours */
+    ngx_atomic_t                       nodes;   /* alive, with this one; last
+                                                 * known, at least 1 */
+    char                               epoch[33];
+    uint64_t                           v;       /* of rows, seen */
+    ngx_atomic_t                       synced;  /* 1: all rows were seen once */
+    ngx_uint_t                         durable; /* Redis has an AOF */
+    char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
+
+    ngx_atomic_t                       urgent;  /* raised: beat at once */
+    ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
+    uint64_t                           seq;     /* of shares, monotonic */
+
+    ngx_uint_t                         npeers;
+    ngx_http_claude_relay_peer_t       peers[NGX_HTTP_CLAUDE_RELAY_PEERS];
+
+    ngx_http_claude_relay_fleet_stats_t  stats;
+};
+
+
+/* fleet.c */
+
+ngx_int_t ngx_http_claude_relay_fleet_init_process(ngx_cycle_t *cycle,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+void ngx_http_claude_relay_fleet_exit_process(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* this worker speaks for the node */
+ngx_uint_t ngx_http_claude_relay_fleet_agent(void);
+
+/*
+ * May a request wait for Redis?  1: it is up, by what this worker and the
+ * agent know.  0: go on with what the zone has.
+ */
+ngx_uint_t ngx_http_claude_relay_fleet_up(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* from any worker: something changed that others should know now */
+void ngx_http_claude_relay_fleet_urgent(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* a key: prefix and text; of pool */
+ngx_str_t ngx_http_claude_relay_fleet_key(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
+    const char *kind, ngx_str_t *name);
+
+/* from any worker, nobody waits: "NODE KIND ARGS" to all others */
+void ngx_http_claude_relay_fleet_tell(
+    ngx_http_claude_relay_main_conf_t *rmcf, const char *kind,
+    ngx_str_t *args);
+
+
+/*
+ * What has a part in the agent's work.  Each is called in the agent only; a
+ * part makes calls of its own with ngx_http_claude_relay_redis_call(), and
+ * knows by itself what is under way.
+ */
+
+typedef struct {
+    const char                        *kind;    /* of messages; NULL: none */
+
+    /* this worker has become the agent, or stops to be it */
+    void (*begin)(ngx_http_claude_relay_main_conf_t *rmcf);
+    void (*end)(void);
+
+    /* five times a second, and at once when something is urgent, while Redis
+     * is up */
+    void (*beat)(ngx_http_claude_relay_main_conf_t *rmcf);
+
+    /* a message of another node: args without its kind */
+    void (*message)(ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *args);
+
+    /* Redis is there again, or is another one: tell all, hear all.  flushed:
+     * it knows nothing of what was told before */
+    void (*repair)(ngx_http_claude_relay_main_conf_t *rmcf,
+                   ngx_uint_t flushed);
+} ngx_http_claude_relay_fleet_part_t;
+
+/* one row each: fleet_shares.c (w, f), fleet_health.c (h), fleet_rows.c (r),
+ * fleet_sessions.c (m, x), fleet_usage.c */
+extern ngx_http_claude_relay_fleet_part_t
+    ngx_http_claude_relay_fleet_shares,
+    ngx_http_claude_relay_fleet_freed,
+    ngx_http_claude_relay_fleet_health,
+    ngx_http_claude_relay_fleet_rows,
+    ngx_http_claude_relay_fleet_moves,
+    ngx_http_claude_relay_fleet_ends,
+    ngx_http_claude_relay_fleet_usage;
+
+
+/* fleet_sessions.c */
+
+/*
+ * Before an account is picked: does another node know where this session, or
+ * this id, belongs?  NGX_OK: go on (the zone knows now what there is to
+ * know); NGX_AGAIN: ctx waits, and is woken.  Asks once for a request.
+ */
+ngx_int_t ngx_http_claude_relay_fleet_lookup(ngx_http_claude_relay_ctx_t *ctx);
+
+/* the zone's bond of key was made, has moved, was renewed, was ended.
+ * account "": ended.  Nobody waits */
+void ngx_http_claude_relay_fleet_bound(
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *key, ngx_str_t *account,
+    ncr_msec_t ttl, ngx_uint_t moved);
+void ngx_http_claude_relay_fleet_bound_id(
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *key, ngx_str_t *account,
+    ncr_str_t *owner, ncr_msec_t ttl);
+
+
+/* fleet_lock.c: one refresh in the fleet */
+
+typedef struct ngx_http_claude_relay_fleet_lock_s
+                                        ngx_http_claude_relay_fleet_lock_t;
+
+/* rc NGX_OK: this node has it, and no newer tokens are known; NGX_DONE: there
+ * were newer ones, which are in the store now; NGX_BUSY: another node has it;
+ * NGX_DECLINED: Redis is away, and this node may not refresh then */
+typedef void (*ngx_http_claude_relay_fleet_lock_pt)(void *data, ngx_int_t rc);
+
+struct ngx_http_claude_relay_fleet_lock_s {
+    ngx_http_claude_relay_ask_t        ask;
+    ngx_http_claude_relay_main_conf_t *rmcf;
+    ngx_http_claude_relay_account_t   *account;
+    ngx_http_claude_relay_fleet_lock_pt  handler;
+    void                              *data;
+    uint64_t                           have;    /* version to be replaced */
+    uint64_t                           fence;   /* 0: without Redis */
+    unsigned                           held:1;
+};
+
+/* the handler is called from the loop, never within */
+void ngx_http_claude_relay_fleet_lock(
+    ngx_http_claude_relay_fleet_lock_t *lock);
+
+/* gives it back, if it is held and still this one's; forgets what is asked */
+void ngx_http_claude_relay_fleet_unlock(
+    ngx_http_claude_relay_fleet_lock_t *lock);
+
+
+#endif /* _NGX_HTTP_CLAUDE_RELAY_FLEET_H_INCLUDED_ */
