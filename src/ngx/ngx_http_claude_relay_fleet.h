@@ -37,6 +37,7 @@
 typedef struct {
     char                               name[NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
     char                               text[NGX_HTTP_CLAUDE_RELAY_PEER_TEXT];
+    char                               boot[17];    /* of its zone, hex */
     ncr_msec_t                         deadline;    /* by Redis' clock */
     unsigned                           alive:1;
 } ngx_http_claude_relay_peer_t;
@@ -84,6 +85,10 @@ struct ngx_http_claude_relay_fleet_s {
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
     ngx_uint_t                         twins;   /* another node was heard that
                                                  * has this one's name */
+
+    ngx_atomic_t                       twin;    /* another node has this
+                                                 * one's name */
+    ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
     ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
