@@ -83,9 +83,6 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_atomic_t                       synced;  /* 1: all rows were seen once */
     ngx_uint_t                         durable; /* Redis has an AOF */
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
-    ngx_uint_t                         twins;   /* another node was heard that
-                                                 * has this one's name */
-
     ngx_atomic_t                       twin;    /* another node has this
                                                  * one's name */
     ngx_atomic_t                       repair;  /* raised: by an operator */
@@ -118,7 +115,7 @@ ngx_uint_t ngx_http_claude_relay_fleet_agent(void);
 /* the doorbell rang */
 void ngx_http_claude_relay_fleet_rung(void);
 
-/* the agent's: compare and tell everything anew, soon */
+/* from any worker: compare and tell everything anew, soon */
 void ngx_http_claude_relay_fleet_repair(
     ngx_http_claude_relay_main_conf_t *rmcf);
 
