@@ -210,6 +210,13 @@ typedef struct {
 } ngx_http_claude_relay_bond_t;
 
 
+/* of batches, files and threads, ms */
+#define NGX_HTTP_CLAUDE_RELAY_ID_TTL  ((ncr_msec_t) 30 * 86400 * 1000)
+
+/* pool.c: whose they are, of ctx->key; 0 without keys */
+uint64_t ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx);
+
+
 struct ngx_http_claude_relay_zone_s {
     ngx_uint_t                         layout;
     ngx_uint_t                         size;
