@@ -242,7 +242,7 @@ ncr_share_due(ncr_share_t *s, ncr_counter_t *c, ncr_msec_t tick)
 {
     uint64_t  under;
 
-    if (ncr_share_asked(s, tick)) {
+    if (ncr_share_asked(s, tick) || tick < s->failed) {
         return NCR_SHARE_NOTHING;
     }
 
@@ -319,11 +319,12 @@ ncr_share_ask(ncr_share_t *s, ncr_counter_t *c, uint64_t want, uint64_t seq,
 
 
 void
-ncr_share_failed(ncr_share_t *s, uint64_t seq)
+ncr_share_failed(ncr_share_t *s, uint64_t seq, ncr_msec_t tick)
 {
     if (s->seq == seq) {
         s->seq = 0;
         s->asked = 0;
+        s->failed = tick + NCR_SHARE_FAILED;
         s->anew = 1;
     }
 }
@@ -376,13 +377,13 @@ ncr_share_read(ncr_share_answer_t *a, const int64_t *n)
         }
     }
 
-    a->cap = (uint64_t) n[0];
-    a->others_cap = (uint64_t) n[1];
-    a->others_used = (uint64_t) n[2];
+    a->cap = ncr_share_least((uint64_t) n[0]);
+    a->others_cap = ncr_share_least((uint64_t) n[1]);
+    a->others_used = ncr_share_least((uint64_t) n[2]);
     a->start = n[3];
     a->end = n[4];
     a->denied = (ncr_uint_t) n[5];
-    a->used = (uint64_t) n[6];
+    a->used = ncr_share_least((uint64_t) n[6]);
     a->resets = n[7];
     a->seq = (uint64_t) n[8];
     a->flags = (ncr_uint_t) n[9];

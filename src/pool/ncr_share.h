@@ -27,12 +27,13 @@
 
 /* ms: an idle share is given back; what others have used is asked for, if
  * anybody wants to know; who was denied asks again, for slots and for what is
- * used up; others are in need */
+ * used up; others are in need; there was no answer */
 #define NCR_SHARE_IDLE    10000
 #define NCR_SHARE_OLD     5000
 #define NCR_SHARE_BUSY    100
 #define NCR_SHARE_FULL    1000
 #define NCR_SHARE_WANTED  1000
+#define NCR_SHARE_FAILED  500
 
 
 /* fixed size, no pointers, lies in shared memory */
@@ -58,6 +59,7 @@ typedef struct {
     ncr_msec_t    answered;             /* last, or 0 */
     ncr_msec_t    denied;               /* until then */
     ncr_msec_t    wanted;               /* by others, until then */
+    ncr_msec_t    failed;               /* nobody is asked, until then */
     ncr_msec_t    busy;                 /* used last */
     ncr_msec_t    looked;               /* shown last */
     uint8_t       slots;                /* requests at once, no window */
@@ -135,8 +137,8 @@ ncr_uint_t ncr_share_asked(ncr_share_t *s, ncr_msec_t tick);
 void ncr_share_ask(ncr_share_t *s, ncr_counter_t *c, uint64_t want,
     uint64_t seq, ncr_msec_t tick, ncr_msec_t until, ncr_share_ask_t *ask);
 
-/* there is no answer */
-void ncr_share_failed(ncr_share_t *s, uint64_t seq);
+/* there is no answer: for a moment nobody is asked again */
+void ncr_share_failed(ncr_share_t *s, uint64_t seq, ncr_msec_t tick);
 
 /* text of a question; returns its length, at most NCR_SHARE_TEXT */
 #define NCR_SHARE_TEXT  224
@@ -175,7 +177,7 @@ typedef enum {
     NCR_SHARE_TAKEN,
     NCR_SHARE_STALE,                    /* ask again, with a higher seq */
     NCR_SHARE_MOVED,                    /* c has a new window */
-    NCR_SHARE_RESET                     /* c->used is 0 now, *was what it was */
+    NCR_SHARE_RESET                     /* c->used is 0, *was what it was */
 } ncr_share_taken_e;
 
 ncr_share_taken_e ncr_share_take(ncr_share_t *s, ncr_counter_t *c,

@@ -276,14 +276,14 @@ ncr_test_deliver(ncr_uint_t i, ncr_uint_t lossy)
     n->nasks--;
 
     if (lossy && ncr_test_random(8) == 0) {
-        ncr_share_failed(&n->share, ask.seq);
+        ncr_share_failed(&n->share, ask.seq, ncr_test_tick);
         return;
     }
 
     ncr_test_serve(i, &ask, &a);
 
     if (lossy && ncr_test_random(8) == 0) {
-        ncr_share_failed(&n->share, ask.seq);
+        ncr_share_failed(&n->share, ask.seq, ncr_test_tick);
         return;
     }
 
