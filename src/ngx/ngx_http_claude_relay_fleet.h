@@ -88,7 +88,13 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
-    ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
+
+    /* see shares.h */
+
+    ngx_http_claude_relay_share_t    **shares;  /* buckets */
+    ngx_uint_t                         shares_mask;
+    ngx_http_claude_relay_share_t     *dirty;   /* looked at next */
+    ngx_http_claude_relay_share_t     *later;   /* and in the next round */
     uint64_t                           seq;     /* of shares, monotonic */
 
     ngx_uint_t                         npeers;

@@ -155,6 +155,8 @@ struct ngx_http_claude_relay_node_s {
     uint64_t                           told_refreshes;
 
     ngx_http_claude_relay_tally_t      tally;
+
+    ngx_http_claude_relay_share_t     *share;   /* of slots; NULL: none */
 };
 
 
