@@ -710,7 +710,7 @@ ngx_http_claude_relay_api_reset(ngx_http_claude_relay_call_t *call)
 
     ngx_shmtx_lock(&call->rmcf->shpool->mutex);
 
-    ncr_health_clear(&node->health);
+    ncr_health_reset(&node->health, ngx_http_claude_relay_now());
 
     node->retry_at = 0;
     node->fails = 0;

@@ -182,7 +182,7 @@ ngx_http_claude_relay_publish_tokens_locked(
     node->failure[0] = '\0';
     /* what a dead token was told is over */
 
-    ncr_health_renewed(&node->health);
+    ncr_health_renewed(&node->health, ngx_http_claude_relay_now());
 
     if (old) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, old);
