@@ -12,6 +12,7 @@
 
 #include "ngx_http_claude_relay_limit.h"
 #include "ngx_http_claude_relay_feed.h"
+#include "ngx_http_claude_relay_fleet.h"
 
 
 /* candidates looked at in one pick; more accounts than this in one pool are
@@ -908,6 +909,7 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                           ? ", until an operator acts" : "");
 
         ngx_http_claude_relay_feed_account(rmcf, ctx->account);
+        ngx_http_claude_relay_fleet_urgent(rmcf);
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);
