@@ -1034,6 +1034,7 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                           ? ", until an operator acts" : "");
 
         ngx_http_claude_relay_feed_account(rmcf, ctx->account);
+        ngx_http_claude_relay_fleet_urgent(rmcf);
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);

@@ -92,6 +92,18 @@ typedef struct {
 } ngx_http_claude_relay_tally_t;
 
 
+/* what other nodes of a fleet know of an account's health: see
+ * fleet_health.c; edits is what was looked at, the other two what was said */
+
+typedef struct {
+    uint64_t                           edits;
+    uint64_t                           rests;
+    uint64_t                           windows;
+    ncr_msec_t                         stamp;       /* by Redis' clock */
+    ngx_uint_t                         asked;       /* Redis, of this one */
+} ngx_http_claude_relay_shared_t;
+
+
 /*
  * An account's part that all workers share; found by name after a reload.
  * What stands under "tokens" is true for accounts that live by them.
@@ -109,6 +121,7 @@ struct ngx_http_claude_relay_node_s {
     ncr_msec_t                         used;        /* the zone's turn */
     uint64_t                           picks;
     ncr_health_t                       health;
+    ngx_http_claude_relay_shared_t     shared;
 
     /* the store's row, as it was applied last */
 
