@@ -448,6 +448,17 @@ typedef enum {
 } ngx_http_claude_relay_sticky_e;
 
 
+/* what the fleet was asked for a request's sake, and what came of it */
+
+typedef enum {
+    NGX_HTTP_CLAUDE_RELAY_FLEET_NONE = 0,   /* nothing: the usual case */
+    NGX_HTTP_CLAUDE_RELAY_FLEET_MISS,       /* nobody knew its session */
+    NGX_HTTP_CLAUDE_RELAY_FLEET_FOUND,      /* another node did */
+    NGX_HTTP_CLAUDE_RELAY_FLEET_LATE,       /* went on without an answer */
+    NGX_HTTP_CLAUDE_RELAY_FLEET_GRANTED     /* a limit's share was asked for */
+} ngx_http_claude_relay_fleet_result_e;
+
+
 /* what the answer costs; made when it is asked for, again as it grows */
 
 typedef struct {
@@ -584,6 +595,7 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_msec_t                         token_until; /* of the wait, or 0 */
     ngx_uint_t                        *failed;  /* these come last */
     ngx_http_claude_relay_sticky_e     sticky;
+    ngx_http_claude_relay_fleet_result_e  fleet_result;
     ncr_class_e                        moved;   /* why, if MOVED */
     ncr_msec_t                         soonest; /* when waiting may help */
     ncr_msec_t                         soonest_any; /* tried ones too */

@@ -37,6 +37,7 @@
 typedef struct {
     char                               name[NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
     char                               text[NGX_HTTP_CLAUDE_RELAY_PEER_TEXT];
+    char                               boot[17];    /* of its zone, hex */
     ncr_msec_t                         deadline;    /* by Redis' clock */
     unsigned                           alive:1;
 } ngx_http_claude_relay_peer_t;
@@ -77,10 +78,14 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_atomic_t                       nodes;   /* alive, with this one; last
                                                  * known, at least 1 */
     char                               epoch[33];
-    uint64_t                           v;       /* of rows, seen */
+    uint64_t                           v;       /* of rows, seen: rows.c's */
+    uint64_t                           latest;  /* the same, as Redis told */
     ngx_atomic_t                       synced;  /* 1: all rows were seen once */
     ngx_uint_t                         durable; /* Redis has an AOF */
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
+    ngx_atomic_t                       twin;    /* another node has this
+                                                 * one's name */
+    ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
     ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
@@ -100,8 +105,19 @@ ngx_int_t ngx_http_claude_relay_fleet_init_process(ngx_cycle_t *cycle,
 void ngx_http_claude_relay_fleet_exit_process(
     ngx_http_claude_relay_main_conf_t *rmcf);
 
+/* in the master: its part of the zone */
+ngx_int_t ngx_http_claude_relay_fleet_zone(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
+
 /* this worker speaks for the node */
 ngx_uint_t ngx_http_claude_relay_fleet_agent(void);
+
+/* the doorbell rang */
+void ngx_http_claude_relay_fleet_rung(void);
+
+/* from any worker: compare and tell everything anew, soon */
+void ngx_http_claude_relay_fleet_repair(
+    ngx_http_claude_relay_main_conf_t *rmcf);
 
 /*
  * May a request wait for Redis?  1: it is up, by what this worker and the
@@ -114,10 +130,12 @@ ngx_uint_t ngx_http_claude_relay_fleet_up(
 void ngx_http_claude_relay_fleet_urgent(
     ngx_http_claude_relay_main_conf_t *rmcf);
 
-/* a key: prefix and text; of pool */
+/* a key of Redis: prefix, kind ("s:") and name (NULL: none), into buf; what
+ * does not fit is cut off */
+#define NGX_HTTP_CLAUDE_RELAY_FLEET_KEY  320
 ngx_str_t ngx_http_claude_relay_fleet_key(
-    ngx_http_claude_relay_main_conf_t *rmcf, ngx_pool_t *pool,
-    const char *kind, ngx_str_t *name);
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *buf, const char *kind,
+    ngx_str_t *name);
 
 /* from any worker, nobody waits: "NODE KIND ARGS" to all others */
 void ngx_http_claude_relay_fleet_tell(
@@ -151,8 +169,8 @@ typedef struct {
                    ngx_uint_t flushed);
 } ngx_http_claude_relay_fleet_part_t;
 
-/* one row each: fleet_shares.c (w, f), fleet_health.c (h), fleet_rows.c (r),
- * fleet_sessions.c (m, x), fleet_usage.c */
+/* each has a row in fleet.c: fleet_shares.c (w, f), fleet_health.c (h),
+ * fleet_rows.c (r), fleet_sessions.c (m, x), fleet_usage.c */
 extern ngx_http_claude_relay_fleet_part_t
     ngx_http_claude_relay_fleet_shares,
     ngx_http_claude_relay_fleet_freed,

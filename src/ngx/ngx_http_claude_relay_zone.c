@@ -11,6 +11,7 @@
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_passwords.h"
 #include "ngx_http_claude_relay_feed.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_live.h"
 #include "ngx_http_claude_relay_work.h"
 
@@ -159,6 +160,7 @@ ngx_http_claude_relay_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         != NGX_OK
         || ngx_http_claude_relay_guards_zone(rmcf, shm_zone->shm.log)
            != NGX_OK
+        || ngx_http_claude_relay_fleet_zone(rmcf, shm_zone->shm.log) != NGX_OK
         || ngx_http_claude_relay_zone_nodes(rmcf, shm_zone->shm.log)
            != NGX_OK)
     {
@@ -935,6 +937,7 @@ ngx_http_claude_relay_doorbell_handler(ngx_event_t *ev)
 
     ngx_http_claude_relay_live_rung(rmcf);
     ngx_http_claude_relay_feed_rung(rmcf);
+    ngx_http_claude_relay_fleet_rung();
 }
 
 
@@ -1056,7 +1059,8 @@ ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle)
 
     if (ngx_http_claude_relay_audit_init_process(cycle, rmcf) != NGX_OK
         || ngx_http_claude_relay_store_init_process(cycle, rmcf) != NGX_OK
-        || ngx_http_claude_relay_alerts_init_process(cycle, rmcf) != NGX_OK)
+        || ngx_http_claude_relay_alerts_init_process(cycle, rmcf) != NGX_OK
+        || ngx_http_claude_relay_fleet_init_process(cycle, rmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -1089,6 +1093,10 @@ ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle)
     ngx_http_claude_relay_work_exit_process();
     ngx_http_claude_relay_store_exit_process(rmcf);
     ngx_http_claude_relay_ledger_exit_process(rmcf);
+
+    /* a refresh that has just ended is told */
+    ngx_http_claude_relay_fleet_exit_process(rmcf);
+
     ngx_http_claude_relay_audit_exit_process();
     ngx_http_claude_relay_fetch_exit();
     ngx_http_claude_relay_idle_close_all(rmcf);
