@@ -358,6 +358,9 @@ ncr_int_t ncr_store_merge_tokens(ncr_store_t *store,
     ncr_store_account_t *row);
 ncr_int_t ncr_store_merge_object(ncr_store_t *store, ncr_store_object_t *row);
 
+/* objects of this kind are the fleet's, not of one file */
+ncr_uint_t ncr_store_shared(const char *kind);
+
 /* what there is of a name: the live one, or the last one that was removed;
  * NCR_DECLINED: there never was one */
 ncr_int_t ncr_store_last(ncr_store_t *store, const char *name,

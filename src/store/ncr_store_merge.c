@@ -557,6 +557,27 @@ ncr_store_merge_object_id(ncr_store_t *store, ncr_store_object_t *row,
 }
 
 
+/* a card is worth something once, where it was made */
+
+ncr_uint_t
+ncr_store_shared(const char *kind)
+{
+    size_t  i;
+
+    static const char *const  kinds[] = {
+        "key", "user", "group", "limit", "setting"
+    };
+
+    for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kind, kinds[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 ncr_int_t
 ncr_store_last(ncr_store_t *store, const char *name, ncr_store_account_t *row)
 {
@@ -735,6 +756,10 @@ ncr_store_scan_object(ncr_store_t *store, ncr_store_object_t *row,
     ncr_uint_t          last;
     ncr_store_entry_t   entry;
     ncr_store_object_t  cur;
+
+    if (!ncr_store_shared(row->kind)) {
+        return NCR_OK;
+    }
 
     if (row->removed) {
         rc = ncr_store_object_name(store, row->kind, row->name, &cur);
