@@ -264,6 +264,7 @@ struct ngx_http_claude_relay_account_s {
 
     ngx_str_t                          proof;
     ngx_atomic_uint_t                  proof_version;
+    ngx_atomic_uint_t                  proof_tie;
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
     ncr_plan_e                         plan;    /* as info has it */

@@ -953,6 +953,7 @@ ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
                       fleet->nodes);
 
         ag->repair = ngx_max(ag->repair, 1);
+        fleet->back = ngx_http_claude_relay_now();
     }
 
     fleet->state = state;
