@@ -290,10 +290,18 @@ ngx_http_claude_relay_fleet_repair(ngx_http_claude_relay_main_conf_t *rmcf)
 
     ag = &ngx_http_claude_relay_the_agent;
 
+    if (rmcf->redis == NULL) {
+        return;
+    }
+
     if (ag->agent) {
         ag->repair = ngx_max(ag->repair, 1);
-        ngx_http_claude_relay_fleet_urgent(rmcf);
+
+    } else {
+        rmcf->zone->fleet->repair = 1;
     }
+
+    ngx_http_claude_relay_fleet_urgent(rmcf);
 }
 
 
@@ -531,6 +539,10 @@ ngx_http_claude_relay_agent_work(ngx_http_claude_relay_agent_t *ag)
         return;
     }
 
+    if (ngx_atomic_cmp_set(&ag->rmcf->zone->fleet->repair, 1, 0)) {
+        ag->repair = ngx_max(ag->repair, 1);
+    }
+
     if (ag->repair) {
         ngx_http_claude_relay_agent_repair(ag);
     }
@@ -639,9 +651,11 @@ ngx_http_claude_relay_agent_text(ngx_http_claude_relay_agent_t *ag,
     text.data = buf;
     text.len = ngx_snprintf(buf, size,
                             "{\"version\":\"%s\",\"started\":%L,"
-                            "\"workers\":%ui,\"in_flight\":%ui}",
+                            "\"workers\":%ui,\"in_flight\":%ui,"
+                            "\"skew\":%L}",
                             NGX_HTTP_CLAUDE_RELAY_VERSION,
-                            (int64_t) zone->born, workers, inflight)
+                            (int64_t) zone->born, workers, inflight,
+                            (int64_t) zone->fleet->skew)
                - buf;
 
     return text;
@@ -902,6 +916,8 @@ ngx_http_claude_relay_agent_peer(ngx_http_claude_relay_peer_t *peer,
                        name->len + 1);
     (void) ngx_cpystrn((u_char *) peer->text, text.data,
                        ngx_min(sizeof(peer->text), text.len + 1));
+    (void) ngx_cpystrn((u_char *) peer->boot, word.data,
+                       ngx_min(sizeof(peer->boot), word.len + 1));
 
     peer->deadline = deadline;
     peer->alive = (deadline >= redis);

@@ -86,8 +86,6 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_uint_t                         twins;   /* another node was heard that
                                                  * has this one's name */
 
-    ngx_atomic_t                       twin;    /* another node has this
-                                                 * one's name */
     ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
@@ -118,7 +116,7 @@ ngx_uint_t ngx_http_claude_relay_fleet_agent(void);
 /* the doorbell rang */
 void ngx_http_claude_relay_fleet_rung(void);
 
-/* the agent's: compare and tell everything anew, soon */
+/* from any worker: compare and tell everything anew, soon */
 void ngx_http_claude_relay_fleet_repair(
     ngx_http_claude_relay_main_conf_t *rmcf);
 
