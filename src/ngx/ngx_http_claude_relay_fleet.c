@@ -35,7 +35,8 @@ typedef struct {
     ngx_http_claude_relay_ask_t        hello;   /* of who is no agent */
     ngx_msec_t                         asked;   /* when */
     ncr_msec_t                         asked_wall;
-    ngx_atomic_uint_t                  urgent;  /* seen */
+    ngx_atomic_uint_t                  urgent;  /* seen, both */
+    ngx_atomic_uint_t                  wanted;  /* repairs */
     ngx_uint_t                         repair;  /* 1: due; 2: as flushed */
     ngx_uint_t                         flips;
     unsigned                           agent:1;
@@ -286,22 +287,10 @@ ngx_http_claude_relay_fleet_rung(void)
 void
 ngx_http_claude_relay_fleet_repair(ngx_http_claude_relay_main_conf_t *rmcf)
 {
-    ngx_http_claude_relay_agent_t  *ag;
-
-    ag = &ngx_http_claude_relay_the_agent;
-
-    if (rmcf->redis == NULL) {
-        return;
+    if (rmcf->redis) {
+        (void) ngx_atomic_fetch_add(&rmcf->zone->fleet->repair, 1);
+        ngx_http_claude_relay_fleet_urgent(rmcf);
     }
-
-    if (ag->agent) {
-        ag->repair = ngx_max(ag->repair, 1);
-
-    } else {
-        rmcf->zone->fleet->repair = 1;
-    }
-
-    ngx_http_claude_relay_fleet_urgent(rmcf);
 }
 
 
@@ -454,6 +443,7 @@ ngx_http_claude_relay_agent_begin(ngx_http_claude_relay_agent_t *ag)
     ag->flips = 0;
     ag->repair = 1;
     ag->urgent = ag->rmcf->zone->fleet->urgent;
+    ag->wanted = ag->rmcf->zone->fleet->repair;
 
     for (part = ngx_http_claude_relay_fleet_parts; *part; part++) {
         if ((*part)->begin) {
@@ -520,6 +510,11 @@ ngx_http_claude_relay_agent_work(ngx_http_claude_relay_agent_t *ag)
 
     ag->urgent = ag->rmcf->zone->fleet->urgent;
 
+    if (ag->wanted != ag->rmcf->zone->fleet->repair) {
+        ag->wanted = ag->rmcf->zone->fleet->repair;
+        ag->repair = ngx_max(ag->repair, 1);
+    }
+
     if (state == NGX_HTTP_CLAUDE_RELAY_REDIS_DOWN) {
 
         if (ag->alive || ngx_http_claude_relay_redis_error(redis)[0]) {
@@ -537,10 +532,6 @@ ngx_http_claude_relay_agent_work(ngx_http_claude_relay_agent_t *ag)
 
     if (!ag->alive) {
         return;
-    }
-
-    if (ngx_atomic_cmp_set(&ag->rmcf->zone->fleet->repair, 1, 0)) {
-        ag->repair = ngx_max(ag->repair, 1);
     }
 
     if (ag->repair) {
@@ -822,7 +813,7 @@ ngx_http_claude_relay_agent_twins(ngx_http_claude_relay_agent_t *ag,
         }
 
         if (ag->flips == 0) {
-            fleet->twins = 0;
+            fleet->twin = 0;
         }
 
         return;
@@ -838,8 +829,8 @@ ngx_http_claude_relay_agent_twins(ngx_http_claude_relay_agent_t *ag,
 
     ag->flips = 2 * NGX_HTTP_CLAUDE_RELAY_TWINS;
 
-    if (!fleet->twins) {
-        fleet->twins = 1;
+    if (!fleet->twin) {
+        fleet->twin = 1;
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "another node of the fleet is called \"%V\", too; give "
                       "each a \"node=\" of its own in claude_relay_redis",
@@ -908,16 +899,17 @@ ngx_http_claude_relay_agent_peer(ngx_http_claude_relay_peer_t *peer,
 
     deadline = ngx_atoi(word.data, word.len);
 
-    if (deadline < 0 || !ngx_http_claude_relay_fleet_word(&text, &word)) {
+    if (deadline < 0 || !ngx_http_claude_relay_fleet_word(&text, &word)
+        || word.len >= sizeof(peer->boot))
+    {
         return NGX_DECLINED;
     }
 
+    (void) ngx_cpystrn((u_char *) peer->boot, word.data, word.len + 1);
     (void) ngx_cpystrn((u_char *) peer->name, (u_char *) name->str,
                        name->len + 1);
     (void) ngx_cpystrn((u_char *) peer->text, text.data,
                        ngx_min(sizeof(peer->text), text.len + 1));
-    (void) ngx_cpystrn((u_char *) peer->boot, word.data,
-                       ngx_min(sizeof(peer->boot), word.len + 1));
 
     peer->deadline = deadline;
     peer->alive = (deadline >= redis);

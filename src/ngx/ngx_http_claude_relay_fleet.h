@@ -83,14 +83,21 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_atomic_t                       synced;  /* 1: all rows were seen once */
     ngx_uint_t                         durable; /* Redis has an AOF */
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
-    ngx_uint_t                         twins;   /* another node was heard that
-                                                 * has this one's name */
-
+    ngx_atomic_t                       twin;    /* another node has this
+                                                 * one's name */
     ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
     ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
     uint64_t                           seq;     /* of shares, monotonic */
+
+    /* what events have told last, see feed_fleet.c; told: names of those
+     * that are there */
+
+    ngx_uint_t                         told_state;  /* 0: nothing */
+    ngx_uint_t                         ntold;
+    char                               told[NGX_HTTP_CLAUDE_RELAY_PEERS]
+                                           [NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
 
     ngx_uint_t                         npeers;
     ngx_http_claude_relay_peer_t       peers[NGX_HTTP_CLAUDE_RELAY_PEERS];
