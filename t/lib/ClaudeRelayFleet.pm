@@ -142,8 +142,10 @@ Each has a control socket ("$node->control(...)"), "/", and "/health".
     $fleet->account($i, $body, @headers)     who served it, by the log; or
                                              the status, if it is not 200
     $fleet->living     nodes that were not killed
-    $fleet->up  $fleet->degraded             all of the living say so
-    $fleet->ready($n)  waits until each sees $n nodes, default: all
+    $fleet->up         all of the living say "ok", and Redis "up"
+    $fleet->degraded   all of the living say so, and Redis is not "up"
+    $fleet->ready($n)  waits until they are up and each sees $n nodes; default:
+                       the living
 
 =item load($fleet, OPTION => VALUE...)
 
@@ -1407,30 +1409,40 @@ sub account {
 }
 
 
-sub all_say {
-    my ($self, $state) = @_;
+# of each that lives: /health?full, or nothing
 
-    return !grep {
-        my $fleet = eval { $_->fleet } // {};
-        ($fleet->{state} // "") ne $state
-    } $self->living;
+sub healths {
+    my ($self) = @_;
+
+    return map { eval { $_->health } // {} } $self->living;
 }
 
 
-sub up { $_[0]->all_say("ok") }
+sub up {
+    my ($self) = @_;
 
-sub degraded { $_[0]->all_say("degraded") }
+    return !grep { ($_->{fleet}{state} // "") ne "up"
+                   || $_->{status} ne "ok" } $self->healths;
+}
+
+
+sub degraded {
+    my ($self) = @_;
+
+    return !grep { ($_->{fleet}{state} // "up") eq "up"
+                   || $_->{status} ne "degraded" } $self->healths;
+}
 
 
 sub ready {
     my ($self, $n) = @_;
 
-    $n //= $self->nodes;
+    $n //= scalar $self->living;
 
     return ClaudeRelay::wait_for(sub {
         return $self->up
-               && !grep { ($_->fleet->{nodes_alive} // 0) != $n } $self->living;
-    }, 20);
+               && !grep { ($_->{fleet}{nodes} // 0) != $n } $self->healths;
+    }, 30);
 }
 
 
