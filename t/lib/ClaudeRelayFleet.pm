@@ -1220,6 +1220,10 @@ sub index { $_[0]{index} }
 sub conf {
     my ($self, @more) = @_;
 
+    # a file of its own, not what a test has in "http { }"
+
+    return $self->{http} if $self->{whole};
+
     my $conf = $self->SUPER::conf(@more);
 
     $conf =~ s/%%NODE%%/$self->{name}/g;
