@@ -650,9 +650,11 @@ ngx_http_claude_relay_agent_text(ngx_http_claude_relay_agent_t *ag,
     text.data = buf;
     text.len = ngx_snprintf(buf, size,
                             "{\"version\":\"%s\",\"started\":%L,"
-                            "\"workers\":%ui,\"in_flight\":%ui}",
+                            "\"workers\":%ui,\"in_flight\":%ui,"
+                            "\"skew\":%L}",
                             NGX_HTTP_CLAUDE_RELAY_VERSION,
-                            (int64_t) zone->born, workers, inflight)
+                            (int64_t) zone->born, workers, inflight,
+                            (int64_t) zone->fleet->skew)
                - buf;
 
     return text;
