@@ -149,7 +149,9 @@ typedef struct ngx_http_claude_relay_target_s {
     ngx_queue_t                        idle;    /* kept connections */
     ngx_uint_t                         nidle;
     ngx_ssl_session_t                 *session;
+    ngx_ssl_t                         *ssl;     /* NULL: everybody's */
     unsigned                           tls:1;
+    unsigned                           unverified:1;    /* with ssl only */
     unsigned                           literal:1;
     unsigned                           guarded:1;   /* not of nginx.conf: only
                                                      * public addresses are
@@ -980,6 +982,10 @@ void ngx_http_claude_relay_idle_close_all(
     ngx_http_claude_relay_main_conf_t *rmcf);
 char *ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf);
+
+/* a bundle of the system's; NGX_DECLINED: none was found */
+ngx_int_t ngx_http_claude_relay_ssl_bundle(ngx_str_t *name);
+
 
 /* lookup.c: names by the system, without blocking */
 
