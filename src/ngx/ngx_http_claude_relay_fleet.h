@@ -90,8 +90,22 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
-    ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
+
+    /* see shares.h */
+
+    ngx_http_claude_relay_share_t    **shares;  /* buckets */
+    ngx_uint_t                         shares_mask;
+    ngx_http_claude_relay_share_t     *dirty;   /* looked at next */
+    ngx_http_claude_relay_share_t     *later;   /* and in the next round */
     uint64_t                           seq;     /* of shares, monotonic */
+
+    /* what events have told last, see feed_fleet.c; told: names of those
+     * that are there */
+
+    ngx_uint_t                         told_state;  /* 0: nothing */
+    ngx_uint_t                         ntold;
+    char                               told[NGX_HTTP_CLAUDE_RELAY_PEERS]
+                                           [NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
 
     ngx_uint_t                         npeers;
     ngx_http_claude_relay_peer_t       peers[NGX_HTTP_CLAUDE_RELAY_PEERS];
@@ -185,6 +199,13 @@ extern ngx_http_claude_relay_fleet_part_t
 
 /* fleet_sessions.c */
 
+/* bits of ctx->unknown: what this node does not know */
+#define NGX_HTTP_CLAUDE_RELAY_LOOK_SESSION  1
+#define NGX_HTTP_CLAUDE_RELAY_LOOK_ID       2
+
+/* sessions that are ended by one call */
+#define NGX_HTTP_CLAUDE_RELAY_ENDED  64
+
 /*
  * Before an account is picked: does another node know where this session, or
  * this id, belongs?  NGX_OK: go on (the zone knows now what there is to
@@ -192,14 +213,23 @@ extern ngx_http_claude_relay_fleet_part_t
  */
 ngx_int_t ngx_http_claude_relay_fleet_lookup(ngx_http_claude_relay_ctx_t *ctx);
 
-/* the zone's bond of key was made, has moved, was renewed, was ended.
- * account "": ended.  Nobody waits */
-void ngx_http_claude_relay_fleet_bound(
-    ngx_http_claude_relay_main_conf_t *rmcf, u_char *key, ngx_str_t *account,
-    ncr_msec_t ttl, ngx_uint_t moved);
-void ngx_http_claude_relay_fleet_bound_id(
-    ngx_http_claude_relay_main_conf_t *rmcf, u_char *key, ngx_str_t *account,
-    ncr_str_t *owner, ncr_msec_t ttl);
+/* nobody waits for its answer any more; called where it ends */
+void ngx_http_claude_relay_fleet_forget(ngx_http_claude_relay_ctx_t *ctx);
+
+/* its session's bond in the zone is ctx->account, made, renewed or moved; its
+ * object (ctx->id_key) was made.  Nobody waits */
+void ngx_http_claude_relay_fleet_session(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t moved);
+void ngx_http_claude_relay_fleet_id(ngx_http_claude_relay_ctx_t *ctx);
+
+/* an operator has ended n sessions (NGX_HTTP_CLAUDE_RELAY_ENDED at most) whose
+ * keys follow each other, and others are told of each; or all of an account,
+ * which they are told at the end, as they may have some that are not here */
+void ngx_http_claude_relay_fleet_ended(
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *keys, ngx_uint_t n,
+    ngx_uint_t told);
+void ngx_http_claude_relay_fleet_cleared(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *account);
 
 
 /* fleet_lock.c: one refresh in the fleet */

@@ -225,7 +225,7 @@ ngx_http_claude_relay_publish_tokens_locked(
     node->failure[0] = '\0';
     /* what a dead token was told is over */
 
-    ncr_health_renewed(&node->health);
+    ncr_health_renewed(&node->health, ngx_http_claude_relay_now());
 
     if (old) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, old);
@@ -261,6 +261,7 @@ ngx_http_claude_relay_node_anew_locked(
     node->tested = 0;
 
     ngx_memzero(&node->health, sizeof(ncr_health_t));
+    ngx_memzero(&node->shared, sizeof(ngx_http_claude_relay_shared_t));
 
     if (old) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, old);

@@ -96,6 +96,18 @@ typedef struct {
 } ngx_http_claude_relay_tally_t;
 
 
+/* what other nodes of a fleet know of an account's health: see
+ * fleet_health.c; edits is what was looked at, the other two what was said */
+
+typedef struct {
+    uint64_t                           edits;
+    uint64_t                           rests;
+    uint64_t                           windows;
+    ncr_msec_t                         stamp;       /* by Redis' clock */
+    ngx_uint_t                         asked;       /* Redis, of this one */
+} ngx_http_claude_relay_shared_t;
+
+
 /*
  * An account's part that all workers share; found by name after a reload.
  * What stands under "tokens" is true for accounts that live by them.
@@ -113,6 +125,7 @@ struct ngx_http_claude_relay_node_s {
     ncr_msec_t                         used;        /* the zone's turn */
     uint64_t                           picks;
     ncr_health_t                       health;
+    ngx_http_claude_relay_shared_t     shared;
 
     /* the store's row, as it was applied last */
 
@@ -160,6 +173,8 @@ struct ngx_http_claude_relay_node_s {
     uint64_t                           told_refreshes;
 
     ngx_http_claude_relay_tally_t      tally;
+
+    ngx_http_claude_relay_share_t     *share;   /* of slots; NULL: none */
 };
 
 
@@ -213,6 +228,13 @@ typedef struct {
     uint8_t                            why;         /* class of the last one */
     uint8_t                            session;     /* 0: of an id */
 } ngx_http_claude_relay_bond_t;
+
+
+/* of batches, files and threads, ms */
+#define NGX_HTTP_CLAUDE_RELAY_ID_TTL  ((ncr_msec_t) 30 * 86400 * 1000)
+
+/* pool.c: whose they are, of ctx->key; 0 without keys */
+uint64_t ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx);
 
 
 struct ngx_http_claude_relay_zone_s {
