@@ -83,6 +83,7 @@ typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_feed_s     ngx_http_claude_relay_feed_t;
 typedef struct ngx_http_claude_relay_fleet_s    ngx_http_claude_relay_fleet_t;
 typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
+typedef struct ngx_http_claude_relay_look_s     ngx_http_claude_relay_look_t;
 typedef struct ngx_http_claude_relay_live_page_s
                                             ngx_http_claude_relay_live_page_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
@@ -263,6 +264,7 @@ struct ngx_http_claude_relay_account_s {
 
     ngx_str_t                          proof;
     ngx_atomic_uint_t                  proof_version;
+    ngx_atomic_uint_t                  proof_tie;
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
     ncr_plan_e                         plan;    /* as info has it */
@@ -602,6 +604,9 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_uint_t                        *failed;  /* these come last */
     ngx_http_claude_relay_sticky_e     sticky;
     ngx_http_claude_relay_fleet_result_e  fleet_result;
+    ngx_http_claude_relay_look_t      *look;    /* asked of the fleet */
+    ngx_http_claude_relay_account_t   *proposed;    /* to it, or NULL */
+    ngx_uint_t                         unknown; /* see fleet.h */
     ncr_class_e                        moved;   /* why, if MOVED */
     ncr_msec_t                         soonest; /* when waiting may help */
     ncr_msec_t                         soonest_any; /* tried ones too */
@@ -693,6 +698,10 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           authorized:1; /* or refused: done */
     unsigned                           bound:1;     /* to one account only */
     unsigned                           has_session:1;
+    unsigned                           hashed:1;    /* session: a guess, of
+                                                     * what was said first */
+    unsigned                           looked:1;    /* the fleet was asked */
+    unsigned                           foreign:1;   /* another key's object */
     unsigned                           has_id:1;
     unsigned                           thread:1;    /* bind the answer's id */
     unsigned                           user_turn:1; /* what a user has typed */
@@ -1021,7 +1030,8 @@ ngx_int_t ngx_http_claude_relay_zone_init_module(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle);
 void ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle);
 
-/* pool.c: NGX_OK: ctx->account is leased; NGX_AGAIN: wait; NGX_DECLINED */
+/* pool.c: NGX_OK: ctx->account is leased; NGX_AGAIN: wait; NGX_DECLINED;
+ * NGX_DONE: the fleet is to be asked first */
 
 ngx_int_t ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_release(ngx_http_claude_relay_ctx_t *ctx);

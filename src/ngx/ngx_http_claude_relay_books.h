@@ -147,6 +147,12 @@ ngx_uint_t ngx_http_claude_relay_subject_uses_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *bucket,
     ngx_http_claude_relay_use_t *uses, ngx_uint_t max);
 
+/* the name of one, of the store or of nginx.conf, into NCR_KEY_NAME bytes; its
+ * length, 0: there is none */
+size_t ngx_http_claude_relay_subject_text_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
+    u_char *name);
+
 /* limits of models, for everybody: the enabled records of scope MODEL, one
  * after the other; *pos is NULL at first */
 ncr_key_t *ngx_http_claude_relay_global_limits_locked(

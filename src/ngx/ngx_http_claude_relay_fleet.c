@@ -89,8 +89,11 @@ static ngx_uint_t ngx_http_claude_relay_fleet_word(ngx_str_t *text,
 
 static ngx_http_claude_relay_fleet_part_t
     *ngx_http_claude_relay_fleet_parts[] = {
+    &ngx_http_claude_relay_fleet_moves,
+    &ngx_http_claude_relay_fleet_ends,
     &ngx_http_claude_relay_fleet_shares,
     &ngx_http_claude_relay_fleet_freed,
+    &ngx_http_claude_relay_fleet_health,
     NULL
 };
 
@@ -647,9 +650,11 @@ ngx_http_claude_relay_agent_text(ngx_http_claude_relay_agent_t *ag,
     text.data = buf;
     text.len = ngx_snprintf(buf, size,
                             "{\"version\":\"%s\",\"started\":%L,"
-                            "\"workers\":%ui,\"in_flight\":%ui}",
+                            "\"workers\":%ui,\"in_flight\":%ui,"
+                            "\"skew\":%L}",
                             NGX_HTTP_CLAUDE_RELAY_VERSION,
-                            (int64_t) zone->born, workers, inflight)
+                            (int64_t) zone->born, workers, inflight,
+                            (int64_t) zone->fleet->skew)
                - buf;
 
     return text;
@@ -950,6 +955,7 @@ ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
                       fleet->nodes);
 
         ag->repair = ngx_max(ag->repair, 1);
+        fleet->back = ngx_http_claude_relay_now();
     }
 
     fleet->state = state;

@@ -15,6 +15,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_live.h"
 
 #include <sys/eventfd.h>
@@ -175,6 +176,10 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         return NGX_OK;
     }
 
+    if (ctx->look && ngx_http_claude_relay_fleet_lookup(ctx) == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
     rlcf = ngx_http_get_module_loc_conf(ctx->request,
                                         ngx_http_claude_relay_module);
 
@@ -209,6 +214,15 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
 again:
 
     rc = ngx_http_claude_relay_pick(ctx);
+
+    if (rc == NGX_DONE) {
+
+        if (ngx_http_claude_relay_fleet_lookup(ctx) == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        goto again;
+    }
 
     if (rc == NGX_OK) {
         ctx->wait_until = 0;
