@@ -11,6 +11,7 @@
 #include "ngx_http_claude_relay_books.h"
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_ledger.h"
+#include "ngx_http_claude_relay_redis.h"
 #include "ngx_http_claude_relay_thread.h"
 
 
@@ -118,6 +119,13 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
     { ngx_string("claude_relay_store"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
       ngx_http_claude_relay_store,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("claude_relay_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_claude_relay_set_redis,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -745,6 +753,12 @@ ngx_http_claude_relay_init_main_conf(ngx_conf_t *cf, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    /* it may use the store's key, which was read there */
+
+    if (ngx_http_claude_relay_redis_init_conf(cf, rmcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     if (ngx_http_claude_relay_usage_init(cf, rmcf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
@@ -1077,7 +1091,7 @@ ngx_http_claude_relay_postconfiguration(ngx_conf_t *cf)
 
     /* a store has tokens to be refreshed, whoever uses them */
 
-    if ((rmcf->relays || rmcf->store || rmcf->update)
+    if ((rmcf->relays || rmcf->store || rmcf->update || rmcf->redis)
         && ngx_http_claude_relay_ssl_init(cf, rmcf) != NGX_CONF_OK)
     {
         return NGX_ERROR;

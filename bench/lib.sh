@@ -12,12 +12,15 @@ frames_port=$((port + 2))
 tls_port=$((port + 3))
 counts_port=$((port + 4))
 hop_port=$((port + 5))
+redis_port=$((port + 6))
+fleet_port=$((port + 7))        # and the two above
 key=bench-key-0123456789
 
 sandbox_pid=
 tls_pid=
 hop_pid=
 nginx_pid=
+fleet_pids=
 
 
 fail() {
@@ -75,19 +78,24 @@ make_certificate() {
 
 
 write_conf() {
-    local files connections
-
     make_certificate
 
     files=$(ulimit -Hn)
     [ "$files" != unlimited ] || files=20000
     connections=$((files < 20000 ? files : 20000))
 
-    sed -e "s,@ROOT@,$root,; s,@PORT@,$port,; s,@SANDBOX@,$sandbox_port,
-            s,@FRAMES@,$frames_port,; s,@TLS@,$tls_port,;
-            s,@HOP@,$hop_port,; s,@DIR@,$dir,; s,@KEY@,$key,; s,@FILES@,$files,
+    fill_conf "$dir" "$port" ""
+}
+
+
+# of the directory, the port and the line for Redis of a node
+
+fill_conf() {
+    sed -e "s,@ROOT@,$root,; s,@PORT@,$2,; s,@SANDBOX@,$sandbox_port,
+            s,@FRAMES@,$frames_port,; s,@TLS@,$tls_port,; s,@REDIS@,$3,
+            s,@HOP@,$hop_port,; s,@DIR@,$1,; s,@KEY@,$key,; s,@FILES@,$files,
             s,@CONNECTIONS@,$connections,; s,@AFFINITY@,$affinity," \
-        bench/nginx.conf > "$dir/nginx.conf"
+        bench/nginx.conf > "$1/nginx.conf"
 }
 
 
@@ -178,25 +186,70 @@ tls_counts() {
 # $@ in front of nginx, with the globals of $globals
 
 start_nginx() {
-    local user=
-
-    [ "$(id -u)" != 0 ] || user="user $(stat -c '%U %G' .);"
-
-    : > "$dir/error.log"
-    : > "$dir/access.log"
-
-    "$@" "$nginx" -e "$dir/error.log" -p "$dir/" -c "$dir/nginx.conf" \
-        -g "daemon off; $user ${globals:-}" 2> "$dir/nginx.stderr" &
+    begin_nginx "$dir" "$@"
     nginx_pid=$!
 
     wait_for "$port"
 }
 
 
+begin_nginx() {
+    local where=$1 user=
+    shift
+
+    [ "$(id -u)" != 0 ] || user="user $(stat -c '%U %G' .);"
+
+    : > "$where/error.log"
+    : > "$where/access.log"
+
+    "$@" "$nginx" -e "$where/error.log" -p "$where/" -c "$where/nginx.conf" \
+        -g "daemon off; $user ${globals:-}" 2> "$where/nginx.stderr" &
+}
+
+
+# a Redis, and three nodes of the same configuration
+
+start_fleet() {
+    local i where
+
+    mkdir -p "$dir/redis"
+    "${pin_rest[@]}" redis-server --port "$redis_port" --bind 127.0.0.1 \
+        --save "" --dir "$dir/redis" --loglevel warning \
+        > "$dir/redis/log" 2>&1 &
+    fleet_pids=$!
+    wait_for "$redis_port"
+
+    for i in 0 1 2; do
+        where=$dir/node$i
+        rm -rf "$where"
+        mkdir -p "$where/temp"
+        cp -p "$dir/tls.pem" "$dir/secret.key" "$where"
+        fill_conf "$where" $((fleet_port + i)) \
+            "claude_relay_redis 127.0.0.1:$redis_port node=n$i;"
+
+        begin_nginx "$where"
+        fleet_pids+=" $!"
+        wait_for $((fleet_port + i))
+    done
+}
+
+
+# what the three of them have sent to Redis so far
+
+fleet_commands() {
+    local i
+
+    for i in 0 1 2; do
+        curl -sS "http://127.0.0.1:$((fleet_port + i))/metrics"
+    done | awk '/^claude_relay_redis_commands_total / { n += $2 }
+                END { print n + 0 }'
+}
+
+
 # the worker that is not about to leave
 
 worker() {
-    pgrep -P "$nginx_pid" -f 'worker process$'
+    pgrep -P "${1:-$nginx_pid}" -f 'worker process$'
 }
 
 
@@ -228,7 +281,7 @@ stop_all() {
 
     trap - EXIT
 
-    for pid in $nginx_pid $sandbox_pid $tls_pid $hop_pid; do
+    for pid in $nginx_pid $fleet_pids $sandbox_pid $tls_pid $hop_pid; do
         kill -TERM "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done

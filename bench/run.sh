@@ -4,7 +4,7 @@
 #
 #   ROUNDS=15     interleaved rounds of each measurement
 #   ONLY=name     one of them: call burst events body tunnel latency flood
-#                 frames admin aws memory
+#                 frames admin aws fleet memory
 #   README=1      put the table into bench/README.md
 
 set -euo pipefail
@@ -256,6 +256,61 @@ aws_events() {
 }
 
 
+# A node with Redis and two others beside the nginx without; what the three
+# send to Redis for a request, and in a second in which nobody asks anything
+
+fleet() {
+    local name=fleet round variant node before after words i
+
+    [ -z "$only" ] || [ "$only" = "$name" ] || return 0
+
+    if ! command -v redis-server > /dev/null; then
+        echo "fleet: no redis-server" >&2
+        return 0
+    fi
+
+    start_fleet
+    node=$(worker "$(cut -d' ' -f2 <<< "$fleet_pids")")
+
+    for i in {1..100}; do
+        curl -sS "http://127.0.0.1:$fleet_port/health?full" \
+            | grep -q '"fleet":{"state":"up".*"nodes":3' && break
+        sleep 0.1
+        [ "$i" -lt 100 ] || fail "the nodes do not see each other"
+    done
+
+    printf '%s' "$name" >&2
+
+    for ((round = 1; round <= rounds; round++)); do
+        for variant in $(rotate "$round" alone node); do
+            before=$(fleet_commands)
+
+            if [ "$variant" = node ]; then
+                words=$("${pin_rest[@]}" "$client" load -p "$fleet_port" \
+                            -k "$key" -u /relay -w "$node" -c 32 -n 5000 "$@")
+            else
+                words=$("${pin_rest[@]}" "$client" load -p "$port" \
+                            -k "$key" -u /relay -w "$worker" -c 32 -n 5000 "$@")
+            fi || fail "$name of $variant failed"
+
+            after=$(fleet_commands)
+
+            echo "$name $variant $round $words" \
+                "commands=$((after - before)) asked=5000" >> "$raw"
+        done
+
+        printf '.' >&2
+    done
+
+    before=$(fleet_commands)
+    sleep 10
+    after=$(fleet_commands)
+    echo "$name idle 1 commands=$((after - before)) asked=10" >> "$raw"
+
+    echo >&2
+}
+
+
 memory() {
     local name=memory round variant words
 
@@ -297,9 +352,12 @@ alternate frames /frames/relay /frames/proxy frames -l "$frames_port" \
           -n 2 -e 100 -d 2
 admin -x json-size=1024
 aws_events
+fleet -s 1400 -x json-size=1024
 memory
 
-if grep -E '\[(alert|crit|emerg|error)\]' "$dir/error.log" >&2; then
+if grep -E '\[(alert|crit|emerg|error)\]' "$dir/error.log" \
+    "$dir"/node?/error.log 2> /dev/null >&2
+then
     fail "nginx complained"
 fi
 

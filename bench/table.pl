@@ -45,6 +45,8 @@ latency("added to the p50 of an event", "frames", 10);
 flood("a call, 50 questions a second", "admin", 1.2);
 list("a list of 10,000 keys", "list", 100);
 frame("a frame of AWS's to an event", "aws", 2);
+fleet("1 KB call, one of three nodes", "fleet", 1.05);
+commands("its commands to Redis", "fleet", 0.1);
 memory("1,000 idle streams", "memory", 8);
 
 table();
@@ -136,6 +138,47 @@ sub signed {
         target => $target,
         measured => spread(map { $signed[$_] / $proxy[$_] } 0 .. $#proxy),
         relay => median(@signed), other => median(@proxy));
+}
+
+
+# the same relay with Redis and without
+
+sub fleet {
+    my ($title, $name, $target) = @_;
+
+    $runs{$name} or return;
+
+    my @node = values_of($name, "node", "cpu_us");
+    my @alone = values_of($name, "alone", "cpu_us");
+
+    add(name => $name, title => $title, unit => "x", base => "alone",
+        target => $target,
+        measured => spread(map { $node[$_] / $alone[$_] } 0 .. $#alone),
+        relay => median(@node), other => median(@alone));
+}
+
+
+# of all nodes for each request to one of them, and in a second without any
+
+sub commands {
+    my ($title, $name, $target) = @_;
+
+    $runs{$name} or return;
+
+    my @commands = values_of($name, "node", "commands");
+    my @asked = values_of($name, "node", "asked");
+
+    add(name => "$name/commands", title => $title, unit => "x", what => "",
+        base => "requests", target => $target,
+        measured => spread(map { $commands[$_] / $asked[$_] } 0 .. $#asked),
+        relay => median(@commands), other => median(@asked));
+
+    my ($idle) = values_of($name, "idle", "commands");
+    my ($seconds) = values_of($name, "idle", "asked");
+
+    add(name => "$name/idle", title => "and of three idle nodes", unit => "x",
+        what => "", base => "seconds", measured => spread($idle / $seconds),
+        relay => $idle, other => $seconds);
 }
 
 
@@ -238,7 +281,8 @@ sub memory {
 sub table {
     my %bases = (proxy => "proxy_pass", unbuffered => "buffering off",
                  spooled => "body in a file", connections => "connections",
-                 relay => "an API key", quiet => "none of them",
+                 relay => "an API key", alone => "without Redis",
+                 requests => "requests", seconds => "seconds", quiet => "none of them",
                  nothing => "");
 
     my $line = "%-33s %-14s %9s %9s %-9s %9s %-13s  %s\n";

@@ -7,8 +7,8 @@
 #   util/install.sh matrix     to build it for other versions of nginx, too
 #   util/install.sh clients    real clients for t/clients, from npm
 #
-# Debian's nginx service is not started by this: port 80 stays free.  One
-# that runs already is left alone.
+# Debian's services of nginx and Redis are not started by this: their ports
+# stay free.  Those that run already are left alone.
 
 set -euo pipefail
 
@@ -30,7 +30,7 @@ test=(
     "${perl[@]}" procps psmisc openssl git dpkg-dev patch xz-utils
     clang llvm wrk nghttp2-client zstd
     sqlite3 tinyproxy-bin microsocks dante-server faketime
-    redis-server redis-tools redis-sentinel
+    redis-server redis-tools
 )
 
 
@@ -72,11 +72,12 @@ missing() {
 # apt-get install without starting what it installs
 
 quietly() {
-    local policy=/usr/sbin/policy-rc.d fresh= ours= rc=0
+    local policy=/usr/sbin/policy-rc.d fresh=() ours= rc=0 service
 
-    installed nginx-common || fresh=yes
+    installed nginx-common || fresh+=(nginx)
+    installed redis-server || fresh+=(redis-server)
 
-    if [ -n "$fresh" ] && [ ! -e $policy ]; then
+    if [ ${#fresh[@]} -gt 0 ] && [ ! -e $policy ]; then
         printf '#!/bin/sh\nexit 101\n' \
             | as_root sh -c "cat > $policy && chmod 755 $policy"
         ours=yes
@@ -88,13 +89,15 @@ quietly() {
 
     [ -z "$ours" ] || as_root rm -f $policy
 
-    if [ -n "$fresh" ] && installed nginx-common \
-        && command -v systemctl > /dev/null
-    then
-        as_root systemctl disable nginx > /dev/null 2>&1 || true
-        say "nginx.service was left stopped and disabled;" \
-            "systemctl enable --now nginx starts it"
-    fi
+    command -v systemctl > /dev/null || return $rc
+
+    for service in "${fresh[@]}"; do
+        installed "${service/%nginx/nginx-common}" || continue
+
+        as_root systemctl disable "$service" > /dev/null 2>&1 || true
+        say "$service.service was left stopped and disabled;" \
+            "systemctl enable --now $service starts it"
+    done
 
     return $rc
 }

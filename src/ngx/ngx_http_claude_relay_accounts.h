@@ -84,6 +84,9 @@ ngx_http_claude_relay_key_t *ngx_http_claude_relay_key_conf_digest(
 
 char *ngx_http_claude_relay_secret(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
+/* store_conf.c: a key's file; whose: "the store's key" */
+char *ngx_http_claude_relay_key_read(ngx_conf_t *cf, const char *whose,
+    ngx_str_t *path, ngx_str_t *key);
 char *ngx_http_claude_relay_secret_text(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *secret);
 

@@ -342,6 +342,12 @@ ngx_http_claude_relay_dial_log(ngx_http_claude_relay_dial_t *dial,
 
     t = dial->target;
 
+    if (t->port == 0) {
+        ngx_log_error(NGX_LOG_ERR, dial->log, err, "connecting to \"%V\" %s",
+                      &t->host, what);
+        return;
+    }
+
     if (t->proxy == NULL) {
         ngx_log_error(NGX_LOG_ERR, dial->log, err,
                       "connecting to \"%V:%d\" %s",
@@ -554,6 +560,7 @@ ngx_http_claude_relay_dial_next(ngx_http_claude_relay_dial_t *dial)
         dial->left--;
 
         if (family != AF_UNSPEC
+            && addr->sockaddr->sa_family != AF_UNIX
             && family != (ngx_uint_t) addr->sockaddr->sa_family)
         {
             continue;
@@ -704,7 +711,7 @@ ngx_http_claude_relay_dial_tls(ngx_http_claude_relay_dial_t *dial)
 
     dial->failure = NCR_REPLY_TLS;
 
-    if (ngx_ssl_create_connection(dial->rmcf->ssl, c,
+    if (ngx_ssl_create_connection(t->ssl ? t->ssl : dial->rmcf->ssl, c,
                                   NGX_SSL_BUFFER|NGX_SSL_CLIENT)
         != NGX_OK)
     {
@@ -782,7 +789,7 @@ ngx_http_claude_relay_dial_verify(ngx_http_claude_relay_dial_t *dial,
 
     t = dial->target;
 
-    if (!dial->rmcf->ssl_verify) {
+    if (t->ssl ? t->unverified : !dial->rmcf->ssl_verify) {
         return NGX_OK;
     }
 
@@ -1093,8 +1100,6 @@ char *
 ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
-    ngx_uint_t           i;
-    ngx_file_info_t      fi;
     ngx_pool_cleanup_t  *cln;
 
     rmcf->ssl = ngx_pcalloc(cf->pool, sizeof(ngx_ssl_t));
@@ -1138,20 +1143,9 @@ ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
         return NGX_CONF_OK;
     }
 
-    for (i = 0;
-         rmcf->ssl_trusted.len == 0 && ngx_http_claude_relay_bundles[i];
-         i++)
+    if (rmcf->ssl_trusted.len == 0
+        && ngx_http_claude_relay_ssl_bundle(&rmcf->ssl_trusted) != NGX_OK)
     {
-        if (ngx_file_info(ngx_http_claude_relay_bundles[i], &fi)
-            != NGX_FILE_ERROR)
-        {
-            rmcf->ssl_trusted.data =
-                                  (u_char *) ngx_http_claude_relay_bundles[i];
-            rmcf->ssl_trusted.len = ngx_strlen(rmcf->ssl_trusted.data);
-        }
-    }
-
-    if (rmcf->ssl_trusted.len == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no bundle of trusted certificates was found, set "
                       "\"claude_relay_ssl_trusted_certificate\"");
@@ -1166,4 +1160,25 @@ ngx_http_claude_relay_ssl_init(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_ssl_bundle(ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_file_info_t   fi;
+
+    for (i = 0; ngx_http_claude_relay_bundles[i]; i++) {
+
+        if (ngx_file_info(ngx_http_claude_relay_bundles[i], &fi)
+            != NGX_FILE_ERROR)
+        {
+            name->data = (u_char *) ngx_http_claude_relay_bundles[i];
+            name->len = ngx_strlen(name->data);
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
 }

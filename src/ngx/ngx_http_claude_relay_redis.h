@@ -86,6 +86,8 @@ struct ngx_http_claude_relay_redis_conf_s {
     ngx_msec_t                         lease;   /* a node is gone after it */
     ngx_uint_t                         away;    /* see fleet.h */
     ngx_str_t                          secret_file; /* "": the store's */
+    ngx_str_t                          trusted; /* certificates; "": the
+                                                 * system's */
     u_char                             rows_key[NCR_SEAL_KEY];
     u_char                             sessions_key[NCR_SEAL_KEY];
     ngx_ssl_t                         *ssl;     /* NULL: plain */

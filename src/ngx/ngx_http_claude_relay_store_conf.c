@@ -21,8 +21,6 @@ static char *ngx_http_claude_relay_store_key(ngx_conf_t *cf,
     ngx_http_claude_relay_store_conf_t *store);
 static char *ngx_http_claude_relay_store_key_make(ngx_conf_t *cf,
     ngx_http_claude_relay_store_conf_t *store);
-static char *ngx_http_claude_relay_store_key_read(ngx_conf_t *cf,
-    ngx_str_t *path, ngx_str_t *key);
 static char *ngx_http_claude_relay_store_dir(ngx_conf_t *cf,
     ngx_http_claude_relay_store_conf_t *store);
 static char *ngx_http_claude_relay_store_open(ngx_conf_t *cf,
@@ -350,7 +348,8 @@ ngx_http_claude_relay_store_open(ngx_conf_t *cf,
         (void) ngx_sprintf(next.data, "%V.new%Z", &store->key_file);
 
         if (access((char *) next.data, F_OK) == 0
-            && ngx_http_claude_relay_store_key_read(cf, &next, &store->key)
+            && ngx_http_claude_relay_key_read(cf, "the store's key", &next,
+                                              &store->key)
                == NGX_CONF_OK)
         {
             options.key = *ncr(&store->key);
@@ -483,8 +482,8 @@ ngx_http_claude_relay_store_key(ngx_conf_t *cf,
                ? NGX_CONF_OK : ngx_http_claude_relay_store_key_make(cf, store);
     }
 
-    return ngx_http_claude_relay_store_key_read(cf, &store->key_file,
-                                                &store->key);
+    return ngx_http_claude_relay_key_read(cf, "the store's key",
+                                          &store->key_file, &store->key);
 }
 
 
@@ -543,9 +542,9 @@ ngx_http_claude_relay_store_key_make(ngx_conf_t *cf,
 }
 
 
-static char *
-ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
-    ngx_str_t *key)
+char *
+ngx_http_claude_relay_key_read(ngx_conf_t *cf, const char *whose,
+    ngx_str_t *path, ngx_str_t *key)
 {
     int           fd;
     char          text[4096];
@@ -559,7 +558,7 @@ ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
 
     if (fd == -1 || fstat(fd, &st) == -1) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
-                      "the store's key \"%V\" cannot be read", path);
+                      "%s \"%V\" cannot be read", whose, path);
 
         if (fd != -1) {
             (void) close(fd);
@@ -571,8 +570,8 @@ ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
     if (st.st_mode & (S_IRWXO|S_IWGRP)) {
         (void) close(fd);
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "the store's key \"%V\" can be read or changed by "
-                      "others: chmod it to 0600", path);
+                      "%s \"%V\" can be read or changed by others: chmod it "
+                      "to 0600", whose, path);
         return NGX_CONF_ERROR;
     }
 
@@ -581,7 +580,7 @@ ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
 
     if (n < 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, ngx_errno,
-                      "the store's key \"%V\" cannot be read", path);
+                      "%s \"%V\" cannot be read", whose, path);
         return NGX_CONF_ERROR;
     }
 
@@ -595,8 +594,7 @@ ngx_http_claude_relay_store_key_read(ngx_conf_t *cf, ngx_str_t *path,
     if (wrong) {
         ncr_seal_forget(text, sizeof(text));
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "the store's key \"%V\" cannot be used: %s", path,
-                      wrong);
+                      "%s \"%V\" cannot be used: %s", whose, path, wrong);
         return NGX_CONF_ERROR;
     }
 

@@ -35,11 +35,15 @@
 
 typedef struct {
     uint64_t                           version;     /* the store's */
+    uint64_t                           tie;         /* of two of a version */
+    uint64_t                           fence;
     ncr_msec_t                         expires;     /* 0 = not known */
     ncr_msec_t                         granted;
     uint32_t                           access;      /* lengths */
     uint32_t                           refresh;
     uint32_t                           scopes;
+    uint32_t                           holder;
+    unsigned                           own:1;       /* made by this node */
     u_char                             data[];
 } ngx_http_claude_relay_tokens_t;
 
@@ -129,10 +133,11 @@ struct ngx_http_claude_relay_node_s {
     uint64_t                           seq;
     uint64_t                           removed;     /* seq of a tombstone */
 
-    /* tokens; version and expires are read without the lock */
+    /* tokens; version, tie and expires are read without the lock */
 
     ngx_http_claude_relay_tokens_t    *tokens;
     ngx_atomic_t                       version;     /* 0 = none */
+    ngx_atomic_t                       tie;         /* the same with a fleet */
     ncr_msec_t                         expires;
     uint64_t                           rejected;    /* version of a 401 */
     ncr_msec_t                         login;       /* needs one since then */
@@ -168,6 +173,8 @@ struct ngx_http_claude_relay_node_s {
     uint64_t                           told_refreshes;
 
     ngx_http_claude_relay_tally_t      tally;
+
+    ngx_http_claude_relay_share_t     *share;   /* of slots; NULL: none */
 };
 
 
@@ -221,6 +228,13 @@ typedef struct {
     uint8_t                            why;         /* class of the last one */
     uint8_t                            session;     /* 0: of an id */
 } ngx_http_claude_relay_bond_t;
+
+
+/* of batches, files and threads, ms */
+#define NGX_HTTP_CLAUDE_RELAY_ID_TTL  ((ncr_msec_t) 30 * 86400 * 1000)
+
+/* pool.c: whose they are, of ctx->key; 0 without keys */
+uint64_t ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx);
 
 
 struct ngx_http_claude_relay_zone_s {

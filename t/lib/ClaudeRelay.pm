@@ -81,6 +81,7 @@ Options:
     main => "..."      directives outside of "http { }"
     events => "..."    directives in "events { }"
     env => { ... }     environment variables
+    port => N          port(N) is its %%PORT%%, for the second one of a test
     level => "info"    of error.log
     allow => [qr//]    alerts that are expected in error.log
     guard => 1         accounts of the store reach public addresses only, as
@@ -891,7 +892,8 @@ sub new {
     chmod 0755, $dir;
 
     return bless {
-        dir => $dir, http => $http, opt => \%opt, port => ClaudeRelay::port(),
+        dir => $dir, http => $http, opt => \%opt,
+        port => ClaudeRelay::port($opt{port}),
     }, $class;
 }
 
@@ -951,7 +953,8 @@ END
     my $url = $up ? $up->url : "http://127.0.0.1:1";
 
     $conf =~ s/%%UP%%/$url/g;
-    $conf =~ s/%%PORT(\d*)%%/ClaudeRelay::port($1 || 0)/ge;
+    $conf =~ s/%%PORT%%/$self->{port}/g;
+    $conf =~ s/%%PORT(\d+)%%/ClaudeRelay::port($1)/ge;
     $conf =~ s/%%DIR%%/$self->{dir}/g;
 
     return $conf;
