@@ -34,8 +34,6 @@ typedef struct {
 static uint32_t ngx_http_claude_relay_random(void);
 static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch);
-static void ngx_http_claude_relay_choice_fleet(
-    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_claude_relay_pick_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
 static ngx_uint_t ngx_http_claude_relay_unknown_locked(
@@ -156,28 +154,7 @@ ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ctx->refusal = NCR_CLASS_OK;
 
     if (ch->rmcf->redis) {
-        ngx_http_claude_relay_choice_fleet(ctx, ch->rmcf);
-    }
-}
-
-
-static void
-ngx_http_claude_relay_choice_fleet(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_main_conf_t *rmcf)
-{
-    ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS;
-
-    if (!ngx_http_claude_relay_fleet_up(rmcf)) {
-        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE;
-        ctx->slots_until = 0;
-
-    } else if (ctx->slots_until
-               && (ngx_msec_int_t) (ctx->slots_until - ngx_current_msec) <= 0)
-    {
-        /* this time, nobody is asked */
-
-        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LATE;
-        ctx->slots_until = 0;
+        ngx_http_claude_relay_share_mode(ctx, ch->rmcf);
     }
 }
 
