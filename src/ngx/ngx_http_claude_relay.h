@@ -83,12 +83,14 @@ typedef struct ngx_http_claude_relay_lease_s    ngx_http_claude_relay_lease_t;
 typedef struct ngx_http_claude_relay_feed_s     ngx_http_claude_relay_feed_t;
 typedef struct ngx_http_claude_relay_fleet_s    ngx_http_claude_relay_fleet_t;
 typedef struct ngx_http_claude_relay_live_s     ngx_http_claude_relay_live_t;
+typedef struct ngx_http_claude_relay_look_s     ngx_http_claude_relay_look_t;
 typedef struct ngx_http_claude_relay_live_page_s
                                             ngx_http_claude_relay_live_page_t;
 typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_guards_s   ngx_http_claude_relay_guards_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
+typedef struct ngx_http_claude_relay_share_s    ngx_http_claude_relay_share_t;
 typedef struct ngx_http_claude_relay_subject_s
                                               ngx_http_claude_relay_subject_t;
 typedef struct ngx_http_claude_relay_subjects_s
@@ -262,6 +264,7 @@ struct ngx_http_claude_relay_account_s {
 
     ngx_str_t                          proof;
     ngx_atomic_uint_t                  proof_version;
+    ngx_atomic_uint_t                  proof_tie;
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
     ncr_plan_e                         plan;    /* as info has it */
@@ -574,6 +577,9 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_ticket_t    *ticket;
     ngx_http_claude_relay_ticket_t    *place;   /* in a queue for a limit */
     ngx_msec_t                         place_from;
+    ngx_msec_t                         share_until; /* Redis is asked, 0: no */
+    ngx_msec_t                         slots_until; /* the same, of accounts */
+    ngx_uint_t                         fleet_mode;  /* see shares.h */
     ngx_http_claude_relay_claim_t     *claims;  /* limits that count it */
     ngx_uint_t                         nclaims;
     ncr_amounts_t                      wants;   /* at most */
@@ -600,6 +606,9 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_uint_t                        *failed;  /* these come last */
     ngx_http_claude_relay_sticky_e     sticky;
     ngx_http_claude_relay_fleet_result_e  fleet_result;
+    ngx_http_claude_relay_look_t      *look;    /* asked of the fleet */
+    ngx_http_claude_relay_account_t   *proposed;    /* to it, or NULL */
+    ngx_uint_t                         unknown; /* see fleet.h */
     ncr_class_e                        moved;   /* why, if MOVED */
     ncr_msec_t                         soonest; /* when waiting may help */
     ncr_msec_t                         soonest_any; /* tried ones too */
@@ -691,6 +700,10 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           authorized:1; /* or refused: done */
     unsigned                           bound:1;     /* to one account only */
     unsigned                           has_session:1;
+    unsigned                           hashed:1;    /* session: a guess, of
+                                                     * what was said first */
+    unsigned                           looked:1;    /* the fleet was asked */
+    unsigned                           foreign:1;   /* another key's object */
     unsigned                           has_id:1;
     unsigned                           thread:1;    /* bind the answer's id */
     unsigned                           user_turn:1; /* what a user has typed */
@@ -725,6 +738,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           booked:1;
     unsigned                           local:1;     /* answered here */
     unsigned                           shadowed:1;  /* by a shadow limit */
+    unsigned                           slots_asked:1;
     unsigned                           completed:1; /* booked early */
     unsigned                           claimed:1;   /* claims are made */
     unsigned                           priced:1;    /* wants has a cost */
@@ -1018,7 +1032,8 @@ ngx_int_t ngx_http_claude_relay_zone_init_module(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_claude_relay_zone_init_process(ngx_cycle_t *cycle);
 void ngx_http_claude_relay_zone_exit_process(ngx_cycle_t *cycle);
 
-/* pool.c: NGX_OK: ctx->account is leased; NGX_AGAIN: wait; NGX_DECLINED */
+/* pool.c: NGX_OK: ctx->account is leased; NGX_AGAIN: wait; NGX_DECLINED;
+ * NGX_DONE: the fleet is to be asked first */
 
 ngx_int_t ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx);
 void ngx_http_claude_relay_release(ngx_http_claude_relay_ctx_t *ctx);

@@ -683,3 +683,68 @@ ngx_http_claude_relay_instant(ngx_str_t *text, ncr_msec_t *t)
 
     return NGX_OK;
 }
+
+
+ngx_uint_t
+ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a, ncr_op_e op,
+    ngx_str_t *model)
+{
+    return a->enabled && ngx_http_claude_relay_offers(a, op, model);
+}
+
+
+/* would serve it, were it enabled */
+
+ngx_uint_t
+ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
+    ngx_str_t *model)
+{
+    ngx_str_t   *glob;
+    ngx_uint_t   i;
+
+    if (!(a->platform->ops & ncr_op_bit(op))
+        || (op == NCR_OP_SOCKET && !ngx_http_claude_relay_socket_able(a)))
+    {
+        return 0;
+    }
+
+    if (model->len == 0) {
+        return 1;
+    }
+
+    if (a->models == NULL && a->model_map == NULL) {
+
+        /* what an operator writes counts more than what is known of a plan */
+
+        return ncr_plan_serves(a->plan, ncr(model));
+    }
+
+    if (ngx_http_claude_relay_mapped(a->model_map, model)) {
+        return 1;
+    }
+
+    if (a->models == NULL) {
+        return 0;
+    }
+
+    glob = a->models->elts;
+
+    for (i = 0; i < a->models->nelts; i++) {
+        if (ncr_str_glob(ncr(&glob[i]), ncr(model))) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_claude_relay_open_to(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a)
+{
+    return !a->dedicated
+           || a == ctx->preferred
+           || (ctx->grouped.len
+               && ngx_http_claude_relay_in_group(a, &ctx->grouped));
+}

@@ -589,6 +589,12 @@ extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_live_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_sticky_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_event_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
+
+/* api_fleet.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_fleet_ways[];
+
+
 /* api_hooks.c */
 
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_fleet.h"
 
 
 /* sessions looked at before the lock is let go for others, and how long they
@@ -21,6 +22,9 @@ typedef struct {
     ngx_uint_t                         cleared;
     ngx_uint_t                         started;
     u_char                             key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
+    ngx_uint_t                         n;       /* by the last step */
+    u_char                             keys[NGX_HTTP_CLAUDE_RELAY_ENDED]
+                                           [NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
 } ngx_http_claude_relay_sweep_t;
 
 
@@ -247,12 +251,17 @@ ngx_http_claude_relay_sweep(ngx_http_claude_relay_call_t *call)
 
     ngx_shmtx_unlock(&call->rmcf->shpool->mutex);
 
+    ngx_http_claude_relay_fleet_ended(call->rmcf, sweep->keys[0], sweep->n,
+                                      0);
+
     if (more) {
         ngx_http_claude_relay_call_timer(call,
                                          NGX_HTTP_CLAUDE_RELAY_SWEEP_WAIT,
                                          ngx_http_claude_relay_sweep);
         return;
     }
+
+    ngx_http_claude_relay_fleet_cleared(call->rmcf, &call->account->name);
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "%ui sessions of account \"%V\" were cleared by %V",
@@ -286,8 +295,13 @@ ngx_http_claude_relay_sweep_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     bond = ngx_http_claude_relay_bond_after_locked(zone,
                                          sweep->started ? sweep->key : NULL);
     sweep->started = 1;
+    sweep->n = 0;
 
     for (n = 0; bond && n < NGX_HTTP_CLAUDE_RELAY_SWEEP; n++) {
+
+        if (sweep->n == NGX_HTTP_CLAUDE_RELAY_ENDED) {
+            break;
+        }
 
         next = (ngx_http_claude_relay_bond_t *)
                    ngx_rbtree_next(&zone->bonds, &bond->node);
@@ -295,6 +309,7 @@ ngx_http_claude_relay_sweep_locked(ngx_http_claude_relay_main_conf_t *rmcf,
         ngx_memcpy(sweep->key, bond->key, sizeof(sweep->key));
 
         if (bond->account == sweep->node && bond->session) {
+            ngx_memcpy(sweep->keys[sweep->n++], bond->key, sizeof(bond->key));
             ngx_http_claude_relay_bond_free_locked(rmcf, bond);
             zone->nsessions--;
             sweep->cleared++;

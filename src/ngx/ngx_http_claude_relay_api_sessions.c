@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_fleet.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_SESSIONS      100
@@ -42,6 +43,7 @@ typedef struct {
     ngx_uint_t                         started; /* after is set */
     ngx_uint_t                         remove;
     uint32_t                           account; /* 0: any */
+    ngx_str_t                          name;    /* its name */
     ngx_uint_t                         limit;
     ngx_uint_t                         n;
     ngx_uint_t                         more;
@@ -165,6 +167,7 @@ ngx_http_claude_relay_api_sessions_remove(ngx_http_claude_relay_call_t *call)
 static void
 ngx_http_claude_relay_api_session_remove(ngx_http_claude_relay_call_t *call)
 {
+    u_char                         key[NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     u_char                         hash[NGX_HTTP_CLAUDE_RELAY_SESSION_HASH];
     ngx_str_t                      none[1];
     ngx_uint_t                     found;
@@ -193,6 +196,7 @@ ngx_http_claude_relay_api_session_remove(ngx_http_claude_relay_call_t *call)
             && ngx_memcmp(bond->key, hash, sizeof(hash)) == 0)
         {
             found = (bond->expires > ngx_http_claude_relay_now());
+            ngx_memcpy(key, bond->key, sizeof(key));
 
             ngx_http_claude_relay_bond_free_locked(call->rmcf, bond);
             call->rmcf->zone->nsessions--;
@@ -206,6 +210,8 @@ ngx_http_claude_relay_api_session_remove(ngx_http_claude_relay_call_t *call)
                                          "there is no such session");
         return;
     }
+
+    ngx_http_claude_relay_fleet_ended(call->rmcf, key, 1, 1);
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "control: session %V was forgotten, by %V", &call->name,
@@ -254,6 +260,7 @@ ngx_http_claude_relay_walk(ngx_http_claude_relay_call_t *call,
         }
 
         walk->account = (uint32_t) a->node->number;
+        walk->name = a->name;
     }
 
     return walk;
@@ -297,6 +304,8 @@ static ngx_uint_t
 ngx_http_claude_relay_walk_step(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_walk_t *walk)
 {
+    u_char         keys[NGX_HTTP_CLAUDE_RELAY_SESSIONS_STEP]
+                       [NGX_HTTP_CLAUDE_RELAY_KEY_LEN];
     ncr_msec_t                          now;
     ngx_uint_t                          i, n;
     ngx_http_claude_relay_bond_t       *bond;
@@ -330,6 +339,8 @@ ngx_http_claude_relay_walk_step(ngx_http_claude_relay_call_t *call,
                 break;
             }
 
+            ngx_memcpy(keys[n], bond->key, sizeof(keys[n]));
+
             s = &found[n++];
 
             ngx_memcpy(s->key, bond->key, sizeof(s->key));
@@ -354,6 +365,10 @@ ngx_http_claude_relay_walk_step(ngx_http_claude_relay_call_t *call,
     }
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (walk->remove) {
+        ngx_http_claude_relay_fleet_ended(rmcf, keys[0], n, 0);
+    }
 
     for (i = 0; walk->list && i < n; i++) {
         (void) cJSON_AddItemToArray(walk->list,
@@ -427,6 +442,8 @@ ngx_http_claude_relay_walk_end(ngx_http_claude_relay_call_t *call)
     json = cJSON_CreateObject();
 
     if (walk->remove) {
+        ngx_http_claude_relay_fleet_cleared(call->rmcf, &walk->name);
+
         (void) cJSON_AddNumberToObject(json, "removed", (double) walk->n);
 
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,

@@ -125,6 +125,7 @@ static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_sticky_ways,
     ngx_http_claude_relay_event_ways,
     ngx_http_claude_relay_version_ways,
+    ngx_http_claude_relay_fleet_ways,
     ngx_http_claude_relay_hook_ways,
     ngx_http_claude_relay_key_ways,
     ngx_http_claude_relay_card_ways,

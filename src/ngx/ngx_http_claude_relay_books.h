@@ -86,6 +86,7 @@ struct ngx_http_claude_relay_counter_s {
     ngx_uint_t                         refs;    /* tickets */
     ncr_counter_t                      counter;
     ncr_msec_t                         warned;  /* of a shadow limit, last */
+    ngx_http_claude_relay_share_t     *share;   /* NULL: nobody else's */
 };
 
 
@@ -145,6 +146,12 @@ typedef struct {
 ngx_uint_t ngx_http_claude_relay_subject_uses_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *bucket,
     ngx_http_claude_relay_use_t *uses, ngx_uint_t max);
+
+/* the name of one, of the store or of nginx.conf, into NCR_KEY_NAME bytes; its
+ * length, 0: there is none */
+size_t ngx_http_claude_relay_subject_text_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
+    u_char *name);
 
 /* limits of models, for everybody: the enabled records of scope MODEL, one
  * after the other; *pos is NULL at first */

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_claude_relay_fleet.h"
+#include "ngx_http_claude_relay_shares.h"
 
 
 /* workers look whether there is an agent, and the agent has its beats, ms */
@@ -90,6 +90,11 @@ static ngx_uint_t ngx_http_claude_relay_fleet_word(ngx_str_t *text,
 static ngx_http_claude_relay_fleet_part_t
     *ngx_http_claude_relay_fleet_parts[] = {
     &ngx_http_claude_relay_fleet_rows,
+    &ngx_http_claude_relay_fleet_moves,
+    &ngx_http_claude_relay_fleet_ends,
+    &ngx_http_claude_relay_fleet_shares,
+    &ngx_http_claude_relay_fleet_freed,
+    &ngx_http_claude_relay_fleet_health,
     NULL
 };
 
@@ -148,7 +153,10 @@ ngx_http_claude_relay_fleet_zone(ngx_http_claude_relay_main_conf_t *rmcf,
     fleet = ngx_slab_calloc(rmcf->shpool,
                             sizeof(ngx_http_claude_relay_fleet_t));
 
-    if (fleet == NULL || RAND_bytes(boot, sizeof(boot)) != 1) {
+    if (fleet == NULL
+        || ngx_http_claude_relay_shares_zone(rmcf, fleet) != NGX_OK
+        || RAND_bytes(boot, sizeof(boot)) != 1)
+    {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
                       "no room for the fleet in zone \"%V\"",
                       &rmcf->shm_zone->shm.name);
@@ -643,9 +651,11 @@ ngx_http_claude_relay_agent_text(ngx_http_claude_relay_agent_t *ag,
     text.data = buf;
     text.len = ngx_snprintf(buf, size,
                             "{\"version\":\"%s\",\"started\":%L,"
-                            "\"workers\":%ui,\"in_flight\":%ui}",
+                            "\"workers\":%ui,\"in_flight\":%ui,"
+                            "\"skew\":%L}",
                             NGX_HTTP_CLAUDE_RELAY_VERSION,
-                            (int64_t) zone->born, workers, inflight)
+                            (int64_t) zone->born, workers, inflight,
+                            (int64_t) zone->fleet->skew)
                - buf;
 
     return text;
@@ -946,6 +956,7 @@ ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
                       fleet->nodes);
 
         ag->repair = ngx_max(ag->repair, 1);
+        fleet->back = ngx_http_claude_relay_now();
     }
 
     fleet->state = state;

@@ -19,7 +19,7 @@
 #define _NGX_HTTP_CLAUDE_RELAY_FLEET_H_INCLUDED_
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_store.h"
 #include "ngx_http_claude_relay_redis.h"
 
 
@@ -73,6 +73,8 @@ struct ngx_http_claude_relay_fleet_s {
 
     ngx_atomic_t                       state;   /* ..._redis_e */
     ncr_msec_t                         since;   /* of that */
+    ncr_msec_t                         back;    /* when it was last there
+                                                 * again, slow or not */
     ncr_msec_t                         heard;   /* last beat answered, wall */
     ncr_msec_t                         skew;    /* Redis' clock less ours */
     ngx_atomic_t                       nodes;   /* alive, with this one; last
@@ -82,7 +84,7 @@ struct ngx_http_claude_relay_fleet_s {
     uint64_t                           latest;  /* the same, as Redis told */
     ngx_atomic_t                       synced;  /* 1: all rows were seen once */
     ngx_uint_t                         durable; /* Redis has an AOF */
-    ngx_atomic_t                       told;    /* seq of this store: Redis
+    ngx_atomic_t                       acked;   /* seq of this store: Redis
                                                  * has all changes up to it */
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
     ngx_atomic_t                       twin;    /* another node has this
@@ -90,8 +92,22 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
-    ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
+
+    /* see shares.h */
+
+    ngx_http_claude_relay_share_t    **shares;  /* buckets */
+    ngx_uint_t                         shares_mask;
+    ngx_http_claude_relay_share_t     *dirty;   /* looked at next */
+    ngx_http_claude_relay_share_t     *later;   /* and in the next round */
     uint64_t                           seq;     /* of shares, monotonic */
+
+    /* what events have told last, see feed_fleet.c; told: names of those
+     * that are there */
+
+    ngx_uint_t                         told_state;  /* 0: nothing */
+    ngx_uint_t                         ntold;
+    char                               told[NGX_HTTP_CLAUDE_RELAY_PEERS]
+                                           [NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
 
     ngx_uint_t                         npeers;
     ngx_http_claude_relay_peer_t       peers[NGX_HTTP_CLAUDE_RELAY_PEERS];
@@ -191,6 +207,13 @@ void ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
 
 /* fleet_sessions.c */
 
+/* bits of ctx->unknown: what this node does not know */
+#define NGX_HTTP_CLAUDE_RELAY_LOOK_SESSION  1
+#define NGX_HTTP_CLAUDE_RELAY_LOOK_ID       2
+
+/* sessions that are ended by one call */
+#define NGX_HTTP_CLAUDE_RELAY_ENDED  64
+
 /*
  * Before an account is picked: does another node know where this session, or
  * this id, belongs?  NGX_OK: go on (the zone knows now what there is to
@@ -198,14 +221,23 @@ void ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
  */
 ngx_int_t ngx_http_claude_relay_fleet_lookup(ngx_http_claude_relay_ctx_t *ctx);
 
-/* the zone's bond of key was made, has moved, was renewed, was ended.
- * account "": ended.  Nobody waits */
-void ngx_http_claude_relay_fleet_bound(
-    ngx_http_claude_relay_main_conf_t *rmcf, u_char *key, ngx_str_t *account,
-    ncr_msec_t ttl, ngx_uint_t moved);
-void ngx_http_claude_relay_fleet_bound_id(
-    ngx_http_claude_relay_main_conf_t *rmcf, u_char *key, ngx_str_t *account,
-    ncr_str_t *owner, ncr_msec_t ttl);
+/* nobody waits for its answer any more; called where it ends */
+void ngx_http_claude_relay_fleet_forget(ngx_http_claude_relay_ctx_t *ctx);
+
+/* its session's bond in the zone is ctx->account, made, renewed or moved; its
+ * object (ctx->id_key) was made.  Nobody waits */
+void ngx_http_claude_relay_fleet_session(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_uint_t moved);
+void ngx_http_claude_relay_fleet_id(ngx_http_claude_relay_ctx_t *ctx);
+
+/* an operator has ended n sessions (NGX_HTTP_CLAUDE_RELAY_ENDED at most) whose
+ * keys follow each other, and others are told of each; or all of an account,
+ * which they are told at the end, as they may have some that are not here */
+void ngx_http_claude_relay_fleet_ended(
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *keys, ngx_uint_t n,
+    ngx_uint_t told);
+void ngx_http_claude_relay_fleet_cleared(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *account);
 
 
 /* fleet_lock.c: one refresh in the fleet */
@@ -213,27 +245,50 @@ void ngx_http_claude_relay_fleet_bound_id(
 typedef struct ngx_http_claude_relay_fleet_lock_s
                                         ngx_http_claude_relay_fleet_lock_t;
 
-/* rc NGX_OK: this node has it, and no newer tokens are known; NGX_DONE: there
- * were newer ones, which are in the store now; NGX_BUSY: another node has it;
- * NGX_DECLINED: Redis is away, and this node may not refresh then */
+/*
+ * rc NGX_OK: this node has it, and no newer tokens are known; NGX_DONE: there
+ * were newer ones, which are in the store now; NGX_BUSY: another node has it,
+ * or may have it: ask again; NGX_DECLINED: Redis is away, and this node may
+ * not refresh then; NGX_ERROR: there are newer ones that it cannot have.
+ * "error" has a text of the last two.
+ */
 typedef void (*ngx_http_claude_relay_fleet_lock_pt)(void *data, ngx_int_t rc);
 
 struct ngx_http_claude_relay_fleet_lock_s {
+    ngx_event_t                        told;    /* the handler is called */
+    ngx_event_t                        renew;
     ngx_http_claude_relay_ask_t        ask;
+    ngx_http_claude_relay_job_t        job;     /* newer tokens */
+    ngx_str_t                          row;     /* as Redis has told them */
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_fleet_lock_pt  handler;
     void                              *data;
-    uint64_t                           have;    /* version to be replaced */
+    ngx_int_t                          rc;
     uint64_t                           fence;   /* 0: without Redis */
+    char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
     unsigned                           held:1;
+    unsigned                           look:1;  /* at the tokens only */
 };
 
-/* the handler is called from the loop, never within */
+/*
+ * rmcf, account, handler and data are the caller's, all else is zero at
+ * first.  The handler is called from the loop, once, never within; nothing
+ * else may be asked until then.
+ */
 void ngx_http_claude_relay_fleet_lock(
     ngx_http_claude_relay_fleet_lock_t *lock);
 
-/* gives it back, if it is held and still this one's; forgets what is asked */
+/* the same, but nothing is locked: NGX_OK tells that there are no newer ones,
+ * and NGX_DECLINED that nobody knows */
+void ngx_http_claude_relay_fleet_look(
+    ngx_http_claude_relay_fleet_lock_t *lock);
+
+/* all nodes shall have these tokens; before unlock(), which goes behind it */
+void ngx_http_claude_relay_fleet_lock_tell(
+    ngx_http_claude_relay_fleet_lock_t *lock, ncr_store_account_t *row);
+
+/* gives it back, if it is held and still this one's */
 void ngx_http_claude_relay_fleet_unlock(
     ngx_http_claude_relay_fleet_lock_t *lock);
 

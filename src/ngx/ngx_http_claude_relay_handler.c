@@ -12,6 +12,7 @@
 
 #include "ngx_http_claude_relay_settings.h"
 #include "ngx_http_claude_relay_audit.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_socket.h"
 
 #include <time.h>
@@ -923,6 +924,10 @@ ngx_http_claude_relay_forget(ngx_http_claude_relay_ctx_t *ctx)
     ngx_http_claude_relay_leave(ctx);
     ngx_http_claude_relay_dial_cancel(&ctx->dial);
     ngx_http_claude_relay_socket_end(ctx);
+
+    if (ctx->look) {
+        ngx_http_claude_relay_fleet_forget(ctx);
+    }
 
     if (ctx->beat.timer_set) {
         ngx_del_timer(&ctx->beat);

@@ -10,15 +10,14 @@
  */
 
 
-#include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_shares.h"
 #include "ngx_http_claude_relay_feed.h"
+#include "ngx_http_claude_relay_fleet.h"
 
 
 /* candidates looked at in one pick; more accounts than this in one pool are
  * taken by turns */
 #define NGX_HTTP_CLAUDE_RELAY_CANDIDATES  256
-
-#define NGX_HTTP_CLAUDE_RELAY_ID_TTL      ((ncr_msec_t) 30 * 86400 * 1000)
 
 
 typedef struct {
@@ -32,14 +31,26 @@ typedef struct {
 } ngx_http_claude_relay_choice_t;
 
 
-static uint64_t ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx);
 static uint32_t ngx_http_claude_relay_random(void);
 static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch);
+static void ngx_http_claude_relay_choice_fleet(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_claude_relay_pick_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
-static ngx_int_t ngx_http_claude_relay_pick_preferred_locked(
+static ngx_uint_t ngx_http_claude_relay_unknown_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
+static ngx_int_t ngx_http_claude_relay_propose_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
+    ngx_uint_t unknown);
+static ngx_http_claude_relay_account_t *ngx_http_claude_relay_best_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
+static ngx_int_t ngx_http_claude_relay_pick_this_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
+    ngx_http_claude_relay_account_t *a);
+static ngx_uint_t ngx_http_claude_relay_free_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
+    ngx_http_claude_relay_account_t *a);
 static ngx_int_t ngx_http_claude_relay_pick_bond_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_bond_t *bond);
@@ -57,7 +68,7 @@ static ngx_uint_t ngx_http_claude_relay_allowed(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_account_t *a);
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_guarded(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a, ncr_msec_t *reset);
@@ -87,7 +98,7 @@ ngx_http_claude_relay_now(void)
 
 /* whose batch, file or thread it is; 0 without keys */
 
-static uint64_t
+uint64_t
 ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx)
 {
     return ctx->key ? ctx->key->id : 0;
@@ -106,7 +117,8 @@ ngx_http_claude_relay_random(void)
 /*
  * NGX_OK: ctx->account is leased.  NGX_AGAIN: a slot may come free, or a
  * probe may end, wait.  NGX_DECLINED: nobody; ctx->refusal tells why and
- * ctx->soonest when, 0 if time does not help.
+ * ctx->soonest when, 0 if time does not help.  NGX_DONE: ctx->unknown is not
+ * known here, but perhaps to another node.
  */
 
 ngx_int_t
@@ -122,6 +134,10 @@ ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx)
     rc = ngx_http_claude_relay_pick_locked(ctx, &ch);
 
     ngx_shmtx_unlock(&ch.rmcf->shpool->mutex);
+
+    if (ch.rmcf->redis) {
+        ngx_http_claude_relay_shares_flush(ch.rmcf);
+    }
 
     return rc;
 }
@@ -147,6 +163,31 @@ ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ctx->turn_wait = 0;
     ctx->turn_delay = 0;
     ctx->refusal = NCR_CLASS_OK;
+
+    if (ch->rmcf->redis) {
+        ngx_http_claude_relay_choice_fleet(ctx, ch->rmcf);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_choice_fleet(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS;
+
+    if (!ngx_http_claude_relay_fleet_up(rmcf)) {
+        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE;
+        ctx->slots_until = 0;
+
+    } else if (ctx->slots_until
+               && (ngx_msec_int_t) (ctx->slots_until - ngx_current_msec) <= 0)
+    {
+        /* this time, nobody is asked */
+
+        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LATE;
+        ctx->slots_until = 0;
+    }
 }
 
 
@@ -178,22 +219,28 @@ static ngx_int_t
 ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch)
 {
-    ngx_int_t                          rc;
-    ncr_str_t                          family;
-    ngx_uint_t                         i;
-    ncr_eligible_e                     e;
-    ngx_http_claude_relay_bond_t      *bond;
-    ngx_http_claude_relay_zone_t      *zone;
-    ngx_http_claude_relay_account_t  **a;
+    ngx_int_t                         rc;
+    ncr_str_t                         family;
+    ngx_uint_t                        unknown;
+    ncr_eligible_e                    e;
+    ngx_http_claude_relay_bond_t     *bond;
+    ngx_http_claude_relay_zone_t     *zone;
+    ngx_http_claude_relay_account_t  *a;
 
     zone = ch->rmcf->zone;
+    unknown = ngx_http_claude_relay_unknown_locked(ctx, ch);
+
+    if (unknown & NGX_HTTP_CLAUDE_RELAY_LOOK_ID) {
+        return ngx_http_claude_relay_propose_locked(ctx, ch, unknown);
+    }
 
     if (ctx->has_id) {
 
         bond = ngx_http_claude_relay_bond_locked(zone, ctx->id_key, ch->now);
 
-        if (bond && bond->owner
-            && bond->owner != ngx_http_claude_relay_owner(ctx))
+        if (ctx->foreign
+            || (bond && bond->owner
+                && bond->owner != ngx_http_claude_relay_owner(ctx)))
         {
             /* another key's: to this one it does not exist */
 
@@ -222,8 +269,16 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
         }
     }
 
-    if (ngx_http_claude_relay_pick_preferred_locked(ctx, ch) == NGX_OK) {
-        return NGX_OK;
+    rc = ctx->bound ? NGX_DECLINED
+                    : ngx_http_claude_relay_pick_this_locked(ctx, ch,
+                                                             ctx->preferred);
+
+    if (rc == NGX_OK || rc == NGX_AGAIN) {
+        return rc;
+    }
+
+    if (unknown) {
+        return ngx_http_claude_relay_propose_locked(ctx, ch, unknown);
     }
 
     if (ctx->has_session && !ctx->route.id.len) {
@@ -251,23 +306,26 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         } else if (ctx->sticky == NGX_HTTP_CLAUDE_RELAY_STICKY_NONE) {
             ctx->sticky = NGX_HTTP_CLAUDE_RELAY_STICKY_MISS;
+
+            /* what other nodes have been told */
+
+            rc = ngx_http_claude_relay_pick_this_locked(ctx, ch,
+                                                        ctx->proposed);
+
+            if (rc == NGX_OK || rc == NGX_AGAIN) {
+                return rc;
+            }
         }
     }
 
-    ngx_http_claude_relay_collect_locked(ctx, ch);
+    a = ngx_http_claude_relay_best_locked(ctx, ch);
 
-    if (ch->n) {
-        i = ncr_policy_pick(ch->rlcf->policy, ch->list, ch->n, zone->turn,
-                            ngx_http_claude_relay_random());
+    if (a) {
+        family = ngx_http_claude_relay_family(ctx, a);
 
-        a = ctx->pool->accounts.elts;
-        i = ch->list[i].account;
+        e = ncr_health_eligible(&a->node->health, &family, ch->now, NULL);
 
-        family = ngx_http_claude_relay_family(ctx, a[i]);
-
-        e = ncr_health_eligible(&a[i]->node->health, &family, ch->now, NULL);
-
-        return ngx_http_claude_relay_take_locked(ctx, ch, a[i], e);
+        return ngx_http_claude_relay_take_locked(ctx, ch, a, e);
     }
 
     if (ch->full || ch->probed) {
@@ -279,30 +337,137 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
 }
 
 
-/* the account of a key that may have others, too: at once, or not now */
+/*
+ * What another node may know and this one does not.  A thread's id is not
+ * needed where its session has a name: that is known, and belongs to the same
+ * account.
+ */
 
-static ngx_int_t
-ngx_http_claude_relay_pick_preferred_locked(ngx_http_claude_relay_ctx_t *ctx,
+static ngx_uint_t
+ngx_http_claude_relay_unknown_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch)
 {
-    ngx_uint_t                        guarded;
-    ncr_eligible_e                    e;
+    ngx_uint_t                     unknown;
+    ngx_http_claude_relay_zone_t  *zone;
+
+    if (ch->rmcf->redis == NULL || ctx->looked || ctx->bound) {
+        return 0;
+    }
+
+    zone = ch->rmcf->zone;
+    unknown = 0;
+
+    if (ctx->has_session && !ctx->route.id.len
+        && ngx_http_claude_relay_bond_locked(zone, ctx->session, ch->now)
+           == NULL)
+    {
+        unknown |= NGX_HTTP_CLAUDE_RELAY_LOOK_SESSION;
+    }
+
+    if (ctx->has_id) {
+
+        if (ngx_http_claude_relay_bond_locked(zone, ctx->id_key, ch->now)) {
+            return 0;
+        }
+
+        if (unknown || !ctx->has_session || ctx->hashed || ctx->route.id.len) {
+            unknown |= NGX_HTTP_CLAUDE_RELAY_LOOK_ID;
+        }
+    }
+
+    return unknown;
+}
+
+
+/* whom it would be: that is told with the question, and holds if nobody else
+ * has said anything */
+
+static ngx_int_t
+ngx_http_claude_relay_propose_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch, ngx_uint_t unknown)
+{
     ngx_http_claude_relay_account_t  *a;
 
-    a = ctx->preferred;
+    a = NULL;
 
-    if (a == NULL || ctx->bound
-        || ngx_http_claude_relay_marked(ctx->failed, a)
-        || ngx_http_claude_relay_candidate_locked(ctx, ch, a, &guarded)
-           != NGX_OK
-        || guarded)
-    {
+    if (unknown & NGX_HTTP_CLAUDE_RELAY_LOOK_SESSION) {
+
+        a = ctx->preferred;
+
+        if (a == NULL || !ngx_http_claude_relay_free_locked(ctx, ch, a)) {
+            a = ngx_http_claude_relay_best_locked(ctx, ch);
+        }
+    }
+
+    /* who asks meanwhile shall propose another one */
+
+    if (a) {
+        a->node->used = (ncr_msec_t) ++ch->rmcf->zone->turn;
+    }
+
+    ctx->proposed = a;
+    ctx->unknown = unknown;
+
+    return NGX_DONE;
+}
+
+
+/* by the policy; NULL: nobody */
+
+static ngx_http_claude_relay_account_t *
+ngx_http_claude_relay_best_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch)
+{
+    ngx_uint_t                         i;
+    ngx_http_claude_relay_account_t  **a;
+
+    ngx_http_claude_relay_collect_locked(ctx, ch);
+
+    if (ch->n == 0) {
+        return NULL;
+    }
+
+    i = ncr_policy_pick(ch->rlcf->policy, ch->list, ch->n,
+                        ch->rmcf->zone->turn, ngx_http_claude_relay_random());
+
+    a = ctx->pool->accounts.elts;
+
+    return a[ch->list[i].account];
+}
+
+
+/* the account of a key that may have others, too, or one that was proposed:
+ * at once, or not now */
+
+static ngx_int_t
+ngx_http_claude_relay_pick_this_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a)
+{
+    ncr_str_t       family;
+    ncr_eligible_e  e;
+
+    if (a == NULL || !ngx_http_claude_relay_free_locked(ctx, ch, a)) {
         return NGX_DECLINED;
     }
 
-    e = ncr_health_eligible(&a->node->health, &ctx->family, ch->now, NULL);
+    family = ngx_http_claude_relay_family(ctx, a);
+
+    e = ncr_health_eligible(&a->node->health, &family, ch->now, NULL);
 
     return ngx_http_claude_relay_take_locked(ctx, ch, a, e);
+}
+
+
+static ngx_uint_t
+ngx_http_claude_relay_free_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a)
+{
+    ngx_uint_t  guarded;
+
+    return !ngx_http_claude_relay_marked(ctx->failed, a)
+           && ngx_http_claude_relay_candidate_locked(ctx, ch, a, &guarded)
+              == NGX_OK
+           && !guarded;
 }
 
 
@@ -385,7 +550,7 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     if (e == NCR_PROBED || !admits
-        || ngx_http_claude_relay_full(ctx, a[i])
+        || ngx_http_claude_relay_full(ctx, ch, a[i])
         || ngx_http_claude_relay_turn_waits_locked(ctx, a[i]))
     {
 
@@ -539,7 +704,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (!admits || ngx_http_claude_relay_full(ctx, a)) {
+    if (!admits || ngx_http_claude_relay_full(ctx, ch, a)) {
         ch->full++;
         return NGX_DECLINED;
     }
@@ -602,6 +767,21 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a,
     ncr_eligible_e e)
 {
+    if (ch->rmcf->redis
+        && ngx_http_claude_relay_account_asks_locked(ctx, a, ch->now)
+           != NGX_OK)
+    {
+        /* the first answer is waited for; for more than that, as for a slot */
+
+        if (!ctx->slots_asked) {
+            ctx->slots_asked = 1;
+            ctx->slots_until = ngx_current_msec + ch->rmcf->redis->timeout;
+        }
+
+        ctx->refusal = NCR_CLASS_THROTTLED;
+        return NGX_AGAIN;
+    }
+
     /* Claude Code counts tokens thirty times at once; that takes no slots */
 
     ctx->lease = ngx_http_claude_relay_lease_locked(ch->rmcf, a->node,
@@ -633,76 +813,22 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
 
 static ngx_uint_t
 ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_account_t *a)
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a)
 {
-    return a->max_concurrency
-           && !ncr_op_is(ctx->route.op, NCR_OP_FREE)
-           && a->node->inflight >= (ngx_uint_t) a->max_concurrency;
-}
+    ncr_share_e  e;
 
-
-ngx_uint_t
-ngx_http_claude_relay_serves(ngx_http_claude_relay_account_t *a, ncr_op_e op,
-    ngx_str_t *model)
-{
-    return a->enabled && ngx_http_claude_relay_offers(a, op, model);
-}
-
-
-/* would serve it, were it enabled */
-
-ngx_uint_t
-ngx_http_claude_relay_offers(ngx_http_claude_relay_account_t *a, ncr_op_e op,
-    ngx_str_t *model)
-{
-    ngx_str_t   *glob;
-    ngx_uint_t   i;
-
-    if (!(a->platform->ops & ncr_op_bit(op))
-        || (op == NCR_OP_SOCKET && !ngx_http_claude_relay_socket_able(a)))
-    {
+    if (a->max_concurrency == 0 || ncr_op_is(ctx->route.op, NCR_OP_FREE)) {
         return 0;
     }
 
-    if (model->len == 0) {
-        return 1;
+    if (ch->rmcf->redis == NULL) {
+        return a->node->inflight >= (ngx_uint_t) a->max_concurrency;
     }
 
-    if (a->models == NULL && a->model_map == NULL) {
+    e = ngx_http_claude_relay_share_account_locked(ch->rmcf, a,
+                                                   ctx->fleet_mode);
 
-        /* what an operator writes counts more than what is known of a plan */
-
-        return ncr_plan_serves(a->plan, ncr(model));
-    }
-
-    if (ngx_http_claude_relay_mapped(a->model_map, model)) {
-        return 1;
-    }
-
-    if (a->models == NULL) {
-        return 0;
-    }
-
-    glob = a->models->elts;
-
-    for (i = 0; i < a->models->nelts; i++) {
-        if (ncr_str_glob(ncr(&glob[i]), ncr(model))) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-ngx_uint_t
-ngx_http_claude_relay_open_to(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_account_t *a)
-{
-    return !a->dedicated
-           || a == ctx->preferred
-           || (ctx->grouped.len
-               && ngx_http_claude_relay_in_group(a, &ctx->grouped));
+    return e != NCR_SHARE_OK && e != NCR_SHARE_ASK;
 }
 
 
@@ -908,6 +1034,7 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                           ? ", until an operator acts" : "");
 
         ngx_http_claude_relay_feed_account(rmcf, ctx->account);
+        ngx_http_claude_relay_fleet_urgent(rmcf);
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);
@@ -968,7 +1095,7 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     ngx_uint_t status)
 {
     ncr_msec_t                          now, ttl;
-    ngx_uint_t                          turn, moved;
+    ngx_uint_t                          turn, bound, moved;
     ncr_health_t                       *h;
     ngx_http_claude_relay_bond_t       *bond;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -982,6 +1109,8 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     h = &ctx->account->node->health;
     now = ngx_http_claude_relay_now();
     ttl = (ncr_msec_t) rlcf->sticky_ttl * 1000;
+    bound = 0;
+    moved = 0;
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
@@ -1006,6 +1135,8 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
                                      &rmcf->zone->sessions, ctx->session,
                                      ctx->account->node->number, 0, now, ttl);
 
+                bound = 1;
+
                 if (bond && moved) {
                     bond->moved = now;
                     bond->moves++;
@@ -1026,6 +1157,10 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
     turn = ngx_http_claude_relay_turn_end_locked(ctx->lease);
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (bound && rmcf->redis) {
+        ngx_http_claude_relay_fleet_session(ctx, moved);
+    }
 
     if (turn) {
         ngx_http_claude_relay_ring(rmcf->zone);
@@ -1061,56 +1196,8 @@ ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
                                           now, NGX_HTTP_CLAUDE_RELAY_ID_TTL);
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
-}
 
-
-/*
- * ctx->ev fires after timeout at the latest, and whenever a slot came free
- * in any worker.
- */
-
-void
-ngx_http_claude_relay_wait(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_msec_t timeout)
-{
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
-    if (!ctx->in_queue) {
-        ctx->in_queue = 1;
-        ngx_queue_insert_tail(&ngx_http_claude_relay_waiters, &ctx->waiting);
-        (void) ngx_atomic_fetch_add(&rmcf->zone->waiting, 1);
-        (void) ngx_atomic_fetch_add(
-                              &rmcf->zone->rows[ngx_process_slot].waiting, 1);
-    }
-
-    ngx_add_timer(&ctx->ev, timeout);
-}
-
-
-void
-ngx_http_claude_relay_unwait(ngx_http_claude_relay_ctx_t *ctx)
-{
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    if (ctx->ev.timer_set) {
-        ngx_del_timer(&ctx->ev);
-    }
-
-    if (ctx->ev.posted) {
-        ngx_delete_posted_event(&ctx->ev);
-    }
-
-    if (ctx->in_queue) {
-        rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                             ngx_http_claude_relay_module);
-
-        ctx->in_queue = 0;
-        ngx_queue_remove(&ctx->waiting);
-        (void) ngx_atomic_fetch_add(&rmcf->zone->waiting, -1);
-        (void) ngx_atomic_fetch_add(
-                             &rmcf->zone->rows[ngx_process_slot].waiting, -1);
+    if (rmcf->redis) {
+        ngx_http_claude_relay_fleet_id(ctx);
     }
 }

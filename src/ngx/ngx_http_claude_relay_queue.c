@@ -253,3 +253,55 @@ ngx_http_claude_relay_leave(ngx_http_claude_relay_ctx_t *ctx)
 
     ngx_http_claude_relay_ring(rmcf->zone);
 }
+
+
+/*
+ * ctx->ev fires after timeout at the latest, and whenever a slot came free
+ * in any worker.
+ */
+
+void
+ngx_http_claude_relay_wait(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_msec_t timeout)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    if (!ctx->in_queue) {
+        ctx->in_queue = 1;
+        ngx_queue_insert_tail(&ngx_http_claude_relay_waiters, &ctx->waiting);
+        (void) ngx_atomic_fetch_add(&rmcf->zone->waiting, 1);
+        (void) ngx_atomic_fetch_add(
+                              &rmcf->zone->rows[ngx_process_slot].waiting, 1);
+    }
+
+    ngx_add_timer(&ctx->ev, timeout);
+}
+
+
+void
+ngx_http_claude_relay_unwait(ngx_http_claude_relay_ctx_t *ctx)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->ev.timer_set) {
+        ngx_del_timer(&ctx->ev);
+    }
+
+    if (ctx->ev.posted) {
+        ngx_delete_posted_event(&ctx->ev);
+    }
+
+    if (ctx->in_queue) {
+        rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_claude_relay_module);
+
+        ctx->in_queue = 0;
+        ngx_queue_remove(&ctx->waiting);
+        (void) ngx_atomic_fetch_add(&rmcf->zone->waiting, -1);
+        (void) ngx_atomic_fetch_add(
+                             &rmcf->zone->rows[ngx_process_slot].waiting, -1);
+    }
+}

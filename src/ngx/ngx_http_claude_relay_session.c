@@ -6,13 +6,15 @@
 
 /*
  * What makes two requests one session: the ladder of anthropic.md G.1.  The
- * key is a hash under the zone's secret over the relay key, the pool and the
- * session, so sessions of two keys never meet and nobody can read one.  (The
- * hash is never shown whole, so a secret in front is as good as an HMAC.)
+ * key is a hash under a secret, the zone's or the fleet's, over the relay key,
+ * the pool and the session, so sessions of two keys never meet and nobody can
+ * read one.  (The hash is never shown whole, so a secret in front is as good
+ * as an HMAC.)
  */
 
 
 #include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_redis.h"
 
 
 static void ngx_http_claude_relay_derive(ngx_http_claude_relay_ctx_t *ctx,
@@ -68,6 +70,7 @@ ngx_http_claude_relay_session(ngx_http_request_t *r,
 
         ngx_http_claude_relay_derive(ctx, "prefix", &value, ctx->session);
         ctx->has_session = 1;
+        ctx->hashed = 1;
         return;
     }
 
@@ -113,7 +116,15 @@ ngx_http_claude_relay_derive(ngx_http_claude_relay_ctx_t *ctx,
     sha = &rmcf->sha;
 
     ncr_sha256_init(sha);
-    ncr_sha256_update(sha, rmcf->zone->secret, sizeof(rmcf->zone->secret));
+
+    if (rmcf->redis) {
+        ncr_sha256_update(sha, rmcf->redis->sessions_key,
+                          sizeof(rmcf->redis->sessions_key));
+
+    } else {
+        ncr_sha256_update(sha, rmcf->zone->secret,
+                          sizeof(rmcf->zone->secret));
+    }
 
     /* the NULs keep the parts apart */
 

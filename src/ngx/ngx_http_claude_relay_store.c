@@ -700,9 +700,10 @@ ngx_http_claude_relay_stored(ncr_store_account_t *row)
     to->scopes = ngx_http_claude_relay_text(row->scopes);
     to->meta = ngx_http_claude_relay_text(row->meta);
     to->reason = ngx_http_claude_relay_text(row->reason);
+    to->holder = ngx_http_claude_relay_text(row->holder);
 
     if (to->settings && to->secret && to->proxy && to->access && to->refresh
-        && to->scopes && to->meta && to->reason)
+        && to->scopes && to->meta && to->reason && to->holder)
     {
         return stored;
     }

@@ -261,6 +261,44 @@ ngx_http_claude_relay_subject_times_locked(
 }
 
 
+size_t
+ngx_http_claude_relay_subject_text_locked(
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_scope_e scope, uint64_t id,
+    u_char *name)
+{
+    ngx_uint_t                        i;
+    ngx_array_t                      *array;
+    ngx_http_claude_relay_key_t     **key;
+    ngx_http_claude_relay_subject_t  *s;
+
+    s = rmcf->subjects
+        ? ngx_http_claude_relay_subject_id(rmcf->subjects, scope, id) : NULL;
+
+    if (s) {
+        if (s->name >= NCR_KEY_NAME) {
+            return 0;
+        }
+
+        ngx_memcpy(name, s->data, s->name);
+        return s->name;
+    }
+
+    array = (scope == NCR_SCOPE_KEY) ? &rmcf->keys
+            : (scope == NCR_SCOPE_USER) ? &rmcf->users : &rmcf->groups;
+
+    key = array->elts;
+
+    for (i = 0; i < array->nelts; i++) {
+        if (key[i]->key->id == id && key[i]->name.len < NCR_KEY_NAME) {
+            ngx_memcpy(name, key[i]->name.data, key[i]->name.len);
+            return key[i]->name.len;
+        }
+    }
+
+    return 0;
+}
+
+
 ngx_uint_t
 ngx_http_claude_relay_subject_uses_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *bucket,
