@@ -554,6 +554,11 @@ void ngx_http_claude_relay_api_usage_rerate(
     ngx_http_claude_relay_call_t *call);
 
 
+/* api_fleet_usage.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_fleet_usage_ways[];
+
+
 /* api_logins.c */
 
 void ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call);

@@ -129,6 +129,7 @@ static ngx_http_claude_relay_way_t  *ngx_http_claude_relay_ways[] = {
     ngx_http_claude_relay_hook_ways,
     ngx_http_claude_relay_key_ways,
     ngx_http_claude_relay_card_ways,
+    ngx_http_claude_relay_fleet_usage_ways,
     ngx_http_claude_relay_settings_ways,
     ngx_http_claude_relay_prices_ways,
     ngx_http_claude_relay_port_ways,

@@ -281,7 +281,7 @@ void ngx_http_claude_relay_fleet_lock(
 
 /* the same, but nothing is locked: NGX_OK tells that there are no newer ones,
  * and NGX_DECLINED that nobody knows */
-void ngx_http_claude_relay_fleet_look(
+void ngx_http_claude_relay_fleet_lock_look(
     ngx_http_claude_relay_fleet_lock_t *lock);
 
 /* all nodes shall have these tokens; before unlock(), which goes behind it */
