@@ -359,6 +359,8 @@ typedef struct {
     uint64_t                           file;    /* where they are from */
     uint64_t                           seq;     /* of the last of them */
     ngx_uint_t                         older;   /* than what the zone has */
+    unsigned                           record:1;    /* it is in Redis, this is
+                                                     * a copy */
 } ngx_http_claude_relay_store_conf_t;
 
 

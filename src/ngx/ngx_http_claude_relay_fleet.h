@@ -84,6 +84,8 @@ struct ngx_http_claude_relay_fleet_s {
     uint64_t                           latest;  /* the same, as Redis told */
     ngx_atomic_t                       synced;  /* 1: all rows were seen once */
     ngx_uint_t                         durable; /* Redis has an AOF */
+    ngx_atomic_t                       told;    /* seq of this store: Redis
+                                                 * has all changes up to it */
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
     ngx_atomic_t                       twin;    /* another node has this
                                                  * one's name */
@@ -197,6 +199,12 @@ extern ngx_http_claude_relay_fleet_part_t
     ngx_http_claude_relay_fleet_usage;
 
 
+/* fleet_rows.c: in the loop of any worker: what its thread has found in the
+ * store, queues of ..._stored_t and ..._object_t */
+void ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
+    ngx_queue_t *objects);
+
+
 /* fleet_sessions.c */
 
 /* bits of ctx->unknown: what this node does not know */
@@ -273,7 +281,7 @@ void ngx_http_claude_relay_fleet_lock(
 
 /* the same, but nothing is locked: NGX_OK tells that there are no newer ones,
  * and NGX_DECLINED that nobody knows */
-void ngx_http_claude_relay_fleet_look(
+void ngx_http_claude_relay_fleet_lock_look(
     ngx_http_claude_relay_fleet_lock_t *lock);
 
 /* all nodes shall have these tokens; before unlock(), which goes behind it */

@@ -188,7 +188,7 @@ ngx_http_claude_relay_fleet_lock(ngx_http_claude_relay_fleet_lock_t *lock)
 
 
 void
-ngx_http_claude_relay_fleet_look(ngx_http_claude_relay_fleet_lock_t *lock)
+ngx_http_claude_relay_fleet_lock_look(ngx_http_claude_relay_fleet_lock_t *lock)
 {
     lock->look = 1;
 

@@ -24,14 +24,21 @@
 
 static void ngx_http_claude_relay_rows_begin(
     ngx_http_claude_relay_main_conf_t *rmcf);
+static void ngx_http_claude_relay_rows_end(void);
 static void ngx_http_claude_relay_rows_changed(const char *name,
     uint64_t version, uint64_t seq);
 static void ngx_http_claude_relay_rows_beat(
     ngx_http_claude_relay_main_conf_t *rmcf);
 static void ngx_http_claude_relay_rows_message(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_str_t *args);
+static void ngx_http_claude_relay_rows_repair(
+    ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t flushed);
 static void ngx_http_claude_relay_rows_finish(void);
+static void ngx_http_claude_relay_rows_looked(
+    ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_rows_enquire(void);
+static void ngx_http_claude_relay_rows_info(ngx_http_claude_relay_ask_t *ask,
+    redisReply *reply);
 
 
 ngx_http_claude_relay_fleet_part_t  ngx_http_claude_relay_fleet_rows = {
@@ -177,6 +184,8 @@ ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
     ngx_queue_t                         *q;
     ncr_store_object_t                  *object;
     ncr_store_account_t                 *row;
+    ngx_http_claude_relay_object_t      *found;
+    ngx_http_claude_relay_stored_t      *stored;
     ngx_http_claude_relay_rows_state_t  *r;
 
     r = &ngx_http_claude_relay_the_rows;
@@ -189,7 +198,8 @@ ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
          q != ngx_queue_sentinel(accounts);
          q = ngx_queue_next(q))
     {
-        row = &ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue)->row;
+        stored = ngx_queue_data(q, ngx_http_claude_relay_stored_t, queue);
+        row = &stored->row;
 
         (void) ngx_snprintf((u_char *) name, sizeof(name), "a/%s%Z",
                             row->name);
@@ -211,8 +221,8 @@ ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
          q != ngx_queue_sentinel(objects);
          q = ngx_queue_next(q))
     {
-        object = &ngx_queue_data(q, ngx_http_claude_relay_object_t,
-                                 queue)->row;
+        found = ngx_queue_data(q, ngx_http_claude_relay_object_t, queue);
+        object = &found->row;
 
         if (ncr_store_shared(object->kind)) {
             (void) ngx_snprintf((u_char *) name, sizeof(name), "o/%s/%s%Z",

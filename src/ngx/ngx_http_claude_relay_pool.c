@@ -34,8 +34,6 @@ typedef struct {
 static uint32_t ngx_http_claude_relay_random(void);
 static void ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch);
-static void ngx_http_claude_relay_choice_fleet(
-    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_claude_relay_pick_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch);
 static ngx_uint_t ngx_http_claude_relay_unknown_locked(
@@ -93,15 +91,6 @@ ngx_http_claude_relay_now(void)
     tp = ngx_timeofday();
 
     return (ncr_msec_t) tp->sec * 1000 + tp->msec;
-}
-
-
-/* whose batch, file or thread it is; 0 without keys */
-
-uint64_t
-ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx)
-{
-    return ctx->key ? ctx->key->id : 0;
 }
 
 
@@ -165,28 +154,7 @@ ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ctx->refusal = NCR_CLASS_OK;
 
     if (ch->rmcf->redis) {
-        ngx_http_claude_relay_choice_fleet(ctx, ch->rmcf);
-    }
-}
-
-
-static void
-ngx_http_claude_relay_choice_fleet(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_main_conf_t *rmcf)
-{
-    ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS;
-
-    if (!ngx_http_claude_relay_fleet_up(rmcf)) {
-        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE;
-        ctx->slots_until = 0;
-
-    } else if (ctx->slots_until
-               && (ngx_msec_int_t) (ctx->slots_until - ngx_current_msec) <= 0)
-    {
-        /* this time, nobody is asked */
-
-        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LATE;
-        ctx->slots_until = 0;
+        ngx_http_claude_relay_share_mode(ctx, ch->rmcf);
     }
 }
 
@@ -245,6 +213,7 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
             /* another key's: to this one it does not exist */
 
             if (ctx->route.id.len) {
+                ctx->foreign = 1;
                 return NGX_DECLINED;
             }
 
@@ -1164,40 +1133,5 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
 
     if (turn) {
         ngx_http_claude_relay_ring(rmcf->zone);
-    }
-}
-
-
-/* a batch or a file lives with the account that made it */
-
-void
-ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
-{
-    ncr_msec_t                          now;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    if (ctx->account == NULL || id->len == 0) {
-        return;
-    }
-
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
-    ngx_http_claude_relay_id_key(ctx, id);
-
-    now = ngx_http_claude_relay_now();
-
-    ngx_shmtx_lock(&rmcf->shpool->mutex);
-
-    (void) ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids,
-                                          ctx->id_key,
-                                          ctx->account->node->number,
-                                          ngx_http_claude_relay_owner(ctx),
-                                          now, NGX_HTTP_CLAUDE_RELAY_ID_TTL);
-
-    ngx_shmtx_unlock(&rmcf->shpool->mutex);
-
-    if (rmcf->redis) {
-        ngx_http_claude_relay_fleet_id(ctx);
     }
 }

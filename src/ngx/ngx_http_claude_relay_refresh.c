@@ -754,7 +754,7 @@ ngx_http_claude_relay_refresh_judge(ngx_http_claude_relay_refresh_t *f)
             /* has another node rotated it? */
 
             f->lock.handler = ngx_http_claude_relay_refresh_looked;
-            ngx_http_claude_relay_fleet_look(&f->lock);
+            ngx_http_claude_relay_fleet_lock_look(&f->lock);
             return;
         }
 

@@ -313,7 +313,7 @@ ngx_http_claude_relay_share_judge_locked(
             return NCR_SHARE_ASK;
         }
 
-        if (sh->share.answered
+        if (!ncr_share_asked(&sh->share, tick) && sh->share.answered
             && tick - sh->share.answered
                <= 2 * (ncr_msec_t) rmcf->redis->timeout)
         {
@@ -325,6 +325,27 @@ ngx_http_claude_relay_share_judge_locked(
 
     return ncr_share_alone(&sh->share, &counter, want,
                            rmcf->zone->fleet->nodes);
+}
+
+
+void
+ngx_http_claude_relay_share_mode(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_main_conf_t *rmcf)
+{
+    ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS;
+
+    if (!ngx_http_claude_relay_fleet_up(rmcf)) {
+        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE;
+        ctx->slots_until = 0;
+
+    } else if (ctx->slots_until
+               && (ngx_msec_int_t) (ctx->slots_until - ngx_current_msec) <= 0)
+    {
+        /* this time, nobody is asked */
+
+        ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LATE;
+        ctx->slots_until = 0;
+    }
 }
 
 
@@ -378,7 +399,7 @@ ngx_http_claude_relay_share_ask_locked(
 
     /* whoever is killed meanwhile keeps nobody from asking for longer */
 
-    until = tick + 2 * (ncr_msec_t) rmcf->redis->timeout + 100;
+    until = tick + (ncr_msec_t) rmcf->redis->command_timeout + 100;
 
     ncr_share_ask(&sh->share, counter, want, seq, tick, until,
                   &ngx_http_claude_relay_asks[ngx_http_claude_relay_nasks++]);

@@ -140,6 +140,10 @@ void ngx_http_claude_relay_share_shown_locked(
     ngx_http_claude_relay_counter_t *c, ncr_counter_t *counter);
 
 
+/* of a pick, in ctx->fleet_mode */
+void ngx_http_claude_relay_share_mode(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
 /* limit.c: of an account's limits and slots, what is needed is asked for */
 ngx_int_t ngx_http_claude_relay_account_asks_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t *a,

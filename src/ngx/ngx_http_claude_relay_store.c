@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_store.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_thread.h"
 
 
@@ -792,9 +793,12 @@ static void
 ngx_http_claude_relay_rows_done(ngx_http_claude_relay_job_t *job)
 {
     ngx_uint_t                       idle;
+    ngx_http_claude_relay_rows_t    *rows = job->data;
     ngx_http_claude_relay_keeper_t  *t;
 
     t = &ngx_http_claude_relay_store_thread;
+
+    ngx_http_claude_relay_fleet_changed(&rows->rows, &rows->objects);
 
     idle = ngx_queue_empty(&t->applying);
 

@@ -1,0 +1,410 @@
+#!/usr/bin/perl
+
+# Sessions, batches and files over three nodes.
+
+use warnings;
+use strict;
+
+use ClaudeRelay;
+use ClaudeRelayFleet;
+use Test::More;
+use Time::HiRes qw/ time sleep /;
+
+
+my $up = sandbox();
+my $redis = redis();
+my $other = "bob-secret-000001";
+
+my $fleet = fleet(3, redis => $redis,
+    params => "timeout=" . (asan() ? 2000 : 500) . "ms",
+    workers => asan() ? 1 : 2,
+    http => "claude_relay_key bob { secret $other; }"
+            . "claude_relay_rest server=1 server_max=1;",
+    accounts => join("", map { account("a$_") } 1 .. 4)
+                . account("s1", "pool strict;")
+                . account("s2", "pool strict;"),
+    location => "claude_relay_sticky ttl=600 renew=300;"
+                . "claude_relay_retry_wait 0;",
+    server => "location /brief/ { claude_relay;"
+              . " claude_relay_sticky ttl=600 renew=1; }"
+              . "location /strict/ { claude_relay; claude_relay_pool strict;"
+              . " claude_relay_sticky strict; claude_relay_retry_wait 0; }");
+
+ok($fleet->ready, "fleet: three nodes");
+
+my $monitor = $redis->monitor;
+
+
+sub session { "X-Claude-Code-Session-Id: $_[0]" }
+
+# account and the log's line of a message of a session
+
+sub by {
+    my ($i, $session, $path) = @_;
+
+    my $r = $fleet->node($i)->post(($path // "") . "/v1/messages", message(),
+                                   session($session));
+
+    return ("status " . $r->status, {}) if $r->status != 200;
+
+    my $log = $fleet->node($i)->log;
+
+    return ($log->{account}, $log);
+}
+
+# what requests have sent, not what nodes send by themselves
+
+sub asked { $monitor->count(qr/"[si]"|:[si]:[0-9a-f]{32}"/) }
+
+sub key_of {
+    my ($log) = @_;
+
+    my ($key) = grep { /:s:\Q$log->{session}\E/ } $redis->keys("*:s:*");
+
+    return $key;
+}
+
+sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key) }
+
+
+# one after the other, through any node
+
+{
+    my (%at, @moved, @sticky);
+
+    for my $n (1 .. 24) {
+        my ($first, $log) = by($n % 3, "one-$n");
+
+        $at{$first}++;
+        push @sticky, $log->{sticky};
+
+        for my $i ($n + 1, $n + 2, $n) {
+            my ($account, $log) = by($i % 3, "one-$n");
+
+            push @moved, "one-$n: $first, $account" if $account ne $first;
+            push @sticky, $log->{sticky};
+        }
+    }
+
+    is_deeply(\@moved, [], "fleet: a session has one account through any node");
+    is(join(",", @sticky), join(",", ("miss", "hit", "hit", "hit") x 24),
+       "fleet: it is new at the first node only");
+    is(scalar keys %at, 4, "fleet: sessions are spread over all accounts");
+}
+
+
+# at the same time
+
+{
+    my @split;
+
+    for my $n (1 .. 20) {
+        my @c = map { $_->connect } $fleet->nodes;
+
+        $_->request("POST", "/v1/messages", body => message(),
+                    headers => [session("all-$n")]) for @c;
+
+        my @status = map { $_->response->status } @c;
+        my %at = map { $_->log->{account} => 1 } $fleet->nodes;
+
+        push @split, "all-$n: @status, " . join " ", sort keys %at
+            if keys %at != 1 || "@status" ne "200 200 200";
+    }
+
+    is_deeply(\@split, [],
+              "fleet: first requests at once, by three nodes, at one account");
+}
+
+
+# what it costs
+
+{
+    $monitor->clear;
+    by(0, "cost");
+    is(asked(), 1, "fleet: a new session is one command");
+
+    $monitor->clear;
+    by(1, "cost");
+    is(asked(), 1, "fleet: one that another node has is one command");
+
+    $monitor->clear;
+    by($_ % 2, "cost") for 1 .. 20;
+    is(asked(), 0, "fleet: one that is known is none");
+}
+
+
+# what a node has found ends with what it is a copy of
+
+{
+    my (undef, $log) = by(0, "ttl");
+
+    $redis->cli("PEXPIRE", key_of($log), 2000);
+    by(1, "ttl");
+
+    my ($s) = grep { $_->{session} eq $log->{session} }
+                  @{ $fleet->node(1)->control("GET", "/v1/sessions?limit=1000")
+                         ->json->{sessions} };
+
+    ok($s, "fleet: a session that was found is told");
+    is($s->{expires}, $s->{renewed} =~ s/.*//r . $s->{expires},
+       "fleet: and when it ends");
+    ok(wait_for(sub { !key_of($log) }, 5), "fleet: its time is over");
+
+    (undef, $log) = by(1, "ttl");
+    is($log->{sticky}, "hit", "fleet: renewed, as it was old")
+        if key_of($log);
+}
+
+
+# an account fails at one node: the others follow
+
+{
+    my ($at, $log) = by(0, "move");
+
+    is((by($_, "move"))[0], $at, "fleet: before it moves") for 1, 2;
+
+    $up->behave("sk-ant-$at-000001", "status=529,times=1");
+
+    my ($now, $moved) = by(0, "move");
+
+    isnt($now, $at, "fleet: an account that fails loses its session");
+    is($moved->{sticky}, "moved:overloaded", "fleet: and why");
+
+    for my $i (1, 2) {
+        my ($who, $why);
+
+        ok(wait_for(sub {
+            my ($s) = grep { $_->{session} eq $log->{session} }
+                          @{ $fleet->node($i)->control("GET",
+                                 "/v1/sessions?limit=1000")->json->{sessions} };
+            ($who, $why) = @$s{qw/ account reason /};
+            return $who eq $now;
+        }, 5), "fleet: node $i hears of it");
+
+        is($why, "overloaded", "fleet: and why, node $i");
+        is((by($i, "move"))[0], $now, "fleet: and follows, node $i");
+    }
+
+    is(account_in_redis($log), $now, "fleet: Redis has it");
+    $up->behave("sk-ant-$at-000001", "");
+}
+
+
+# a proposal that fails binds nobody
+
+{
+    # both rest for a moment, or fail
+
+    $up->behave("sk-ant-s$_-000001", "status=400") for 1, 2;
+    by(0, "nobody", "/strict");
+    $up->behave("sk-ant-s$_-000001", "status=529") for 1, 2;
+    by(0, "none", "/strict");
+    $up->behave("sk-ant-s$_-000001", "") for 1, 2;
+    sleep 1.2;
+
+    my ($at, $log) = by(1, "none", "/strict");
+
+    like($at, qr/^s[12]$/, "fleet: strict: a session without an answer was "
+         . "bound to nobody");
+    is((by(2, "none", "/strict"))[0], $at, "fleet: strict: bound now");
+}
+
+
+# batches and files
+
+{
+    my $r = $fleet->node(0)->post("/v1/messages/batches", encode({ requests => [
+        { custom_id => "a", params => { model => "claude-sonnet-4-6" } }] }),
+        session("batch"));
+
+    is($r->status, 200, "fleet: a batch");
+
+    my $id = $r->json->{id};
+    my $at = $fleet->node(0)->log->{account};
+
+    # bob first: his question must not change anything
+
+    for my $i (0 .. 2) {
+        my $n = $up->requests;
+
+        $r = $fleet->node($i)->request("GET", "/v1/messages/batches/$id",
+                                       key => $other);
+        is($r->status, 404, "fleet: another key's batch is none, node $i");
+        is($up->requests, $n, "fleet: nobody is asked for it, node $i");
+    }
+
+    for my $i (1, 2, 1, 2) {
+        $r = $fleet->node($i)->get("/v1/messages/batches/$id");
+
+        is($r->status, 200, "fleet: it is found by node $i");
+        is($fleet->node($i)->log->{account}, $at,
+           "fleet: and asked for at its account, node $i");
+    }
+
+    $monitor->clear;
+    $fleet->node(1)->get("/v1/messages/batches/$id") for 1 .. 5;
+    is(asked(), 0, "fleet: one that is known is none");
+
+    is($fleet->node(1)->get("/v1/messages/batches/msgbatch_nix")->status, 404,
+       "fleet: one that nobody has");
+}
+
+
+# an operator ends sessions
+
+{
+    my %log = map { $_ => (by(0, "end-$_"))[1] } 1 .. 6;
+
+    for my $n (1 .. 6) {
+        by($_, "end-$n") for 1, 2;
+    }
+
+    my $total = sub {
+        my ($i, $log) = @_;
+
+        return scalar grep { $_->{session} eq $log->{session} }
+            @{ $fleet->node($i)->control("GET", "/v1/sessions?limit=1000")
+                   ->json->{sessions} };
+    };
+
+    is($fleet->node(1)->control("DELETE", "/v1/sessions/$log{1}{session}")
+           ->status, 204, "fleet: a session is ended");
+    ok(wait_for(sub { !grep { $total->($_, $log{1}) } 0 .. 2 }, 5),
+       "fleet: by all nodes");
+    is(key_of($log{1}), undef, "fleet: and Redis");
+
+    # all of an account, of which this node has only some
+
+    by(2, "end-far-$_") for 1 .. 8;
+    my $account = $log{2}{account};
+
+    is($fleet->node(1)->control("POST", "/v1/accounts/$account/sessions/clear")
+           ->status, 200, "fleet: the sessions of an account are ended");
+
+    ok(wait_for(sub {
+        !grep { @{ $_->control("GET", "/v1/sessions?account=$account")
+                       ->json->{sessions} } } $fleet->nodes;
+    }, 10), "fleet: on all nodes");
+
+    ok(wait_for(sub {
+        !grep { $redis->cli("GET", $_) eq $account } $redis->keys("*:s:*");
+    }, 5), "fleet: and Redis has none of them");
+
+    ok((grep { @{ $_->control("GET", "/v1/sessions")->json->{sessions} } }
+        $fleet->nodes), "fleet: those of others are there");
+}
+
+
+# what is in Redis is of no use
+
+{
+    my (undef, $log) = by(0, "gone");
+    my $key = key_of($log);
+
+    $redis->cli("SET", $key, "an-account-of-the-past");
+    my ($now, $l) = by(1, "gone");
+
+    is($l->{sticky}, "miss", "fleet: an account that is not there is none");
+    ok(wait_for(sub { account_in_redis($log) eq $now }, 5),
+       "fleet: who has served it takes its place");
+    ok(wait_for(sub { (by(0, "gone"))[0] eq $now }, 5), "fleet: for others, too");
+
+    for (["a list", "LPUSH", "x"], ["a hash", "HSET", "x", "y"],
+         ["empty", "SET", ""], ["long", "SET", "x" x 100_000],
+         ["binary", "SET", join "", map { chr } 0 .. 255],
+         ["an id", "SET", "a1\nalice"])
+    {
+        my ($name, $do, @with) = @$_;
+        my (undef, $log) = by(0, "bad $name");
+        my $key = key_of($log);
+
+        $redis->cli("DEL", $key);
+        $redis->cli($do, $key, @with);
+
+        like((by(1, "bad $name"))[0], qr/^a\d$/, "fleet: $name in Redis is no "
+             . "matter for a request");
+    }
+
+    for my $text ("", "n9", "n9 m", "n9 m x a1", "n9 m " . "0" x 32,
+                  "n9 m " . "zz" x 16 . " a1", "n9 x", "n9 x *", "n9 x * no",
+                  "n9 x " . "0" x 31, "n9 x " . "0 " x 40, "n9 y " . "0" x 32,
+                  "n9 m " . "0" x 32 . " a1 " . "x" x 70_000)
+    {
+        my ($prefix) = $key =~ /^(.*)s:/;
+        $redis->cli("PUBLISH", $prefix . "bus", $text);
+    }
+
+    is((by($_, "gone"))[0], $now, "fleet: wrong messages change nothing")
+        for 0 .. 2;
+}
+
+
+# renewal: another account for it is found, the first one is kept
+
+{
+    my ($at, $log) = by(0, "late", "/brief");
+    my ($want) = grep { $_ ne $at } "a1", "a2";
+
+    $redis->cli("SET", key_of($log), $want, "PX", 600_000);
+    sleep 1.2;
+    is((by(0, "late", "/brief"))[0], $at, "fleet: what is known is not asked");
+    ok(wait_for(sub { (by(0, "late", "/brief"))[0] eq $want }, 5),
+       "fleet: but a renewal finds what the others have");
+
+    # flushed: told again
+
+    by($_, "late", "/brief") for 1, 2;
+    $redis->flush;
+    sleep 1.2;
+    by(1, "late", "/brief");
+    ok(wait_for(sub { (account_in_redis($log) // "") eq $want }, 5),
+       "fleet: flushed: a renewal makes it again");
+
+    ok(wait_for(sub { $redis->keys("*:s:*") > 30 }, 10),
+       "fleet: flushed: all nodes tell what they have");
+    ok(wait_for(sub { $redis->keys("*:i:*") >= 1 }, 10),
+       "fleet: flushed: and batches");
+
+    my ($id) = $redis->keys("*:i:*");
+    like($redis->cli("GET", $id), qr/^a\d\nalice$/,
+         "fleet: flushed: with their accounts and keys");
+}
+
+
+# Redis stops: a bounded wait, then none
+
+{
+    my %at = map { $_ => (by(0, "calm-$_"))[0] } 1 .. 4;
+
+    $redis->pause;
+
+    my ($slowest, @bad) = (0);
+
+    for my $n (1 .. 12) {
+        my $began = time;
+        my ($who) = by($n % 3, "paused-$n");
+        my $took = time - $began;
+
+        $slowest = $took if $took > $slowest;
+        push @bad, $who if $who !~ /^a\d$/;
+    }
+
+    is_deeply(\@bad, [], "fleet: paused: nothing fails");
+    ok($slowest < (asan() ? 6 : 2), "fleet: paused: in time, $slowest s");
+
+    is((by(0, "calm-$_"))[0], $at{$_}, "fleet: paused: what is known stays")
+        for 1 .. 4;
+
+    $redis->resume;
+    ok($fleet->ready, "fleet: it is back");
+
+    my ($who, $log) = by(0, "paused-3");
+
+    ok(wait_for(sub { (account_in_redis($log) // "") ne "" }, 10),
+       "fleet: back: what was bound meanwhile is told");
+    is((by($_, "paused-3"))[0], account_in_redis($log),
+       "fleet: back: and found, node $_") for 1, 2;
+}
+
+$monitor->stop;
+finish();
