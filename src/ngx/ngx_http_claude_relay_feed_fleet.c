@@ -118,10 +118,10 @@ ngx_http_claude_relay_feed_nodes(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
     fl->nwas = ngx_min(fleet->ntold, NGX_HTTP_CLAUDE_RELAY_PEERS);
-    ngx_memcpy(fl->was, fleet->told, sizeof(fl->was));
+    ngx_memcpy(fl->was, fleet->told_names, sizeof(fl->was));
 
     fleet->ntold = fl->nnow;
-    ngx_memcpy(fleet->told, fl->now,
+    ngx_memcpy(fleet->told_names, fl->now,
                fl->nnow * NGX_HTTP_CLAUDE_RELAY_PEER_NAME);
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);

@@ -96,6 +96,7 @@ static ngx_http_claude_relay_fleet_part_t
     &ngx_http_claude_relay_fleet_freed,
     &ngx_http_claude_relay_fleet_health,
     &ngx_http_claude_relay_fleet_usage,
+    &ngx_http_claude_relay_fleet_rows,
     NULL
 };
 
@@ -932,9 +933,13 @@ static void
 ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
     ngx_http_claude_relay_redis_e state, const char *error)
 {
+    ngx_uint_t                      told;
     ngx_http_claude_relay_fleet_t  *fleet;
 
     fleet = ag->rmcf->zone->fleet;
+
+    /* it is away until it was there: once is enough, but that is told */
+    told = (fleet->error[0] != '\0' || error[0] == '\0');
 
     ngx_shmtx_lock(&ag->rmcf->shpool->mutex);
 
@@ -943,7 +948,7 @@ ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
 
     ngx_shmtx_unlock(&ag->rmcf->shpool->mutex);
 
-    if (fleet->state == (ngx_atomic_uint_t) state) {
+    if (fleet->state == (ngx_atomic_uint_t) state && told) {
         return;
     }
 

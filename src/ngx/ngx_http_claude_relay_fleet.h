@@ -101,12 +101,12 @@ struct ngx_http_claude_relay_fleet_s {
     ngx_http_claude_relay_share_t     *later;   /* and in the next round */
     uint64_t                           seq;     /* of shares, monotonic */
 
-    /* what events have told last, see feed_fleet.c; told: names of those
-     * that are there */
+    /* what events have told last, see feed_fleet.c; names of those that are
+     * there */
 
     ngx_uint_t                         told_state;  /* 0: nothing */
     ngx_uint_t                         ntold;
-    char                               told[NGX_HTTP_CLAUDE_RELAY_PEERS]
+    char                         told_names[NGX_HTTP_CLAUDE_RELAY_PEERS]
                                            [NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
 
     ngx_uint_t                         npeers;
