@@ -28,7 +28,7 @@ struct ngx_http_claude_relay_look_s {
 };
 
 
-static ngx_int_t ngx_http_claude_relay_fleet_look(
+static ngx_int_t ngx_http_claude_relay_fleet_wonder(
     ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_main_conf_t *rmcf);
 static void ngx_http_claude_relay_fleet_looked(ngx_http_claude_relay_ask_t *ask,
@@ -143,7 +143,7 @@ ngx_http_claude_relay_fleet_lookup(ngx_http_claude_relay_ctx_t *ctx)
 
     if (!ctx->looked) {
         ctx->looked = 1;
-        return ngx_http_claude_relay_fleet_look(ctx, rmcf);
+        return ngx_http_claude_relay_fleet_wonder(ctx, rmcf);
     }
 
     if (look == NULL || !look->waiting) {
@@ -168,7 +168,7 @@ ngx_http_claude_relay_fleet_lookup(ngx_http_claude_relay_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_http_claude_relay_fleet_look(ngx_http_claude_relay_ctx_t *ctx,
+ngx_http_claude_relay_fleet_wonder(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
     char                               what[3];
@@ -315,7 +315,7 @@ ngx_http_claude_relay_look_read(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     if (ncr_str_eq(ncr(&what), "other")) {
-        ctx->foreign = 1;
+        ctx->foreign = (ctx->route.id.len != 0);
         return NGX_OK;
     }
 
@@ -383,6 +383,12 @@ ngx_http_claude_relay_look_found(ngx_http_claude_relay_ctx_t *ctx,
     list = session ? &rmcf->zone->sessions : &rmcf->zone->ids;
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    /* it was not its turn */
+
+    if (ctx->proposed && ctx->proposed->node->used == ctx->proposed_at) {
+        ctx->proposed->node->used = ctx->proposed_was;
+    }
 
     if (ngx_http_claude_relay_bond_locked(rmcf->zone, key, now) == NULL) {
 

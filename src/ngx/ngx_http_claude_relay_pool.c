@@ -94,15 +94,6 @@ ngx_http_claude_relay_now(void)
 }
 
 
-/* whose batch, file or thread it is; 0 without keys */
-
-uint64_t
-ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx)
-{
-    return ctx->key ? ctx->key->id : 0;
-}
-
-
 /* all 32 bits: ngx_random() has 31 of them */
 
 static uint32_t
@@ -214,6 +205,7 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
             /* another key's: to this one it does not exist */
 
             if (ctx->route.id.len) {
+                ctx->foreign = 1;
                 return NGX_DECLINED;
             }
 
@@ -369,7 +361,9 @@ ngx_http_claude_relay_propose_locked(ngx_http_claude_relay_ctx_t *ctx,
     /* who asks meanwhile shall propose another one */
 
     if (a) {
+        ctx->proposed_was = a->node->used;
         a->node->used = (ncr_msec_t) ++ch->rmcf->zone->turn;
+        ctx->proposed_at = a->node->used;
     }
 
     ctx->proposed = a;
@@ -1104,40 +1098,5 @@ ngx_http_claude_relay_succeeded(ngx_http_claude_relay_ctx_t *ctx,
 
     if (turn) {
         ngx_http_claude_relay_ring(rmcf->zone);
-    }
-}
-
-
-/* a batch or a file lives with the account that made it */
-
-void
-ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
-{
-    ncr_msec_t                          now;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    if (ctx->account == NULL || id->len == 0) {
-        return;
-    }
-
-    rmcf = ngx_http_get_module_main_conf(ctx->request,
-                                         ngx_http_claude_relay_module);
-
-    ngx_http_claude_relay_id_key(ctx, id);
-
-    now = ngx_http_claude_relay_now();
-
-    ngx_shmtx_lock(&rmcf->shpool->mutex);
-
-    (void) ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids,
-                                          ctx->id_key,
-                                          ctx->account->node->number,
-                                          ngx_http_claude_relay_owner(ctx),
-                                          now, NGX_HTTP_CLAUDE_RELAY_ID_TTL);
-
-    ngx_shmtx_unlock(&rmcf->shpool->mutex);
-
-    if (rmcf->redis) {
-        ngx_http_claude_relay_fleet_id(ctx);
     }
 }

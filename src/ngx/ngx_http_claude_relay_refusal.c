@@ -34,7 +34,9 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
         return ngx_http_claude_relay_refused(r, ctx);
     }
 
-    if (ctx->soonest_any == 0) {
+    /* of an object of another key, time makes no difference */
+
+    if (ctx->soonest_any == 0 && !ctx->foreign) {
         ngx_http_claude_relay_outlook(ctx);
     }
 

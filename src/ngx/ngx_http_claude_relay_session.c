@@ -14,7 +14,7 @@
 
 
 #include "ngx_http_claude_relay_zone.h"
-#include "ngx_http_claude_relay_redis.h"
+#include "ngx_http_claude_relay_fleet.h"
 
 
 static void ngx_http_claude_relay_derive(ngx_http_claude_relay_ctx_t *ctx,
@@ -95,6 +95,50 @@ void
 ngx_http_claude_relay_id_key(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
 {
     ngx_http_claude_relay_derive(ctx, "id", id, ctx->id_key);
+}
+
+
+/* whose batch, file or thread it is; 0 without keys */
+
+uint64_t
+ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx)
+{
+    return ctx->key ? ctx->key->id : 0;
+}
+
+
+/* a batch or a file lives with the account that made it */
+
+void
+ngx_http_claude_relay_bind_id(ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *id)
+{
+    ncr_msec_t                          now;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->account == NULL || id->len == 0) {
+        return;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    ngx_http_claude_relay_id_key(ctx, id);
+
+    now = ngx_http_claude_relay_now();
+
+    ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    (void) ngx_http_claude_relay_bond_set_locked(rmcf, &rmcf->zone->ids,
+                                          ctx->id_key,
+                                          ctx->account->node->number,
+                                          ngx_http_claude_relay_owner(ctx),
+                                          now, NGX_HTTP_CLAUDE_RELAY_ID_TTL);
+
+    ngx_shmtx_unlock(&rmcf->shpool->mutex);
+
+    if (rmcf->redis) {
+        ngx_http_claude_relay_fleet_id(ctx);
+    }
 }
 
 

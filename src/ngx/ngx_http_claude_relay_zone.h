@@ -213,7 +213,7 @@ typedef struct {
 /* of batches, files and threads, ms */
 #define NGX_HTTP_CLAUDE_RELAY_ID_TTL  ((ncr_msec_t) 30 * 86400 * 1000)
 
-/* pool.c: whose they are, of ctx->key; 0 without keys */
+/* session.c: whose they are, of ctx->key; 0 without keys */
 uint64_t ngx_http_claude_relay_owner(ngx_http_claude_relay_ctx_t *ctx);
 
 
