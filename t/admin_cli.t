@@ -143,6 +143,7 @@ POST /v1/keys/{}/activate
 POST /v1/keys/{}/regenerate
 GET /v1/audit
 GET /v1/audit/{}
+GET /v1/fleet
 GET /v1/usage
 GET /v1/usage/rows
 GET /v1/usage/top
@@ -545,7 +546,7 @@ like(ok_cli("requests", "requests"), qr/^no requests$/m);
 is(cli("requests", "kill", "0" x 32), 1, "requests kill: there is none");
 ok_cli("requests kill --key", "requests", "kill", "--key", "alice");
 usage(qr/requests kill ID/, "requests", "kill");
-ok_cli($_, $_) for qw/ concurrency sessions /;
+ok_cli($_, $_) for qw/ concurrency sessions fleet /;
 ok_cli("sessions clear", "sessions", "clear", "--account", "one");
 usage(qr/needs --account/, "sessions", "clear");
 like(ok_cli("health", "health"), qr/^status +ok$/m);

@@ -696,6 +696,16 @@ is_deeply(counters($after), counters($m), "F189: keeps counters");
                            claude_relay_ring_records_total
                            claude_relay_ring_lost_total /;
 
+    # and those of a fleet
+
+    $there{$_} = 1 for map { "claude_relay_$_" }
+        qw/ redis_state redis_commands_total redis_failures_total
+            redis_errors_total redis_connects_total fleet_lookups_total
+            fleet_grants_total fleet_shorts_total fleet_rows_total
+            fleet_beats_total fleet_repairs_total fleet_nodes fleet_synced
+            fleet_durable fleet_twin fleet_skew_seconds
+            fleet_last_beat_age_seconds /;
+
     for (@queries) {
         for my $name (/\b((?:claude_relay|gen_ai)_\w+)\b(?!\s*=)/g) {
             next if $name =~ /^gen_ai_(response_model|request_model|token_type

@@ -90,6 +90,7 @@ typedef struct ngx_http_claude_relay_metrics_s  ngx_http_claude_relay_metrics_t;
 typedef struct ngx_http_claude_relay_guards_s   ngx_http_claude_relay_guards_t;
 typedef struct ngx_http_claude_relay_node_s     ngx_http_claude_relay_node_t;
 typedef struct ngx_http_claude_relay_ticket_s   ngx_http_claude_relay_ticket_t;
+typedef struct ngx_http_claude_relay_share_s    ngx_http_claude_relay_share_t;
 typedef struct ngx_http_claude_relay_subject_s
                                               ngx_http_claude_relay_subject_t;
 typedef struct ngx_http_claude_relay_subjects_s
@@ -263,6 +264,7 @@ struct ngx_http_claude_relay_account_s {
 
     ngx_str_t                          proof;
     ngx_atomic_uint_t                  proof_version;
+    ngx_atomic_uint_t                  proof_tie;
     u_char                            *proof_buf;       /* its own, or NULL */
     ngx_http_claude_relay_info_t      *info;
     ncr_plan_e                         plan;    /* as info has it */
@@ -357,6 +359,8 @@ typedef struct {
     uint64_t                           file;    /* where they are from */
     uint64_t                           seq;     /* of the last of them */
     ngx_uint_t                         older;   /* than what the zone has */
+    unsigned                           record:1;    /* it is in Redis, this is
+                                                     * a copy */
 } ngx_http_claude_relay_store_conf_t;
 
 
@@ -573,6 +577,9 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_ticket_t    *ticket;
     ngx_http_claude_relay_ticket_t    *place;   /* in a queue for a limit */
     ngx_msec_t                         place_from;
+    ngx_msec_t                         share_until; /* Redis is asked, 0: no */
+    ngx_msec_t                         slots_until; /* the same, of accounts */
+    ngx_uint_t                         fleet_mode;  /* see shares.h */
     ngx_http_claude_relay_claim_t     *claims;  /* limits that count it */
     ngx_uint_t                         nclaims;
     ncr_amounts_t                      wants;   /* at most */
@@ -733,6 +740,7 @@ struct ngx_http_claude_relay_ctx_s {
     unsigned                           booked:1;
     unsigned                           local:1;     /* answered here */
     unsigned                           shadowed:1;  /* by a shadow limit */
+    unsigned                           slots_asked:1;
     unsigned                           completed:1; /* booked early */
     unsigned                           claimed:1;   /* claims are made */
     unsigned                           priced:1;    /* wants has a cost */

@@ -226,6 +226,17 @@ ngx_int_t ngx_http_claude_relay_pass_step(ngx_http_claude_relay_teller_t *t);
 void ngx_http_claude_relay_pass_end(ngx_http_claude_relay_teller_t *t);
 
 
+/* of what is so, or is not; NULL: nothing is to be said */
+ncr_alert_t *ngx_http_claude_relay_see(ngx_http_claude_relay_teller_t *t,
+    ncr_alert_kind_e kind, const char *subject, ngx_uint_t on,
+    ncr_msec_t hold, ncr_msec_t since, ncr_msec_t now);
+
+
+/* conditions_fleet.c */
+void ngx_http_claude_relay_see_fleet(ngx_http_claude_relay_teller_t *t,
+    ncr_msec_t now);
+
+
 /* an alert in words; fields are names and values, names end with NULL */
 void ngx_http_claude_relay_say(ncr_alert_t *a, ncr_alert_level_e level,
     const char *title, const char *fmt, ...);

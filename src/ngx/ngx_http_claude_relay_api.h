@@ -554,6 +554,11 @@ void ngx_http_claude_relay_api_usage_rerate(
     ngx_http_claude_relay_call_t *call);
 
 
+/* api_fleet_usage.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_fleet_usage_ways[];
+
+
 /* api_logins.c */
 
 void ngx_http_claude_relay_api_login(ngx_http_claude_relay_call_t *call);
@@ -589,6 +594,12 @@ extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_live_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_sticky_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_event_ways[];
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_version_ways[];
+
+/* api_fleet.c */
+
+extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_fleet_ways[];
+
+
 /* api_hooks.c */
 
 extern ngx_http_claude_relay_way_t  ngx_http_claude_relay_hook_ways[];

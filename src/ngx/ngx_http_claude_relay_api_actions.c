@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ncr_oauth_text.h"
 
 
@@ -710,7 +711,7 @@ ngx_http_claude_relay_api_reset(ngx_http_claude_relay_call_t *call)
 
     ngx_shmtx_lock(&call->rmcf->shpool->mutex);
 
-    ncr_health_clear(&node->health);
+    ncr_health_reset(&node->health, ngx_http_claude_relay_now());
 
     node->retry_at = 0;
     node->fails = 0;
@@ -720,6 +721,7 @@ ngx_http_claude_relay_api_reset(ngx_http_claude_relay_call_t *call)
     ngx_shmtx_unlock(&call->rmcf->shpool->mutex);
 
     ngx_http_claude_relay_ring_all();
+    ngx_http_claude_relay_fleet_urgent(call->rmcf);
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "account \"%V\" was reset by %V", &call->name,

@@ -186,7 +186,8 @@ ngx_http_claude_relay_event_types(ngx_http_claude_relay_call_t *call,
         if (i == NGX_HTTP_CLAUDE_RELAY_FEED_TYPES) {
             ngx_http_claude_relay_call_error(call, NGX_HTTP_BAD_REQUEST, NULL,
                                      "\"types\" are \"request\", \"account\", "
-                                     "\"action\" and \"alert\", with a comma");
+                                     "\"action\", \"alert\" and \"fleet\", "
+                                     "with a comma");
             return NGX_ERROR;
         }
 

@@ -12,7 +12,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
-#include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_shares.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_DOLLAR  1000000
@@ -89,6 +89,8 @@ ngx_http_claude_relay_show_usage(ngx_http_claude_relay_call_t *call,
     ncr_limit_t    *limit;
     ncr_counter_t   counter;
 
+    ngx_http_claude_relay_whose_t  whose;
+
     list = cJSON_AddArrayToObject(json, "usage");
     now = ngx_http_claude_relay_now();
 
@@ -100,7 +102,12 @@ ngx_http_claude_relay_show_usage(ngx_http_claude_relay_call_t *call,
             continue;
         }
 
+        whose.scope = key->scope;
+        whose.owner = ncr_key_text(key, key->name);
+        whose.limit = limit;
+
         ngx_shmtx_lock(&call->rmcf->shpool->mutex);
+        ngx_http_claude_relay_share_look_locked(call->rmcf, &whose, key->id);
         ngx_http_claude_relay_counter_locked(call->rmcf, key->scope, key->id,
                                              limit, now, &counter);
         ngx_shmtx_unlock(&call->rmcf->shpool->mutex);
@@ -333,6 +340,7 @@ ngx_http_claude_relay_limits_reset_locked(
     ngx_uint_t                        i;
     ncr_limit_t                      *limit;
     ncr_charge_t                     *charge;
+    ngx_http_claude_relay_whose_t     whose;
     ngx_http_claude_relay_counter_t  *c;
 
     rc = only ? NGX_DECLINED : NGX_OK;
@@ -350,6 +358,15 @@ ngx_http_claude_relay_limits_reset_locked(
         rc = NGX_OK;
 
         id = ncr_limit_counter(key->scope, key->id, limit);
+
+        if (rmcf->redis) {
+            whose.scope = key->scope;
+            whose.owner = ncr_key_text(key, key->name);
+            whose.limit = limit;
+
+            ngx_http_claude_relay_share_reset_locked(rmcf, &whose, id);
+        }
+
         c = ngx_http_claude_relay_counter_find_locked(rmcf->zone, id);
 
         if (c == NULL || c->counter.used == 0
@@ -397,8 +414,9 @@ ngx_http_claude_relay_limits_reset_done(ngx_http_claude_relay_call_t *call,
                   ngx_http_claude_relay_kind(key->scope), &call->name,
                   &call->caller.who);
 
-    /* who waited for a slot of it may go on */
+    /* other nodes are told; who waited for a slot of it may go on */
 
+    ngx_http_claude_relay_fleet_urgent(call->rmcf);
     ngx_http_claude_relay_ring(call->rmcf->zone);
 
     json = cJSON_CreateObject();

@@ -86,6 +86,7 @@ struct ngx_http_claude_relay_counter_s {
     ngx_uint_t                         refs;    /* tickets */
     ncr_counter_t                      counter;
     ncr_msec_t                         warned;  /* of a shadow limit, last */
+    ngx_http_claude_relay_share_t     *share;   /* NULL: nobody else's */
 };
 
 

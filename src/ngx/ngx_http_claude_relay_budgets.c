@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_alerts.h"
+#include "ngx_http_claude_relay_shares.h"
 
 
 /* buckets of keys, and keys of nginx.conf, of one step */
@@ -269,6 +270,7 @@ ngx_http_claude_relay_near_locked(ngx_http_claude_relay_teller_t *t,
     ncr_msec_t now)
 {
     uint64_t                          id;
+    ncr_counter_t                     all;
     ngx_http_claude_relay_near_t     *near;
     ngx_http_claude_relay_counter_t  *c;
 
@@ -283,9 +285,14 @@ ngx_http_claude_relay_near_locked(ngx_http_claude_relay_teller_t *t,
     id = ncr_limit_counter(scope, owner, limit);
     c = ngx_http_claude_relay_counter_find_locked(t->rmcf->zone, id);
 
+    if (c) {
+        all = c->counter;
+        ngx_http_claude_relay_share_shown_locked(t->rmcf, c, &all);
+    }
+
     if (c == NULL || c->counter.end <= now
         || c->counter.end - c->counter.start < NGX_HTTP_CLAUDE_RELAY_BUDGET
-        || ngx_http_claude_relay_used(limit, &c->counter)
+        || ngx_http_claude_relay_used(limit, &all)
            + NGX_HTTP_CLAUDE_RELAY_BELOW < t->conf->budget.at[0])
     {
         return;
@@ -295,7 +302,7 @@ ngx_http_claude_relay_near_locked(ngx_http_claude_relay_teller_t *t,
 
     near->scope = scope;
     near->limit = *limit;
-    near->counter = c->counter;
+    near->counter = all;
 
     ncr_str_copy(near->name, sizeof(near->name), name);
 }

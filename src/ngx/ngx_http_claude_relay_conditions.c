@@ -57,10 +57,6 @@ static void ngx_http_claude_relay_see_logins(
     ngx_http_claude_relay_teller_t *t, ncr_msec_t now);
 static ngx_uint_t ngx_http_claude_relay_grown(
     ngx_http_claude_relay_grown_t *g, uint64_t n, ncr_msec_t now);
-static ncr_alert_t *ngx_http_claude_relay_see(
-    ngx_http_claude_relay_teller_t *t, ncr_alert_kind_e kind,
-    const char *subject, ngx_uint_t on, ncr_msec_t hold, ncr_msec_t since,
-    ncr_msec_t now);
 
 
 void
@@ -133,6 +129,7 @@ ngx_http_claude_relay_pass_step(ngx_http_claude_relay_teller_t *t)
     ngx_http_claude_relay_see_ledger(t, now);
     ngx_http_claude_relay_see_audit(t, now);
     ngx_http_claude_relay_see_logins(t, now);
+    ngx_http_claude_relay_see_fleet(t, now);
 
     for (i = 0; i < NCR_ALERT_KINDS; i++) {
         ncr_alert_end(t->alerts, (ncr_alert_kind_e) i, now);
@@ -745,7 +742,7 @@ ngx_http_claude_relay_grown(ngx_http_claude_relay_grown_t *g, uint64_t n,
 
 /* of what is so, or is not */
 
-static ncr_alert_t *
+ncr_alert_t *
 ngx_http_claude_relay_see(ngx_http_claude_relay_teller_t *t,
     ncr_alert_kind_e kind, const char *subject, ngx_uint_t on,
     ncr_msec_t hold, ncr_msec_t since, ncr_msec_t now)

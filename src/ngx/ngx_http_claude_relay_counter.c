@@ -13,7 +13,7 @@
  */
 
 
-#include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_shares.h"
 
 
 /* of a zone, a bucket */
@@ -182,10 +182,14 @@ ngx_http_claude_relay_bucket_sweep_locked(
 
     while ((c = *bucket)) {
 
-        if (c->refs || c->waiters || c->counter.end > now) {
+        if (c->refs || c->waiters || c->counter.end > now
+            || ngx_http_claude_relay_share_held_locked(rmcf, c->share))
+        {
             bucket = &c->next;
             continue;
         }
+
+        ngx_http_claude_relay_share_free_locked(rmcf, &c->share);
 
         *bucket = c->next;
 
@@ -259,6 +263,8 @@ ngx_http_claude_relay_counter_locked(ngx_http_claude_relay_main_conf_t *rmcf,
     /* a copy begins a window; the counter itself does so with its first use */
 
     ncr_counter_roll(counter, limit, rmcf->tz, now);
+
+    ngx_http_claude_relay_share_shown_locked(rmcf, c, counter);
 }
 
 

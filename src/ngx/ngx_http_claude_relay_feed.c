@@ -47,7 +47,7 @@ static void ngx_http_claude_relay_feed_time(ncr_out_t *out, const char *name,
 
 
 const char *const  ngx_http_claude_relay_feed_names[] = {
-    "request", "account", "action", "alert", NULL
+    "request", "account", "action", "alert", "fleet", NULL
 };
 
 /* what a node remembers to have told; 0 is nothing */
@@ -317,6 +317,8 @@ ngx_http_claude_relay_feed_poll(ngx_http_claude_relay_main_conf_t *rmcf,
     for (i = 0; i < rmcf->roster->accounts.nelts; i++) {
         ngx_http_claude_relay_feed_state(rmcf, a[i], silent);
     }
+
+    ngx_http_claude_relay_feed_fleet(rmcf, silent);
 }
 
 

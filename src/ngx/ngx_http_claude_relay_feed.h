@@ -24,6 +24,7 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_FEED_ACCOUNT,
     NGX_HTTP_CLAUDE_RELAY_FEED_ACTION,
     NGX_HTTP_CLAUDE_RELAY_FEED_ALERT,
+    NGX_HTTP_CLAUDE_RELAY_FEED_FLEET,
     NGX_HTTP_CLAUDE_RELAY_FEED_TYPES
 } ngx_http_claude_relay_feed_e;
 
@@ -78,6 +79,10 @@ void ngx_http_claude_relay_feed_account(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a);
 
+
+/* feed_fleet.c: is Redis another way than was told, are others there? */
+void ngx_http_claude_relay_feed_fleet(ngx_http_claude_relay_main_conf_t *rmcf,
+    ngx_uint_t silent);
 
 /* a listener is there, now and for the next seconds; NGX_DECLINED: the zone
  * has no room for the ring */

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_claude_relay_fleet.h"
+#include "ngx_http_claude_relay_shares.h"
 
 
 /* workers look whether there is an agent, and the agent has its beats, ms */
@@ -89,8 +89,14 @@ static ngx_uint_t ngx_http_claude_relay_fleet_word(ngx_str_t *text,
 
 static ngx_http_claude_relay_fleet_part_t
     *ngx_http_claude_relay_fleet_parts[] = {
+    &ngx_http_claude_relay_fleet_rows,
     &ngx_http_claude_relay_fleet_moves,
     &ngx_http_claude_relay_fleet_ends,
+    &ngx_http_claude_relay_fleet_shares,
+    &ngx_http_claude_relay_fleet_freed,
+    &ngx_http_claude_relay_fleet_health,
+    &ngx_http_claude_relay_fleet_usage,
+    &ngx_http_claude_relay_fleet_rows,
     NULL
 };
 
@@ -149,7 +155,10 @@ ngx_http_claude_relay_fleet_zone(ngx_http_claude_relay_main_conf_t *rmcf,
     fleet = ngx_slab_calloc(rmcf->shpool,
                             sizeof(ngx_http_claude_relay_fleet_t));
 
-    if (fleet == NULL || RAND_bytes(boot, sizeof(boot)) != 1) {
+    if (fleet == NULL
+        || ngx_http_claude_relay_shares_zone(rmcf, fleet) != NGX_OK
+        || RAND_bytes(boot, sizeof(boot)) != 1)
+    {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
                       "no room for the fleet in zone \"%V\"",
                       &rmcf->shm_zone->shm.name);
@@ -644,9 +653,11 @@ ngx_http_claude_relay_agent_text(ngx_http_claude_relay_agent_t *ag,
     text.data = buf;
     text.len = ngx_snprintf(buf, size,
                             "{\"version\":\"%s\",\"started\":%L,"
-                            "\"workers\":%ui,\"in_flight\":%ui}",
+                            "\"workers\":%ui,\"in_flight\":%ui,"
+                            "\"skew\":%L}",
                             NGX_HTTP_CLAUDE_RELAY_VERSION,
-                            (int64_t) zone->born, workers, inflight)
+                            (int64_t) zone->born, workers, inflight,
+                            (int64_t) zone->fleet->skew)
                - buf;
 
     return text;
@@ -922,9 +933,13 @@ static void
 ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
     ngx_http_claude_relay_redis_e state, const char *error)
 {
+    ngx_uint_t                      told;
     ngx_http_claude_relay_fleet_t  *fleet;
 
     fleet = ag->rmcf->zone->fleet;
+
+    /* it is away until it was there: once is enough, but that is told */
+    told = (fleet->error[0] != '\0' || error[0] == '\0');
 
     ngx_shmtx_lock(&ag->rmcf->shpool->mutex);
 
@@ -933,7 +948,7 @@ ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
 
     ngx_shmtx_unlock(&ag->rmcf->shpool->mutex);
 
-    if (fleet->state == (ngx_atomic_uint_t) state) {
+    if (fleet->state == (ngx_atomic_uint_t) state && told) {
         return;
     }
 
@@ -947,6 +962,7 @@ ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
                       fleet->nodes);
 
         ag->repair = ngx_max(ag->repair, 1);
+        fleet->back = ngx_http_claude_relay_now();
     }
 
     fleet->state = state;

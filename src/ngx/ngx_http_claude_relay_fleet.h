@@ -19,7 +19,7 @@
 #define _NGX_HTTP_CLAUDE_RELAY_FLEET_H_INCLUDED_
 
 
-#include "ngx_http_claude_relay_zone.h"
+#include "ngx_http_claude_relay_store.h"
 #include "ngx_http_claude_relay_redis.h"
 
 
@@ -73,6 +73,8 @@ struct ngx_http_claude_relay_fleet_s {
 
     ngx_atomic_t                       state;   /* ..._redis_e */
     ncr_msec_t                         since;   /* of that */
+    ncr_msec_t                         back;    /* when it was last there
+                                                 * again, slow or not */
     ncr_msec_t                         heard;   /* last beat answered, wall */
     ncr_msec_t                         skew;    /* Redis' clock less ours */
     ngx_atomic_t                       nodes;   /* alive, with this one; last
@@ -82,14 +84,30 @@ struct ngx_http_claude_relay_fleet_s {
     uint64_t                           latest;  /* the same, as Redis told */
     ngx_atomic_t                       synced;  /* 1: all rows were seen once */
     ngx_uint_t                         durable; /* Redis has an AOF */
+    ngx_atomic_t                       acked;   /* seq of this store: Redis
+                                                 * has all changes up to it */
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
     ngx_atomic_t                       twin;    /* another node has this
                                                  * one's name */
     ngx_atomic_t                       repair;  /* raised: by an operator */
 
     ngx_atomic_t                       urgent;  /* raised: beat at once */
-    ngx_http_claude_relay_counter_t   *dirty;   /* see shares.c */
+
+    /* see shares.h */
+
+    ngx_http_claude_relay_share_t    **shares;  /* buckets */
+    ngx_uint_t                         shares_mask;
+    ngx_http_claude_relay_share_t     *dirty;   /* looked at next */
+    ngx_http_claude_relay_share_t     *later;   /* and in the next round */
     uint64_t                           seq;     /* of shares, monotonic */
+
+    /* what events have told last, see feed_fleet.c; names of those that are
+     * there */
+
+    ngx_uint_t                         told_state;  /* 0: nothing */
+    ngx_uint_t                         ntold;
+    char                         told_names[NGX_HTTP_CLAUDE_RELAY_PEERS]
+                                           [NGX_HTTP_CLAUDE_RELAY_PEER_NAME];
 
     ngx_uint_t                         npeers;
     ngx_http_claude_relay_peer_t       peers[NGX_HTTP_CLAUDE_RELAY_PEERS];
@@ -181,6 +199,12 @@ extern ngx_http_claude_relay_fleet_part_t
     ngx_http_claude_relay_fleet_usage;
 
 
+/* fleet_rows.c: in the loop of any worker: what its thread has found in the
+ * store, queues of ..._stored_t and ..._object_t */
+void ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
+    ngx_queue_t *objects);
+
+
 /* fleet_sessions.c */
 
 /* bits of ctx->unknown: what this node does not know */
@@ -221,27 +245,50 @@ void ngx_http_claude_relay_fleet_cleared(
 typedef struct ngx_http_claude_relay_fleet_lock_s
                                         ngx_http_claude_relay_fleet_lock_t;
 
-/* rc NGX_OK: this node has it, and no newer tokens are known; NGX_DONE: there
- * were newer ones, which are in the store now; NGX_BUSY: another node has it;
- * NGX_DECLINED: Redis is away, and this node may not refresh then */
+/*
+ * rc NGX_OK: this node has it, and no newer tokens are known; NGX_DONE: there
+ * were newer ones, which are in the store now; NGX_BUSY: another node has it,
+ * or may have it: ask again; NGX_DECLINED: Redis is away, and this node may
+ * not refresh then; NGX_ERROR: there are newer ones that it cannot have.
+ * "error" has a text of the last two.
+ */
 typedef void (*ngx_http_claude_relay_fleet_lock_pt)(void *data, ngx_int_t rc);
 
 struct ngx_http_claude_relay_fleet_lock_s {
+    ngx_event_t                        told;    /* the handler is called */
+    ngx_event_t                        renew;
     ngx_http_claude_relay_ask_t        ask;
+    ngx_http_claude_relay_job_t        job;     /* newer tokens */
+    ngx_str_t                          row;     /* as Redis has told them */
     ngx_http_claude_relay_main_conf_t *rmcf;
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_fleet_lock_pt  handler;
     void                              *data;
-    uint64_t                           have;    /* version to be replaced */
+    ngx_int_t                          rc;
     uint64_t                           fence;   /* 0: without Redis */
+    char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
     unsigned                           held:1;
+    unsigned                           look:1;  /* at the tokens only */
 };
 
-/* the handler is called from the loop, never within */
+/*
+ * rmcf, account, handler and data are the caller's, all else is zero at
+ * first.  The handler is called from the loop, once, never within; nothing
+ * else may be asked until then.
+ */
 void ngx_http_claude_relay_fleet_lock(
     ngx_http_claude_relay_fleet_lock_t *lock);
 
-/* gives it back, if it is held and still this one's; forgets what is asked */
+/* the same, but nothing is locked: NGX_OK tells that there are no newer ones,
+ * and NGX_DECLINED that nobody knows */
+void ngx_http_claude_relay_fleet_lock_look(
+    ngx_http_claude_relay_fleet_lock_t *lock);
+
+/* all nodes shall have these tokens; before unlock(), which goes behind it */
+void ngx_http_claude_relay_fleet_lock_tell(
+    ngx_http_claude_relay_fleet_lock_t *lock, ncr_store_account_t *row);
+
+/* gives it back, if it is held and still this one's */
 void ngx_http_claude_relay_fleet_unlock(
     ngx_http_claude_relay_fleet_lock_t *lock);
 

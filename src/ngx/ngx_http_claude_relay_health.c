@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_fleet_show.h"
 
 
 /* what one account takes at most */
@@ -313,7 +314,8 @@ ngx_http_claude_relay_health_word(ngx_http_claude_relay_main_conf_t *rmcf,
     if (trouble
         || (rmcf->store && rmcf->zone->store_failed)
         || (rmcf->ring && (rmcf->zone->usage_failed
-                           || !ngx_http_claude_relay_ledger_ready(rmcf))))
+                           || !ngx_http_claude_relay_ledger_ready(rmcf)))
+        || ngx_http_claude_relay_fleet_degraded(rmcf))
     {
         return "degraded";
     }
@@ -335,7 +337,8 @@ ngx_http_claude_relay_health_full(ngx_pool_t *pool,
     ngx_http_claude_relay_view_t        view;
     ngx_http_claude_relay_account_t   **a;
 
-    size = 2048 + rmcf->roster->pools.nelts * 256
+    size = 2048 + NGX_HTTP_CLAUDE_RELAY_FLEET_HEALTH
+           + rmcf->roster->pools.nelts * 256
            + rmcf->roster->accounts.nelts * NGX_HTTP_CLAUDE_RELAY_HEALTH_SIZE
            + ngx_http_claude_relay_health_limits(rmcf);
 
@@ -366,6 +369,10 @@ ngx_http_claude_relay_health_full(ngx_pool_t *pool,
 
     if (rmcf->ring) {
         ngx_http_claude_relay_health_usage(&out, rmcf);
+    }
+
+    if (rmcf->redis && rmcf->zone->fleet) {
+        ngx_http_claude_relay_health_fleet(&out, rmcf);
     }
 
     ncr_out_text(&out, ",\"pools\":[");

@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_shares.h"
 #include "ngx_http_claude_relay_settings.h"
 
 
@@ -35,6 +35,10 @@ typedef struct {
     ncr_msec_t                          now;
     ngx_uint_t                          queue;      /* one may wait */
     ngx_uint_t                          ring;       /* a place is free */
+    ngx_uint_t                          alone;      /* Redis is not asked */
+    ngx_uint_t                          late;       /* it was, in vain */
+    ngx_uint_t                          asks;       /* there will be an
+                                                     * answer */
 } ngx_http_claude_relay_admission_t;
 
 
@@ -47,15 +51,20 @@ static void ngx_http_claude_relay_claims_of(ngx_http_claude_relay_ctx_t *ctx,
 static ngx_uint_t ngx_http_claude_relay_has(ncr_limit_t *own, ngx_uint_t n,
     ncr_limit_t *limit);
 static void ngx_http_claude_relay_claim(ngx_http_claude_relay_ctx_t *ctx,
-    ncr_scope_e scope, uint64_t owner, ncr_limit_t *limit);
+    ncr_scope_e scope, uint64_t owner, ncr_str_t *name, ncr_limit_t *limit);
 static ngx_uint_t ngx_http_claude_relay_counts(
     ngx_http_claude_relay_ctx_t *ctx, ncr_limit_t *limit);
 static ngx_uint_t ngx_http_claude_relay_rate_most(
     ngx_http_claude_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_claude_relay_admit_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_admission_t *ad);
+static void ngx_http_claude_relay_admit_fleet(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_admission_t *ad);
 static ngx_int_t ngx_http_claude_relay_judge_locked(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_admission_t *ad);
+static ncr_admits_e ngx_http_claude_relay_judge_shared_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_admission_t *ad,
+    ngx_http_claude_relay_claim_t *claim);
 static void ngx_http_claude_relay_tell_shadows(
     ngx_http_claude_relay_ctx_t *ctx);
 static void ngx_http_claude_relay_refuse_status(
@@ -67,6 +76,10 @@ static void ngx_http_claude_relay_charge_apart_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_record_t *rec);
 static void ngx_http_claude_relay_charge_account_locked(
     ngx_http_claude_relay_ctx_t *ctx, ncr_amounts_t *used, ncr_record_t *rec);
+static ncr_admits_e ngx_http_claude_relay_account_share_locked(
+    ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_account_t *a,
+    ncr_limit_t *limit, ngx_uint_t mode, ncr_msec_t now,
+    ncr_counter_t *counter);
 
 
 ngx_int_t
@@ -104,11 +117,19 @@ ngx_http_claude_relay_admit(ngx_http_claude_relay_ctx_t *ctx)
     ad.admits = NCR_ADMITS;
     ad.ring = 0;
 
+    if (ad.rmcf->redis) {
+        ngx_http_claude_relay_admit_fleet(ctx, &ad);
+    }
+
     ngx_shmtx_lock(&ad.rmcf->shpool->mutex);
 
     rc = ngx_http_claude_relay_admit_locked(ctx, &ad);
 
     ngx_shmtx_unlock(&ad.rmcf->shpool->mutex);
+
+    if (ad.rmcf->redis) {
+        ngx_http_claude_relay_shares_flush(ad.rmcf);
+    }
 
     /* who stood behind may be the next one */
 
@@ -145,9 +166,25 @@ ngx_http_claude_relay_admit(ngx_http_claude_relay_ctx_t *ctx)
 }
 
 
+/* who waits on a connection of many turns is not waited for */
+
+static void
+ngx_http_claude_relay_admit_fleet(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_admission_t *ad)
+{
+    ad->asks = 0;
+    ad->alone = !ngx_http_claude_relay_fleet_up(ad->rmcf);
+
+    ad->late = ctx->route.op == NCR_OP_SOCKET
+               || (ctx->share_until
+                   && (ngx_msec_int_t) (ctx->share_until - ngx_current_msec)
+                      <= 0);
+}
+
+
 /*
- * NGX_OK: it is admitted; NGX_AGAIN: it has a place in a queue; NGX_DECLINED;
- * NGX_ERROR: the zone is full.
+ * NGX_OK: it is admitted; NGX_AGAIN: it has a place in a queue, or waits for
+ * Redis; NGX_DECLINED; NGX_ERROR: the zone is full.
  */
 
 static ngx_int_t
@@ -172,6 +209,16 @@ ngx_http_claude_relay_admit_locked(ngx_http_claude_relay_ctx_t *ctx,
            == NGX_OK)
     {
         rc = ngx_http_claude_relay_judge_locked(ctx, ad);
+    }
+
+    if (rc == NGX_DECLINED && ad->admits == NCR_ADMITS_BUSY
+        && ad->rmcf->redis && ad->asks && place == NULL)
+    {
+        if (ctx->share_until == 0) {
+            ctx->share_until = ngx_current_msec + ad->rmcf->redis->timeout;
+        }
+
+        return NGX_AGAIN;
     }
 
     if (rc == NGX_DECLINED && ad->admits == NCR_ADMITS_BUSY && ad->queue) {
@@ -216,9 +263,16 @@ ngx_http_claude_relay_judge_locked(ngx_http_claude_relay_ctx_t *ctx,
         ngx_http_claude_relay_counter_roll_locked(ad->rmcf, &c->counter,
                                                   claim->limit, ad->now);
 
-        admits = ncr_counter_admits(&c->counter, claim->limit, claim->want);
-
         claim->seen = c->counter;
+
+        if (ad->rmcf->redis) {
+            admits = ngx_http_claude_relay_judge_shared_locked(ctx, ad,
+                                                               claim);
+
+        } else {
+            admits = ncr_counter_admits(&c->counter, claim->limit,
+                                        claim->want);
+        }
 
         if (claim->limit->shadow) {
             claim->shadowed = (admits != NCR_ADMITS);
@@ -274,6 +328,80 @@ ngx_http_claude_relay_judge_locked(ngx_http_claude_relay_ctx_t *ctx,
 }
 
 
+/*
+ * The same where other nodes have a part in it.  An answer of Redis is waited
+ * for for a while; so are others that have more than they need, unless there
+ * is a queue.
+ */
+
+static ncr_admits_e
+ngx_http_claude_relay_judge_shared_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_admission_t *ad,
+    ngx_http_claude_relay_claim_t *claim)
+{
+    ncr_share_e                     e;
+    ngx_http_claude_relay_share_t  *sh;
+
+    sh = ngx_http_claude_relay_share_limit_locked(ad->rmcf, claim->counter,
+                            claim->fleet,
+                            claim->limit->unit == NCR_UNIT_CONCURRENCY, NULL);
+
+    if (sh == NULL) {
+        return ncr_counter_admits(&claim->counter->counter, claim->limit,
+                                  claim->want);
+    }
+
+    if (claim->limit->shadow) {
+
+        /* what others have is as old as it is */
+
+        sh->share.amount = claim->limit->amount;
+
+        ngx_http_claude_relay_share_shown_locked(ad->rmcf, claim->counter,
+                                                 &claim->seen);
+
+        return ncr_counter_admits(&claim->seen, claim->limit, claim->want);
+    }
+
+    e = ngx_http_claude_relay_share_judge_locked(ad->rmcf, sh,
+                                                 claim->limit->amount,
+                                                 claim->want,
+                              ad->alone ? NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE
+                                        : NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS);
+
+    if (e == NCR_SHARE_ASK && ad->late && ctx->place == NULL) {
+
+        e = ngx_http_claude_relay_share_judge_locked(ad->rmcf, sh,
+                                                     claim->limit->amount,
+                                                     claim->want,
+                                           (ctx->route.op == NCR_OP_SOCKET)
+                                           ? NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE
+                                           : NGX_HTTP_CLAUDE_RELAY_SHARE_LATE);
+    }
+
+    if (e == NCR_SHARE_ASK
+        || (e == NCR_SHARE_SHORT && !ad->alone && !ad->late && !ad->queue))
+    {
+        ad->asks = 1;
+    }
+
+    ngx_http_claude_relay_share_shown_locked(ad->rmcf, claim->counter,
+                                             &claim->seen);
+
+    switch (e) {
+
+    case NCR_SHARE_OK:
+        return NCR_ADMITS;
+
+    case NCR_SHARE_USED_UP:
+        return NCR_ADMITS_FULL;
+
+    default:
+        return NCR_ADMITS_BUSY;
+    }
+}
+
+
 static void
 ngx_http_claude_relay_tell_shadows(ngx_http_claude_relay_ctx_t *ctx)
 {
@@ -324,6 +452,7 @@ static ngx_int_t
 ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
 {
     uint64_t                            owner;
+    ncr_str_t                           name;
     ngx_uint_t                          i, n, everybody;
     ncr_limit_t                        *limit, *own;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -376,12 +505,12 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
     limit = rmcf->limits[NCR_SCOPE_MODEL].elts;
 
     for (i = 0; i < rmcf->limits[NCR_SCOPE_MODEL].nelts; i++) {
-        ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, 0, &limit[i]);
+        ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, 0, NULL, &limit[i]);
     }
 
     for (i = 0; i < everybody; i++) {
 
-        limit = ngx_http_claude_relay_everybody_limit(i, &owner);
+        limit = ngx_http_claude_relay_everybody_limit(i, &owner, &name);
 
         if (!ngx_http_claude_relay_counts(ctx, limit)) {
             continue;
@@ -395,7 +524,7 @@ ngx_http_claude_relay_claims(ngx_http_claude_relay_ctx_t *ctx)
         }
 
         *own = *limit;
-        ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, owner, own);
+        ngx_http_claude_relay_claim(ctx, NCR_SCOPE_MODEL, owner, &name, own);
     }
 
     return ctx->unpriced ? ngx_http_claude_relay_unpriced(ctx) : NGX_OK;
@@ -459,6 +588,7 @@ ngx_http_claude_relay_claims_of(ngx_http_claude_relay_ctx_t *ctx,
     ncr_scope_e scope, ncr_key_t *key)
 {
     uint64_t                            owner;
+    ncr_str_t                           name;
     ngx_uint_t                          i;
     ncr_limit_t                        *limit;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -466,9 +596,15 @@ ngx_http_claude_relay_claims_of(ngx_http_claude_relay_ctx_t *ctx,
     rmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_claude_relay_module);
     owner = key ? key->id : 0;
+    ncr_str_null(&name);
+
+    if (key) {
+        name = ncr_key_text(key, key->name);
+    }
 
     for (i = 0; key && i < key->nlimits; i++) {
-        ngx_http_claude_relay_claim(ctx, scope, owner, &key->limits[i]);
+        ngx_http_claude_relay_claim(ctx, scope, owner, &name,
+                                    &key->limits[i]);
     }
 
     limit = rmcf->limits[scope].elts;
@@ -478,7 +614,7 @@ ngx_http_claude_relay_claims_of(ngx_http_claude_relay_ctx_t *ctx,
             || !ngx_http_claude_relay_has(key->limits, key->nlimits,
                                           &limit[i]))
         {
-            ngx_http_claude_relay_claim(ctx, scope, owner, &limit[i]);
+            ngx_http_claude_relay_claim(ctx, scope, owner, &name, &limit[i]);
         }
     }
 }
@@ -503,9 +639,11 @@ ngx_http_claude_relay_has(ncr_limit_t *own, ngx_uint_t n, ncr_limit_t *limit)
 
 static void
 ngx_http_claude_relay_claim(ngx_http_claude_relay_ctx_t *ctx,
-    ncr_scope_e scope, uint64_t owner, ncr_limit_t *limit)
+    ncr_scope_e scope, uint64_t owner, ncr_str_t *name, ncr_limit_t *limit)
 {
-    ngx_http_claude_relay_claim_t  *claim;
+    ncr_str_t                           none;
+    ngx_http_claude_relay_claim_t      *claim;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
 
     if (!ngx_http_claude_relay_counts(ctx, limit)) {
         return;
@@ -517,9 +655,18 @@ ngx_http_claude_relay_claim(ngx_http_claude_relay_ctx_t *ctx,
     claim->counter = NULL;
     claim->scope = scope;
     claim->id = ncr_limit_counter(scope, owner, limit);
+    claim->fleet = 0;
     claim->want = ngx_http_claude_relay_wants(ctx)->unit[limit->unit];
     claim->shadowed = 0;
     claim->warn = 0;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+    if (rmcf->redis) {
+        ncr_str_null(&none);
+        claim->fleet = ncr_share_id(scope, name ? name : &none,
+                                    limit->identity);
+    }
 
     if (limit->unit == NCR_UNIT_COST && !limit->shadow
         && ncr_op_is(ctx->route.op, NCR_OP_BILLED))
@@ -685,6 +832,11 @@ ngx_http_claude_relay_settle_locked(ngx_http_claude_relay_ctx_t *ctx,
                 ngx_http_claude_relay_charge_locked(rmcf,
                                          &claim->counter->counter,
                                          claim->limit, amount, rec);
+
+                if (rmcf->redis && claim->counter->share) {
+                    ngx_http_claude_relay_share_list_locked(rmcf,
+                                                       claim->counter->share);
+                }
             }
         }
 
@@ -784,6 +936,7 @@ ngx_http_claude_relay_charge_account_locked(ngx_http_claude_relay_ctx_t *ctx,
     uint64_t                            amount, id;
     ngx_uint_t                          i, made;
     ncr_limit_t                        *limit;
+    ngx_http_claude_relay_share_t      *sh;
     ngx_http_claude_relay_counter_t    *c;
     ngx_http_claude_relay_account_t    *a;
     ngx_http_claude_relay_main_conf_t  *rmcf;
@@ -817,6 +970,18 @@ ngx_http_claude_relay_charge_account_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         ngx_http_claude_relay_charge_locked(rmcf, &c->counter, limit, amount,
                                             rec);
+
+        if (rmcf->redis) {
+            sh = ngx_http_claude_relay_share_limit_locked(rmcf, c,
+                                  ncr_share_id(NCR_SCOPE_ACCOUNT,
+                                               ncr(&a->name),
+                                               limit->identity),
+                                  0, a->node);
+            if (sh) {
+                sh->share.amount = limit->amount;
+                ngx_http_claude_relay_share_list_locked(rmcf, sh);
+            }
+        }
     }
 }
 
@@ -865,6 +1030,7 @@ ngx_http_claude_relay_account_admits_locked(ngx_http_claude_relay_ctx_t *ctx,
     uint64_t                            want;
     ngx_uint_t                          i, rc;
     ncr_limit_t                        *limit;
+    ncr_admits_e                        admits;
     ncr_counter_t                       counter;
     ngx_http_claude_relay_main_conf_t  *rmcf;
 
@@ -885,12 +1051,21 @@ ngx_http_claude_relay_account_admits_locked(ngx_http_claude_relay_ctx_t *ctx,
 
         want = ngx_http_claude_relay_wants(ctx)->unit[limit->unit];
 
-        ngx_http_claude_relay_counter_locked(rmcf, NCR_SCOPE_ACCOUNT,
-                                             a->owner, limit, now, &counter);
+        if (rmcf->redis) {
+            admits = ngx_http_claude_relay_account_share_locked(ctx, a, limit,
+                            ctx->fleet_mode, now, &counter);
 
-        counter.reserved = want * a->node->inflight;
+        } else {
+            ngx_http_claude_relay_counter_locked(rmcf, NCR_SCOPE_ACCOUNT,
+                                                 a->owner, limit, now,
+                                                 &counter);
 
-        switch (ncr_counter_admits(&counter, limit, want)) {
+            counter.reserved = want * a->node->inflight;
+
+            admits = ncr_counter_admits(&counter, limit, want);
+        }
+
+        switch (admits) {
 
         case NCR_ADMITS:
             break;
@@ -903,6 +1078,108 @@ ngx_http_claude_relay_account_admits_locked(ngx_http_claude_relay_ctx_t *ctx,
             rc = 0;
             *until = ngx_max(*until, counter.end);
             break;
+        }
+    }
+
+    return rc;
+}
+
+
+/*
+ * The same where other nodes use the account, too: what would have to be asked
+ * for is taken to be there, while accounts are looked at, and is asked for when
+ * one of them is taken.
+ */
+
+static ncr_admits_e
+ngx_http_claude_relay_account_share_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a, ncr_limit_t *limit, ngx_uint_t mode,
+    ncr_msec_t now, ncr_counter_t *counter)
+{
+    uint64_t                            id, want;
+    ngx_uint_t                          made;
+    ncr_share_e                         e;
+    ngx_http_claude_relay_share_t      *sh;
+    ngx_http_claude_relay_counter_t    *c;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+
+    id = ncr_limit_counter(NCR_SCOPE_ACCOUNT, a->owner, limit);
+    want = ngx_http_claude_relay_wants(ctx)->unit[limit->unit];
+    made = 0;
+
+    c = ngx_http_claude_relay_counter_get_locked(rmcf, id, &made);
+
+    if (c == NULL) {
+        ngx_memzero(counter, sizeof(ncr_counter_t));
+        return NCR_ADMITS;
+    }
+
+    ngx_http_claude_relay_counter_roll_locked(rmcf, &c->counter, limit, now);
+
+    *counter = c->counter;
+
+    sh = ngx_http_claude_relay_share_limit_locked(rmcf, c,
+                                ncr_share_id(NCR_SCOPE_ACCOUNT, ncr(&a->name),
+                                             limit->identity),
+                                limit->unit == NCR_UNIT_CONCURRENCY, a->node);
+
+    if (sh == NULL) {
+        counter->reserved = want * a->node->inflight;
+        return ncr_counter_admits(counter, limit, want);
+    }
+
+    e = ngx_http_claude_relay_share_judge_locked(rmcf, sh, limit->amount, want,
+                                                 mode);
+
+    if (e == NCR_SHARE_OK
+        || (e == NCR_SHARE_ASK && mode == NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS))
+    {
+        return NCR_ADMITS;
+    }
+
+    return (e == NCR_SHARE_USED_UP) ? NCR_ADMITS_FULL : NCR_ADMITS_BUSY;
+}
+
+
+ngx_int_t
+ngx_http_claude_relay_account_asks_locked(ngx_http_claude_relay_ctx_t *ctx,
+    ngx_http_claude_relay_account_t *a, ncr_msec_t now)
+{
+    ngx_int_t                           rc;
+    ngx_uint_t                          i;
+    ncr_limit_t                        *limit;
+    ncr_counter_t                       counter;
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    if (ctx->fleet_mode != NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS
+        || ncr_op_is(ctx->route.op, NCR_OP_FREE))
+    {
+        return NGX_OK;
+    }
+
+    rmcf = ngx_http_get_module_main_conf(ctx->request,
+                                         ngx_http_claude_relay_module);
+    rc = NGX_OK;
+
+    if (a->max_concurrency
+        && ngx_http_claude_relay_share_account_locked(rmcf, a,
+                                           NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS)
+           != NCR_SHARE_OK)
+    {
+        rc = NGX_AGAIN;
+    }
+
+    for (i = 0; (limit = ngx_http_claude_relay_account_limit(rmcf, a, i)); i++)
+    {
+        if (!limit->shadow && ngx_http_claude_relay_counts(ctx, limit)
+            && ngx_http_claude_relay_account_share_locked(ctx, a, limit,
+                              NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS, now, &counter)
+               != NCR_ADMITS)
+        {
+            rc = NGX_AGAIN;
         }
     }
 

@@ -24,6 +24,7 @@ struct ngx_http_claude_relay_claim_s {
     ncr_limit_t                       *limit;
     ngx_http_claude_relay_counter_t   *counter;     /* held by the ticket */
     uint64_t                           id;
+    uint64_t                           fleet;       /* id there, or 0 */
     uint64_t                           want;
     ncr_counter_t                      seen;        /* when it was admitted */
     ncr_scope_e                        scope;
@@ -109,7 +110,7 @@ ngx_int_t ngx_http_claude_relay_cost_most(ngx_http_claude_relay_ctx_t *ctx,
 ngx_int_t ngx_http_claude_relay_everybody(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_uint_t *n);
 ncr_limit_t *ngx_http_claude_relay_everybody_limit(ngx_uint_t i,
-    uint64_t *owner);
+    uint64_t *owner, ncr_str_t *name);
 
 
 /* key_json.c: the text of a limit that is an object; buf has twice

@@ -16,6 +16,7 @@
 
 typedef struct {
     uint64_t                           owner;
+    char                               name[NCR_KEY_NAME];
     ncr_limit_t                        limit;
 } ngx_http_claude_relay_everybody_t;
 
@@ -69,14 +70,22 @@ ngx_http_claude_relay_everybody(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-/* the i-th, and whose counter it has */
+/* the i-th, whose counter it has, and its name */
 
 ncr_limit_t *
-ngx_http_claude_relay_everybody_limit(ngx_uint_t i, uint64_t *owner)
+ngx_http_claude_relay_everybody_limit(ngx_uint_t i, uint64_t *owner,
+    ncr_str_t *name)
 {
-    *owner = ngx_http_claude_relay_everybodys.limits[i].owner;
+    ngx_http_claude_relay_everybody_t  *one;
 
-    return &ngx_http_claude_relay_everybodys.limits[i].limit;
+    one = &ngx_http_claude_relay_everybodys.limits[i];
+
+    *owner = one->owner;
+
+    name->data = (u_char *) one->name;
+    name->len = ngx_strlen(one->name);
+
+    return &one->limit;
 }
 
 
@@ -84,6 +93,7 @@ static ngx_int_t
 ngx_http_claude_relay_everybody_read(ngx_http_claude_relay_main_conf_t *rmcf)
 {
     ncr_key_t                           *key;
+    ncr_str_t                            text;
     ngx_uint_t                           i, n;
     ngx_http_claude_relay_subject_t     *pos;
     ngx_http_claude_relay_everybody_t   *limits;
@@ -102,6 +112,8 @@ ngx_http_claude_relay_everybody_read(ngx_http_claude_relay_main_conf_t *rmcf)
         {
             for (i = 0; i < key->nlimits; i++, n++) {
                 if (n < all->size) {
+                    text = ncr_key_text(key, key->name);
+                    ncr_str_copy(all->limits[n].name, NCR_KEY_NAME, &text);
                     all->limits[n].owner = key->id;
                     all->limits[n].limit = key->limits[i];
                 }

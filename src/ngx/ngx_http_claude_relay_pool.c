@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_shares.h"
 #include "ngx_http_claude_relay_feed.h"
 #include "ngx_http_claude_relay_fleet.h"
 
@@ -66,7 +66,7 @@ static ngx_uint_t ngx_http_claude_relay_allowed(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_account_t *a);
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a);
 static ngx_uint_t ngx_http_claude_relay_guarded(
     ngx_http_claude_relay_ctx_t *ctx, ngx_http_claude_relay_choice_t *ch,
     ngx_http_claude_relay_account_t *a, ncr_msec_t *reset);
@@ -124,6 +124,10 @@ ngx_http_claude_relay_pick(ngx_http_claude_relay_ctx_t *ctx)
 
     ngx_shmtx_unlock(&ch.rmcf->shpool->mutex);
 
+    if (ch.rmcf->redis) {
+        ngx_http_claude_relay_shares_flush(ch.rmcf);
+    }
+
     return rc;
 }
 
@@ -148,6 +152,10 @@ ngx_http_claude_relay_choice(ngx_http_claude_relay_ctx_t *ctx,
     ctx->turn_wait = 0;
     ctx->turn_delay = 0;
     ctx->refusal = NCR_CLASS_OK;
+
+    if (ch->rmcf->redis) {
+        ngx_http_claude_relay_share_mode(ctx, ch->rmcf);
+    }
 }
 
 
@@ -230,11 +238,12 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
         }
     }
 
-    if (!ctx->bound
-        && ngx_http_claude_relay_pick_this_locked(ctx, ch, ctx->preferred)
-           == NGX_OK)
-    {
-        return NGX_OK;
+    rc = ctx->bound ? NGX_DECLINED
+                    : ngx_http_claude_relay_pick_this_locked(ctx, ch,
+                                                             ctx->preferred);
+
+    if (rc == NGX_OK || rc == NGX_AGAIN) {
+        return rc;
     }
 
     if (unknown) {
@@ -269,10 +278,11 @@ ngx_http_claude_relay_pick_locked(ngx_http_claude_relay_ctx_t *ctx,
 
             /* what other nodes have been told */
 
-            if (ngx_http_claude_relay_pick_this_locked(ctx, ch, ctx->proposed)
-                == NGX_OK)
-            {
-                return NGX_OK;
+            rc = ngx_http_claude_relay_pick_this_locked(ctx, ch,
+                                                        ctx->proposed);
+
+            if (rc == NGX_OK || rc == NGX_AGAIN) {
+                return rc;
             }
         }
     }
@@ -511,7 +521,7 @@ ngx_http_claude_relay_pick_bond_locked(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     if (e == NCR_PROBED || !admits
-        || ngx_http_claude_relay_full(ctx, a[i])
+        || ngx_http_claude_relay_full(ctx, ch, a[i])
         || ngx_http_claude_relay_turn_waits_locked(ctx, a[i]))
     {
 
@@ -665,7 +675,7 @@ ngx_http_claude_relay_candidate_locked(ngx_http_claude_relay_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (!admits || ngx_http_claude_relay_full(ctx, a)) {
+    if (!admits || ngx_http_claude_relay_full(ctx, ch, a)) {
         ch->full++;
         return NGX_DECLINED;
     }
@@ -728,6 +738,21 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
     ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a,
     ncr_eligible_e e)
 {
+    if (ch->rmcf->redis
+        && ngx_http_claude_relay_account_asks_locked(ctx, a, ch->now)
+           != NGX_OK)
+    {
+        /* the first answer is waited for; for more than that, as for a slot */
+
+        if (!ctx->slots_asked) {
+            ctx->slots_asked = 1;
+            ctx->slots_until = ngx_current_msec + ch->rmcf->redis->timeout;
+        }
+
+        ctx->refusal = NCR_CLASS_THROTTLED;
+        return NGX_AGAIN;
+    }
+
     /* Claude Code counts tokens thirty times at once; that takes no slots */
 
     ctx->lease = ngx_http_claude_relay_lease_locked(ch->rmcf, a->node,
@@ -759,11 +784,22 @@ ngx_http_claude_relay_take_locked(ngx_http_claude_relay_ctx_t *ctx,
 
 static ngx_uint_t
 ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
-    ngx_http_claude_relay_account_t *a)
+    ngx_http_claude_relay_choice_t *ch, ngx_http_claude_relay_account_t *a)
 {
-    return a->max_concurrency
-           && !ncr_op_is(ctx->route.op, NCR_OP_FREE)
-           && a->node->inflight >= (ngx_uint_t) a->max_concurrency;
+    ncr_share_e  e;
+
+    if (a->max_concurrency == 0 || ncr_op_is(ctx->route.op, NCR_OP_FREE)) {
+        return 0;
+    }
+
+    if (ch->rmcf->redis == NULL) {
+        return a->node->inflight >= (ngx_uint_t) a->max_concurrency;
+    }
+
+    e = ngx_http_claude_relay_share_account_locked(ch->rmcf, a,
+                                                   ctx->fleet_mode);
+
+    return e != NCR_SHARE_OK && e != NCR_SHARE_ASK;
 }
 
 
@@ -969,6 +1005,7 @@ ngx_http_claude_relay_failed(ngx_http_claude_relay_ctx_t *ctx,
                           ? ", until an operator acts" : "");
 
         ngx_http_claude_relay_feed_account(rmcf, ctx->account);
+        ngx_http_claude_relay_fleet_urgent(rmcf);
     }
 
     ngx_http_claude_relay_ring(rmcf->zone);

@@ -305,8 +305,8 @@ ngx_http_claude_relay_link_is_ready(ngx_http_claude_relay_link_t *link)
     if (link->told) {
         link->told = 0;
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "Redis \"%s:%ui\" is there again", link->here.host,
-                      link->here.port);
+                      "connected to Redis \"%s:%ui\" again",
+                      link->here.host, link->here.port);
     }
 
     for (q = ngx_queue_head(&link->waiting);
@@ -424,8 +424,8 @@ ngx_http_claude_relay_link_pause(ngx_http_claude_relay_link_t *link)
 
     if (!link->told) {
         link->told = 1;
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "Redis is away: %s", link->error);
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "no connection to Redis: %s", link->error);
     }
 
     ms = NGX_HTTP_CLAUDE_RELAY_LINK_WAIT << ngx_min(link->failures, 6);

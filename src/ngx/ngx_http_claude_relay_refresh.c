@@ -7,9 +7,10 @@
 /*
  * Token refresh: one at a time for each account, over all workers by a lease
  * in the zone, over all processes on the store by a lock that dies with its
- * process.  The way of one is: lease, lock, a write to the store (which shows
- * that it can be written, and reads what others have put there), the token
- * endpoint, the store, the zone, and then whoever waits.  Nothing is used
+ * process, over all nodes of a fleet by a lock of Redis.  The way of one is:
+ * lease, lock, fleet's lock, a write to the store (which shows that it can be
+ * written, and reads what others have put there), the token endpoint, the
+ * store, the zone, and then whoever waits, and other nodes.  Nothing is used
  * before it is durable.
  *
  * A worker that is killed leaves a lease of a dead process and no lock; what
@@ -18,20 +19,12 @@
 
 
 #include "ngx_http_claude_relay_refresh.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_books.h"
 
 
 /* a lease lasts this long, unless its worker dies, ms */
 #define NGX_HTTP_CLAUDE_RELAY_LEASE      90000
-
-/* accounts are looked through this often, ms */
-#define NGX_HTTP_CLAUDE_RELAY_TICK       1000
-
-/* between two refreshes that nobody waits for, ms */
-#define NGX_HTTP_CLAUDE_RELAY_LEAST      10000
-
-/* refreshes of a worker that nobody waits for, at a time */
-#define NGX_HTTP_CLAUDE_RELAY_AT_ONCE    4
 
 /* back-off of failed ones, ms */
 #define NGX_HTTP_CLAUDE_RELAY_BACK_OFF   1000
@@ -39,6 +32,11 @@
 
 /* a save is tried again this often, ms */
 #define NGX_HTTP_CLAUDE_RELAY_SAVE       250
+
+/* another node's refresh is looked at this often, and one that Redis must
+ * allow is tried again, ms */
+#define NGX_HTTP_CLAUDE_RELAY_BUSY       250
+#define NGX_HTTP_CLAUDE_RELAY_AWAY       1000
 
 /* what is on the wire when a worker must stop at once, ms; the master kills
  * what has not left after a second */
@@ -53,8 +51,9 @@ typedef struct {
     ngx_http_claude_relay_account_t   *account;
     ngx_http_claude_relay_talk_t      *talk;
     ngx_http_claude_relay_place_t      place;   /* of who waits, if set */
-    ngx_event_t                        again;   /* save */
+    ngx_event_t                        again;   /* save; the fleet's lock */
     ngx_event_t                        hold;    /* an exiting worker */
+    ngx_http_claude_relay_fleet_lock_t lock;
     char                               name[NCR_STORE_NAME];
     uint64_t                           have;    /* version to be replaced */
     ncr_msec_t                         now;
@@ -63,6 +62,7 @@ typedef struct {
     char                               reason[NGX_HTTP_CLAUDE_RELAY_REASON];
     ngx_msec_t                         started;
     unsigned                           has_row:1;
+    unsigned                           waited:1;    /* somebody waits for it */
     unsigned                           uncertain:1; /* may have been used */
     unsigned                           complained:1;
 } ngx_http_claude_relay_refresh_t;
@@ -75,6 +75,20 @@ static ngx_int_t ngx_http_claude_relay_refresh_start(
 static ngx_int_t ngx_http_claude_relay_refresh_lease(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a, ngx_uint_t force);
+static ngx_int_t ngx_http_claude_relay_refresh_post(
+    ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_locked(void *data, ngx_int_t rc);
+static void ngx_http_claude_relay_refresh_busy(
+    ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_busy_again(ngx_event_t *ev);
+static void ngx_http_claude_relay_refresh_refused(
+    ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_had(
+    ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_find(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_found(
+    ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_refresh_begin(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_refresh_begun(
@@ -85,10 +99,15 @@ static void ngx_http_claude_relay_refresh_answered(
     ngx_http_claude_relay_fetch_t *fetch);
 static void ngx_http_claude_relay_refresh_judge(
     ngx_http_claude_relay_refresh_t *f);
+static void ngx_http_claude_relay_refresh_looked(void *data, ngx_int_t rc);
+static void ngx_http_claude_relay_refresh_record(
+    ngx_http_claude_relay_refresh_t *f);
 static void ngx_http_claude_relay_refresh_save(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_refresh_saved(
     ngx_http_claude_relay_job_t *job);
+static void ngx_http_claude_relay_refresh_tell(
+    ngx_http_claude_relay_refresh_t *f);
 static void ngx_http_claude_relay_refresh_save_again(ngx_event_t *ev);
 static void ngx_http_claude_relay_refresh_read(ncr_store_t *store,
     ngx_http_claude_relay_job_t *job);
@@ -100,25 +119,14 @@ static void ngx_http_claude_relay_refresh_cleared(
     ngx_http_claude_relay_job_t *job);
 static void ngx_http_claude_relay_refresh_fail(
     ngx_http_claude_relay_refresh_t *f, ncr_msec_t after);
+static ngx_uint_t ngx_http_claude_relay_refresh_held(void);
 static void ngx_http_claude_relay_refresh_hold(ngx_event_t *ev);
 static void ngx_http_claude_relay_refresh_end(
     ngx_http_claude_relay_refresh_t *f);
-static void ngx_http_claude_relay_refresh_tick(ngx_event_t *ev);
-static ngx_uint_t ngx_http_claude_relay_refresh_due(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ncr_msec_t now);
-static ncr_msec_t ngx_http_claude_relay_ahead(
-    ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a);
-static void ngx_http_claude_relay_login_run(ncr_store_t *store,
-    ngx_http_claude_relay_job_t *job);
-static void ngx_http_claude_relay_login_done(
-    ngx_http_claude_relay_job_t *job);
 
 
 static ngx_queue_t       ngx_http_claude_relay_refreshes;
 static ngx_uint_t        ngx_http_claude_relay_nrefreshes;
-static ngx_event_t       ngx_http_claude_relay_refresher;
 static ngx_connection_t  ngx_http_claude_relay_nobody;
 
 
@@ -126,24 +134,12 @@ ngx_int_t
 ngx_http_claude_relay_refresh_init(ngx_cycle_t *cycle,
     ngx_http_claude_relay_main_conf_t *rmcf)
 {
-    ngx_event_t  *ev;
-
     ngx_queue_init(&ngx_http_claude_relay_refreshes);
     ngx_http_claude_relay_nrefreshes = 0;
 
     ngx_http_claude_relay_nobody.fd = (ngx_socket_t) -1;
 
-    ev = &ngx_http_claude_relay_refresher;
-    ngx_memzero(ev, sizeof(ngx_event_t));
-
-    ev->handler = ngx_http_claude_relay_refresh_tick;
-    ev->log = cycle->log;
-    ev->data = &ngx_http_claude_relay_nobody;
-    ev->cancelable = 1;
-
-    /* workers take turns */
-
-    ngx_add_timer(ev, 50 + (ngx_msec_t) (ngx_random() % 500));
+    ngx_http_claude_relay_refresh_ticks(cycle);
 
     return NGX_OK;
 }
@@ -163,7 +159,7 @@ ngx_http_claude_relay_refresh_exit(ngx_http_claude_relay_main_conf_t *rmcf)
 
     until = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_LAST;
 
-    while (!ngx_queue_empty(&ngx_http_claude_relay_refreshes)
+    while (ngx_http_claude_relay_refresh_held()
            && (ngx_msec_int_t) (until - ngx_current_msec) > 0)
     {
         ngx_process_events_and_timers((ngx_cycle_t *) ngx_cycle);
@@ -175,10 +171,35 @@ ngx_http_claude_relay_refresh_exit(ngx_http_claude_relay_main_conf_t *rmcf)
     {
         f = ngx_queue_data(q, ngx_http_claude_relay_refresh_t, queue);
 
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "the refresh of account \"%s\" was cut off by the end "
-                      "of its worker", f->name);
+        if (f->hold.timer_set) {
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                          "the refresh of account \"%s\" was cut off by the "
+                          "end of its worker", f->name);
+        }
     }
+}
+
+
+/* what waits for another node has nothing to lose */
+
+static ngx_uint_t
+ngx_http_claude_relay_refresh_held(void)
+{
+    ngx_queue_t                      *q;
+    ngx_http_claude_relay_refresh_t  *f;
+
+    for (q = ngx_queue_head(&ngx_http_claude_relay_refreshes);
+         q != ngx_queue_sentinel(&ngx_http_claude_relay_refreshes);
+         q = ngx_queue_next(q))
+    {
+        f = ngx_queue_data(q, ngx_http_claude_relay_refresh_t, queue);
+
+        if (f->hold.timer_set) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -243,11 +264,11 @@ ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
     (void) ngx_cpystrn((u_char *) f->name, a->name.data,
                        ngx_min(sizeof(f->name), a->name.len + 1));
 
-    f->job.data = f;
-    f->job.run = ngx_http_claude_relay_refresh_begin;
-    f->job.done = ngx_http_claude_relay_refresh_begun;
+    f->waited = (force || r);
 
-    if (ngx_http_claude_relay_store_post(&f->job) != NGX_OK) {
+    if (rmcf->redis == NULL
+        && ngx_http_claude_relay_refresh_post(f) != NGX_OK)
+    {
         goto failed;
     }
 
@@ -259,11 +280,14 @@ ngx_http_claude_relay_refresh_start(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_queue_insert_tail(&ngx_http_claude_relay_refreshes, &f->queue);
     ngx_http_claude_relay_nrefreshes++;
 
-    f->hold.handler = ngx_http_claude_relay_refresh_hold;
-    f->hold.data = &ngx_http_claude_relay_nobody;
-    f->hold.log = ngx_cycle->log;
+    if (rmcf->redis) {
+        f->lock.rmcf = rmcf;
+        f->lock.account = a;
+        f->lock.data = f;
+        f->lock.handler = ngx_http_claude_relay_refresh_locked;
 
-    ngx_add_timer(&f->hold, NGX_HTTP_CLAUDE_RELAY_LEASE);
+        ngx_http_claude_relay_fleet_lock(&f->lock);
+    }
 
     return NGX_AGAIN;
 
@@ -321,6 +345,209 @@ ngx_http_claude_relay_refresh_lease(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
     return rc;
+}
+
+
+/* from here on an exiting worker stays for it */
+
+static ngx_int_t
+ngx_http_claude_relay_refresh_post(ngx_http_claude_relay_refresh_t *f)
+{
+    f->job.data = f;
+    f->job.run = ngx_http_claude_relay_refresh_begin;
+    f->job.done = ngx_http_claude_relay_refresh_begun;
+
+    if (ngx_http_claude_relay_store_post(&f->job) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    f->hold.handler = ngx_http_claude_relay_refresh_hold;
+    f->hold.data = &ngx_http_claude_relay_nobody;
+    f->hold.log = ngx_cycle->log;
+
+    ngx_add_timer(&f->hold, NGX_HTTP_CLAUDE_RELAY_LEASE);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_claude_relay_refresh_locked(void *data, ngx_int_t rc)
+{
+    ngx_http_claude_relay_refresh_t *f = data;
+
+    switch (rc) {
+
+    case NGX_OK:
+
+        /* it may have taken some time */
+
+        ngx_shmtx_lock(&f->rmcf->shpool->mutex);
+        f->account->node->deadline = ngx_current_msec
+                                     + NGX_HTTP_CLAUDE_RELAY_LEASE;
+        ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+        if (ngx_http_claude_relay_refresh_post(f) != NGX_OK) {
+            ngx_http_claude_relay_refresh_end(f);
+        }
+
+        return;
+
+    case NGX_DONE:
+        ngx_http_claude_relay_refresh_had(f);
+        return;
+
+    case NGX_BUSY:
+        ngx_http_claude_relay_refresh_busy(f);
+        return;
+
+    case NGX_DECLINED:
+        ngx_http_claude_relay_refresh_refused(f);
+        return;
+
+    default:
+        (void) ngx_cpystrn((u_char *) f->reason, (u_char *) f->lock.error,
+                           sizeof(f->reason));
+        ngx_http_claude_relay_refresh_fail(f, 0);
+        return;
+    }
+}
+
+
+/*
+ * Another node is at it.  What it gets comes by itself, or with the next
+ * answer to who asks for the lock; of a node that is gone, the lock is free.
+ */
+
+static void
+ngx_http_claude_relay_refresh_busy(ngx_http_claude_relay_refresh_t *f)
+{
+    /* what nobody waits for is due again in a second */
+
+    if (!f->waited
+        || ngx_current_msec - f->started >= NGX_HTTP_CLAUDE_RELAY_LEASE)
+    {
+        ngx_http_claude_relay_refresh_end(f);
+        return;
+    }
+
+    f->again.handler = ngx_http_claude_relay_refresh_busy_again;
+    f->again.data = f;
+    f->again.log = ngx_cycle->log;
+    f->again.cancelable = 1;
+
+    ngx_add_timer(&f->again, NGX_HTTP_CLAUDE_RELAY_BUSY);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_busy_again(ngx_event_t *ev)
+{
+    ngx_http_claude_relay_node_t     *node;
+    ngx_http_claude_relay_refresh_t  *f;
+
+    f = ev->data;
+    node = f->account->node;
+
+    ev->cancelable = 0;
+
+    if (node->version != f->have || node->login) {
+        ngx_http_claude_relay_refresh_end(f);
+        return;
+    }
+
+    ngx_http_claude_relay_fleet_lock(&f->lock);
+}
+
+
+/*
+ * Redis is away.  No failure of the account's: it is tried again as soon as
+ * that may help, and told once.
+ */
+
+static void
+ngx_http_claude_relay_refresh_refused(ngx_http_claude_relay_refresh_t *f)
+{
+    ngx_uint_t                     told;
+    ngx_http_claude_relay_node_t  *node;
+
+    node = f->account->node;
+
+    ngx_shmtx_lock(&f->rmcf->shpool->mutex);
+
+    told = (ngx_strcmp(node->failure, f->lock.error) == 0);
+
+    (void) ngx_cpystrn((u_char *) node->failure, (u_char *) f->lock.error,
+                       sizeof(node->failure));
+
+    /* who waits sees a change; the back-off does not grow of it */
+
+    node->fails = (node->fails == 1) ? 2 : 1;
+    node->retry_at = ngx_current_msec + NGX_HTTP_CLAUDE_RELAY_AWAY;
+
+    if (node->retry_at == 0) {
+        node->retry_at = 1;
+    }
+
+    ngx_shmtx_unlock(&f->rmcf->shpool->mutex);
+
+    if (!told) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "account \"%s\" is not refreshed: %s", f->name,
+                      f->lock.error);
+    }
+
+    ngx_http_claude_relay_refresh_end(f);
+}
+
+
+/* another node has made newer tokens, and they are in the store */
+
+static void
+ngx_http_claude_relay_refresh_had(ngx_http_claude_relay_refresh_t *f)
+{
+    f->job.data = f;
+    f->job.run = ngx_http_claude_relay_refresh_find;
+    f->job.done = ngx_http_claude_relay_refresh_found;
+
+    if (ngx_http_claude_relay_store_post(&f->job) != NGX_OK) {
+        ngx_http_claude_relay_refresh_end(f);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_refresh_find(ncr_store_t *store,
+    ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    ncr_int_t  rc;
+
+    if (f->has_row) {
+        ncr_store_row_free(&f->row);
+        f->has_row = 0;
+    }
+
+    rc = ncr_store_find(store, f->name, &f->row);
+
+    ngx_http_claude_relay_job_rc(store, job, rc);
+
+    f->has_row = (rc == NCR_OK);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_found(ngx_http_claude_relay_job_t *job)
+{
+    ngx_http_claude_relay_refresh_t *f = job->data;
+
+    if (f->has_row) {
+        (void) ngx_http_claude_relay_publish(f->rmcf, f->account->node,
+                                             &f->row, 0);
+    }
+
+    ngx_http_claude_relay_refresh_end(f);
 }
 
 
@@ -521,6 +748,16 @@ ngx_http_claude_relay_refresh_judge(ngx_http_claude_relay_refresh_t *f)
         break;
 
     case NCR_OAUTH_INVALID_GRANT:
+
+        if (f->rmcf->redis) {
+
+            /* has another node rotated it? */
+
+            f->lock.handler = ngx_http_claude_relay_refresh_looked;
+            ngx_http_claude_relay_fleet_lock_look(&f->lock);
+            return;
+        }
+
         f->job.run = ngx_http_claude_relay_refresh_read;
         f->job.done = ngx_http_claude_relay_refresh_dead;
         break;
@@ -539,6 +776,32 @@ ngx_http_claude_relay_refresh_judge(ngx_http_claude_relay_refresh_t *f)
         break;
     }
 
+    ngx_http_claude_relay_refresh_record(f);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_looked(void *data, ngx_int_t rc)
+{
+    ngx_http_claude_relay_refresh_t *f = data;
+
+    if (rc == NGX_DONE) {
+        ngx_http_claude_relay_metrics_refresh(f->rmcf,
+                                    NGX_HTTP_CLAUDE_RELAY_REFRESH_SUPERSEDED);
+        ngx_http_claude_relay_refresh_had(f);
+        return;
+    }
+
+    f->job.run = ngx_http_claude_relay_refresh_read;
+    f->job.done = ngx_http_claude_relay_refresh_dead;
+
+    ngx_http_claude_relay_refresh_record(f);
+}
+
+
+static void
+ngx_http_claude_relay_refresh_record(ngx_http_claude_relay_refresh_t *f)
+{
     if (ngx_http_claude_relay_store_post(&f->job) == NGX_OK) {
         return;
     }
@@ -573,6 +836,15 @@ ngx_http_claude_relay_refresh_save(ncr_store_t *store,
     row.refresh = f->tokens.refresh[0] ? f->tokens.refresh : NULL;
     row.expires = f->tokens.expires;
     row.scopes = f->tokens.scope[0] ? f->tokens.scope : NULL;
+    row.fence = f->lock.fence;
+
+    if (f->rmcf->redis && row.fence == 0) {
+
+        /* without a lock: the time, which fences are made of, too */
+
+        row.fence = (uint64_t) ngx_max(f->now + f->rmcf->zone->fleet->skew,
+                                       1);
+    }
 
     /* whose it is, too: nobody has told that of imported tokens */
 
@@ -644,6 +916,7 @@ ngx_http_claude_relay_refresh_saved(ngx_http_claude_relay_job_t *job)
 
     if (f->has_row) {
         (void) ngx_http_claude_relay_publish(f->rmcf, node, &f->row, 0);
+        ngx_http_claude_relay_refresh_tell(f);
     }
 
     ngx_shmtx_lock(&f->rmcf->shpool->mutex);
@@ -659,6 +932,17 @@ ngx_http_claude_relay_refresh_saved(ngx_http_claude_relay_job_t *job)
                   ngx_current_msec - f->started);
 
     ngx_http_claude_relay_refresh_end(f);
+}
+
+
+/* other nodes: that the tokens are there, or that these are dead */
+
+static void
+ngx_http_claude_relay_refresh_tell(ngx_http_claude_relay_refresh_t *f)
+{
+    if (f->rmcf->redis && f->has_row) {
+        ngx_http_claude_relay_fleet_lock_tell(&f->lock, &f->row);
+    }
 }
 
 
@@ -741,6 +1025,8 @@ ngx_http_claude_relay_refresh_dead(ngx_http_claude_relay_job_t *job)
                       "account \"%s\" needs a login: the token endpoint said "
                       "\"%s\"%s", f->name, f->reason,
                       f->uncertain ? " after a refresh that was cut off" : "");
+
+        ngx_http_claude_relay_refresh_tell(f);
     }
 
     ngx_http_claude_relay_refresh_end(f);
@@ -825,6 +1111,14 @@ ngx_http_claude_relay_refresh_hold(ngx_event_t *ev)
 static void
 ngx_http_claude_relay_refresh_end(ngx_http_claude_relay_refresh_t *f)
 {
+    if (f->rmcf->redis) {
+        ngx_http_claude_relay_fleet_unlock(&f->lock);
+    }
+
+    if (f->again.timer_set) {
+        ngx_del_timer(&f->again);
+    }
+
     ngx_http_claude_relay_store_unlock(f->account->id);
 
     ngx_shmtx_lock(&f->rmcf->shpool->mutex);
@@ -871,197 +1165,8 @@ ngx_http_claude_relay_refresh_now(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-static void
-ngx_http_claude_relay_refresh_tick(ngx_event_t *ev)
+ngx_uint_t
+ngx_http_claude_relay_refreshing(void)
 {
-    ncr_msec_t                          now;
-    ngx_uint_t                          i, n;
-    ngx_http_claude_relay_roster_t     *roster;
-    ngx_http_claude_relay_account_t   **a;
-    ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    static ngx_uint_t  first;
-
-    if (ngx_exiting || ngx_terminate || ngx_quit) {
-        return;
-    }
-
-    rmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_claude_relay_module);
-    roster = rmcf->roster;
-    roster->refs++;
-
-    a = roster->accounts.elts;
-    n = roster->accounts.nelts;
-    now = ngx_http_claude_relay_now();
-
-    for (i = 0; i < n; i++) {
-
-        if (ngx_http_claude_relay_nrefreshes >= NGX_HTTP_CLAUDE_RELAY_AT_ONCE)
-        {
-            break;
-        }
-
-        if (ngx_http_claude_relay_refresh_due(rmcf, a[(first + i) % n], now)) {
-            (void) ngx_http_claude_relay_refresh_start(rmcf,
-                                                       a[(first + i) % n], 0,
-                                                       NULL);
-        }
-    }
-
-    first += i;
-
-    ngx_http_claude_relay_learn_tick(rmcf, roster);
-    ngx_http_claude_relay_usage_tick(rmcf, roster);
-
-    ngx_http_claude_relay_roster_release(rmcf, roster);
-
-    ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_TICK);
-}
-
-
-/* without the lock: it is looked at again with it */
-
-static ngx_uint_t
-ngx_http_claude_relay_refresh_due(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, ncr_msec_t now)
-{
-    ngx_http_claude_relay_node_t  *node;
-
-    if (!a->token || !a->enabled || a->id == 0
-        || (a->valid_until && a->valid_until <= now))
-    {
-        return 0;
-    }
-
-    node = a->node;
-
-    if (node->version == 0 || node->login || node->removed) {
-        return 0;
-    }
-
-    if (node->rejected != node->version
-        && (node->expires == 0
-            || node->expires - now > ngx_http_claude_relay_ahead(rmcf, a)))
-    {
-        return 0;
-    }
-
-    /* a server that gives out what has ended already is not to be besieged */
-
-    if (node->refreshed && now >= node->refreshed
-        && now - node->refreshed < NGX_HTTP_CLAUDE_RELAY_LEAST)
-    {
-        return 0;
-    }
-
-    return node->retry_at == 0
-           || (ngx_msec_int_t) (node->retry_at - ngx_current_msec) <= 0;
-}
-
-
-/* of a token that lives for less than twice the time ahead: half its life */
-
-static ncr_msec_t
-ngx_http_claude_relay_ahead(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a)
-{
-    ncr_msec_t                     ahead;
-    ngx_http_claude_relay_node_t  *node;
-
-    node = a->node;
-    ahead = (ncr_msec_t) rmcf->refresh_ahead;
-
-    if (a->platform->oauth) {
-        ahead = ngx_max(ahead, a->platform->oauth->ahead);
-    }
-
-    if (node->refreshed && node->expires > node->refreshed) {
-        ahead = ngx_min(ahead, (node->expires - node->refreshed) / 2);
-    }
-
-    return ahead;
-}
-
-
-/* an account whose tokens are dead: the store knows it, and then the zone */
-
-typedef struct {
-    ngx_http_claude_relay_job_t        job;
-    char                               name[NCR_STORE_NAME];
-    char                               reason[NGX_HTTP_CLAUDE_RELAY_REASON];
-    uint64_t                           have;
-    ncr_msec_t                         now;
-} ngx_http_claude_relay_dead_t;
-
-
-void
-ngx_http_claude_relay_needs_login(ngx_http_claude_relay_main_conf_t *rmcf,
-    ngx_http_claude_relay_account_t *a, uint64_t have, const char *reason)
-{
-    ngx_http_claude_relay_node_t  *node;
-    ngx_http_claude_relay_dead_t  *dead;
-
-    node = a->node;
-
-    ngx_shmtx_lock(&rmcf->shpool->mutex);
-
-    if (node->login || node->version != have) {
-        ngx_shmtx_unlock(&rmcf->shpool->mutex);
-        return;
-    }
-
-    node->login = ngx_http_claude_relay_now();
-    (void) ngx_cpystrn((u_char *) node->reason, (u_char *) reason,
-                       sizeof(node->reason));
-
-    ngx_shmtx_unlock(&rmcf->shpool->mutex);
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "account \"%V\" needs a login: %s", &a->name, reason);
-
-    dead = ngx_calloc(sizeof(ngx_http_claude_relay_dead_t), ngx_cycle->log);
-    if (dead == NULL) {
-        return;
-    }
-
-    (void) ngx_cpystrn((u_char *) dead->name, a->name.data,
-                       ngx_min(sizeof(dead->name), a->name.len + 1));
-    (void) ngx_cpystrn((u_char *) dead->reason, (u_char *) reason,
-                       sizeof(dead->reason));
-
-    dead->have = have;
-    dead->now = ngx_http_claude_relay_now();
-    dead->job.data = dead;
-    dead->job.run = ngx_http_claude_relay_login_run;
-    dead->job.done = ngx_http_claude_relay_login_done;
-
-    if (ngx_http_claude_relay_store_post(&dead->job) != NGX_OK) {
-        ngx_free(dead);
-    }
-}
-
-
-static void
-ngx_http_claude_relay_login_run(ncr_store_t *store,
-    ngx_http_claude_relay_job_t *job)
-{
-    ngx_http_claude_relay_dead_t *dead = job->data;
-
-    ngx_http_claude_relay_job_rc(store, job,
-                 ncr_store_failed(store, dead->name, dead->have, dead->reason,
-                                  dead->now));
-}
-
-
-static void
-ngx_http_claude_relay_login_done(ngx_http_claude_relay_job_t *job)
-{
-    if (job->rc != NCR_OK && job->rc != NCR_DECLINED) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "store: %s", job->error);
-    }
-
-    ngx_http_claude_relay_store_touched();
-    ngx_free(job->data);
+    return ngx_http_claude_relay_nrefreshes;
 }

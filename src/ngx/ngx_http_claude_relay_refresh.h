@@ -111,6 +111,13 @@ ngx_int_t ngx_http_claude_relay_refresh_now(
     ngx_http_claude_relay_account_t *a);
 
 
+/* those of this worker that are under way */
+ngx_uint_t ngx_http_claude_relay_refreshing(void);
+
+/* refresh_due.c: once a second, for this worker */
+void ngx_http_claude_relay_refresh_ticks(ngx_cycle_t *cycle);
+
+
 /* learn.c: once a second: what an account's platform must know and does not */
 
 void ngx_http_claude_relay_learn_tick(ngx_http_claude_relay_main_conf_t *rmcf,

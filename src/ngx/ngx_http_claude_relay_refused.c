@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_claude_relay_limit.h"
+#include "ngx_http_claude_relay_shares.h"
 
 
 /* a client that hears of a wait this long shall not try again, s */
@@ -617,17 +617,27 @@ ngx_http_claude_relay_view_limits(ncr_out_t *out,
     ncr_limit_t   *limit;
     ncr_counter_t  counter;
 
+    ngx_http_claude_relay_whose_t  whose;
+
     ncr_out_text(out, "[");
 
     for (i = 0; (limit = ngx_http_claude_relay_account_limit(rmcf, a, i)); i++)
     {
         ngx_shmtx_lock(&rmcf->shpool->mutex);
 
+        whose.scope = NCR_SCOPE_ACCOUNT;
+        whose.owner = *ncr(&a->name);
+        whose.limit = limit;
+
+        ngx_http_claude_relay_share_look_locked(rmcf, &whose, a->owner);
         ngx_http_claude_relay_counter_locked(rmcf, NCR_SCOPE_ACCOUNT,
                                              a->owner, limit, now, &counter);
 
         if (limit->unit == NCR_UNIT_CONCURRENCY) {
-            counter.used = a->node->inflight;
+
+            /* what the counter has reserved is that of other nodes */
+
+            counter.used = a->node->inflight + counter.reserved;
         }
 
         ngx_shmtx_unlock(&rmcf->shpool->mutex);

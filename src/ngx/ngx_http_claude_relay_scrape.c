@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_http_claude_relay_metrics.h"
+#include "ngx_http_claude_relay_fleet_show.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_METRICS_BUFFER  (32 * 1024)
@@ -166,6 +166,7 @@ ngx_http_claude_relay_metrics_handler(ngx_http_request_t *r)
     ngx_http_claude_relay_metrics_text_limits(s);
     ngx_http_claude_relay_metrics_text_sessions(s);
     ngx_http_claude_relay_metrics_text_ring(s);
+    ngx_http_claude_relay_metrics_text_fleet(s);
     ngx_http_claude_relay_metrics_text_models(s);
     ngx_http_claude_relay_metrics_text_ratio(s);
     ngx_http_claude_relay_metrics_text_genai(s);

@@ -13,6 +13,7 @@
 
 
 #include "ngx_http_claude_relay_self.h"
+#include "ngx_http_claude_relay_shares.h"
 
 #include <cjson/cJSON.h>
 
@@ -237,6 +238,7 @@ ngx_http_claude_relay_self_budgets_locked(ngx_http_claude_relay_self_t *self,
     ngx_http_claude_relay_main_conf_t *rmcf, ncr_key_t *owner)
 {
     ngx_uint_t                       i;
+    ngx_http_claude_relay_whose_t    whose;
     ngx_http_claude_relay_budget_t  *b;
 
     if (owner == NULL) {
@@ -250,6 +252,11 @@ ngx_http_claude_relay_self_budgets_locked(ngx_http_claude_relay_self_t *self,
         b->owner = owner;
         b->limit = &owner->limits[i];
 
+        whose.scope = b->scope;
+        whose.owner = ncr_key_text(owner, owner->name);
+        whose.limit = b->limit;
+
+        ngx_http_claude_relay_share_look_locked(rmcf, &whose, owner->id);
         ngx_http_claude_relay_counter_locked(rmcf, b->scope, owner->id,
                                              b->limit, self->now,
                                              &b->counter);

@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay_socket.h"
+#include "ngx_http_claude_relay_shares.h"
 
 
 typedef enum {
@@ -409,6 +410,7 @@ ngx_http_claude_relay_socket_anew(ngx_http_claude_relay_ctx_t *ctx,
     ctx->priced = 0;
     ctx->unpriced = 0;
     ctx->shadowed = 0;
+    ctx->share_until = 0;
 
     ngx_memzero(&ctx->wants, sizeof(ncr_amounts_t));
     ngx_memzero(&ctx->refused, sizeof(ngx_http_claude_relay_refused_t));
@@ -501,6 +503,14 @@ ngx_http_claude_relay_socket_admit(ngx_http_claude_relay_ctx_t *ctx,
     rmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_claude_relay_module);
     until = 0;
+
+    /* nobody is waited for: what is used is told, and then known to all */
+
+    if (rmcf->redis) {
+        ctx->fleet_mode = ngx_http_claude_relay_fleet_up(rmcf)
+                          ? NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS
+                          : NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE;
+    }
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_store.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_thread.h"
 
 
@@ -699,9 +700,10 @@ ngx_http_claude_relay_stored(ncr_store_account_t *row)
     to->scopes = ngx_http_claude_relay_text(row->scopes);
     to->meta = ngx_http_claude_relay_text(row->meta);
     to->reason = ngx_http_claude_relay_text(row->reason);
+    to->holder = ngx_http_claude_relay_text(row->holder);
 
     if (to->settings && to->secret && to->proxy && to->access && to->refresh
-        && to->scopes && to->meta && to->reason)
+        && to->scopes && to->meta && to->reason && to->holder)
     {
         return stored;
     }
@@ -791,9 +793,12 @@ static void
 ngx_http_claude_relay_rows_done(ngx_http_claude_relay_job_t *job)
 {
     ngx_uint_t                       idle;
+    ngx_http_claude_relay_rows_t    *rows = job->data;
     ngx_http_claude_relay_keeper_t  *t;
 
     t = &ngx_http_claude_relay_store_thread;
+
+    ngx_http_claude_relay_fleet_changed(&rows->rows, &rows->objects);
 
     idle = ngx_queue_empty(&t->applying);
 

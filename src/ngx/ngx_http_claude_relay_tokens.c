@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_claude_relay_refresh.h"
+#include "ngx_http_claude_relay_redis.h"
 
 
 /* how long a request waits for somebody's refresh, ms */
@@ -19,7 +20,9 @@
 
 
 static ngx_http_claude_relay_tokens_t *ngx_http_claude_relay_tokens_locked(
-    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_account_t *row);
+    ngx_http_claude_relay_main_conf_t *rmcf, ncr_store_account_t *row,
+    uint64_t tie);
+static uint64_t ngx_http_claude_relay_tie(ncr_store_account_t *row);
 static void ngx_http_claude_relay_publish_tokens_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_node_t *node,
@@ -34,6 +37,7 @@ ngx_http_claude_relay_publish(ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_node_t *node, ncr_store_account_t *row,
     ngx_uint_t again)
 {
+    uint64_t                         tie;
     ngx_int_t                        rc;
     ngx_str_t                        name;
     ngx_http_claude_relay_tokens_t  *tokens;
@@ -42,6 +46,7 @@ ngx_http_claude_relay_publish(ngx_http_claude_relay_main_conf_t *rmcf,
     name.len = ngx_strlen(row->name);
 
     rc = NGX_OK;
+    tie = ngx_http_claude_relay_tie(row);
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
@@ -82,9 +87,12 @@ ngx_http_claude_relay_publish(ngx_http_claude_relay_main_conf_t *rmcf,
         goto done;
     }
 
-    if (row->tokens > node->version) {
+    /* two nodes may have made tokens of one version: the store has chosen */
 
-        tokens = ngx_http_claude_relay_tokens_locked(rmcf, row);
+    if (row->tokens > node->version
+        || (row->tokens && node->tokens && node->tokens->tie != tie))
+    {
+        tokens = ngx_http_claude_relay_tokens_locked(rmcf, row, tie);
 
         if (tokens == NULL) {
             rc = NGX_ERROR;
@@ -111,36 +119,65 @@ done:
 }
 
 
+/* tells apart tokens of one version, whatever was found out about them */
+
+static uint64_t
+ngx_http_claude_relay_tie(ncr_store_account_t *row)
+{
+    ncr_store_order_t    order;
+    ncr_store_account_t  good;
+
+    good = *row;
+    good.failed = 0;
+
+    ncr_store_tokens_order(&good, &order);
+
+    return order.tie;
+}
+
+
 static ngx_http_claude_relay_tokens_t *
 ngx_http_claude_relay_tokens_locked(ngx_http_claude_relay_main_conf_t *rmcf,
-    ncr_store_account_t *row)
+    ncr_store_account_t *row, uint64_t tie)
 {
     u_char                          *p;
-    size_t                           access, refresh, scopes;
+    size_t                           access, refresh, scopes, holder;
+    ngx_str_t                       *node;
     ngx_http_claude_relay_tokens_t  *tokens;
 
     access = ngx_strlen(row->access);
     refresh = ngx_strlen(row->refresh);
     scopes = ngx_strlen(row->scopes);
+    holder = ngx_strlen(row->holder);
 
     tokens = ngx_http_claude_relay_alloc_locked(rmcf,
                                  sizeof(ngx_http_claude_relay_tokens_t)
-                                 + access + refresh + scopes,
+                                 + access + refresh + scopes + holder,
                                  NGX_MAX_UINT32_VALUE);
     if (tokens == NULL) {
         return NULL;
     }
 
     tokens->version = row->tokens;
+    tokens->tie = tie;
+    tokens->fence = row->fence;
     tokens->expires = row->expires;
     tokens->granted = row->granted;
     tokens->access = (uint32_t) access;
     tokens->refresh = (uint32_t) refresh;
     tokens->scopes = (uint32_t) scopes;
+    tokens->holder = (uint32_t) holder;
+
+    node = rmcf->redis ? &rmcf->redis->node : NULL;
+
+    tokens->own = (holder == 0
+                   || (node && node->len == holder
+                       && ngx_memcmp(node->data, row->holder, holder) == 0));
 
     p = ngx_cpymem(tokens->data, row->access, access);
     p = ngx_cpymem(p, row->refresh, refresh);
-    (void) ngx_cpymem(p, row->scopes, scopes);
+    p = ngx_cpymem(p, row->scopes, scopes);
+    (void) ngx_cpymem(p, row->holder, holder);
 
     return tokens;
 }
@@ -152,7 +189,8 @@ ngx_http_claude_relay_tokens_free_locked(
     ngx_http_claude_relay_tokens_t *tokens)
 {
     ngx_explicit_memzero(tokens->data,
-                         tokens->access + tokens->refresh + tokens->scopes);
+                         tokens->access + tokens->refresh + tokens->scopes
+                         + tokens->holder);
     ngx_slab_free_locked(rmcf->shpool, tokens);
 }
 
@@ -174,6 +212,11 @@ ngx_http_claude_relay_publish_tokens_locked(
     node->expires = tokens->expires;
     ngx_memory_barrier();
     node->version = (ngx_atomic_uint_t) tokens->version;
+    node->tie = (ngx_atomic_uint_t) tokens->tie;
+
+    if (old && old->version == tokens->version) {
+        node->rejected = 0;
+    }
 
     node->login = 0;
     node->reason[0] = '\0';
@@ -182,7 +225,7 @@ ngx_http_claude_relay_publish_tokens_locked(
     node->failure[0] = '\0';
     /* what a dead token was told is over */
 
-    ncr_health_renewed(&node->health);
+    ncr_health_renewed(&node->health, ngx_http_claude_relay_now());
 
     if (old) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, old);
@@ -200,6 +243,7 @@ ngx_http_claude_relay_node_anew_locked(
     old = node->tokens;
 
     node->version = 0;
+    node->tie = 0;
     node->tokens = NULL;
     node->expires = 0;
     node->rejected = 0;
@@ -217,6 +261,7 @@ ngx_http_claude_relay_node_anew_locked(
     node->tested = 0;
 
     ngx_memzero(&node->health, sizeof(ncr_health_t));
+    ngx_memzero(&node->shared, sizeof(ngx_http_claude_relay_shared_t));
 
     if (old) {
         ngx_http_claude_relay_tokens_free_locked(rmcf, old);
@@ -297,6 +342,7 @@ ngx_http_claude_relay_remember(ngx_http_claude_relay_main_conf_t *rmcf,
 
     if (tokens) {
         row->tokens = tokens->version;
+        row->fence = tokens->fence;
         row->expires = tokens->expires;
         row->granted = tokens->granted;
         row->failed = node->login;
@@ -307,6 +353,8 @@ ngx_http_claude_relay_remember(ngx_http_claude_relay_main_conf_t *rmcf,
         row->refresh = ngx_http_claude_relay_dup(p, tokens->refresh);
         p += tokens->refresh;
         row->scopes = ngx_http_claude_relay_dup(p, tokens->scopes);
+        p += tokens->scopes;
+        row->holder = ngx_http_claude_relay_dup(p, tokens->holder);
         row->reason = ngx_http_claude_relay_dup(node->reason,
                                  node->login ? ngx_strlen(node->reason) : 0);
 
@@ -315,12 +363,14 @@ ngx_http_claude_relay_remember(ngx_http_claude_relay_main_conf_t *rmcf,
         row->refresh = ngx_http_claude_relay_dup("", 0);
         row->scopes = ngx_http_claude_relay_dup("", 0);
         row->reason = ngx_http_claude_relay_dup("", 0);
+        row->holder = ngx_http_claude_relay_dup("", 0);
     }
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 
     if (row->settings && row->secret && row->proxy && row->meta
-        && row->access && row->refresh && row->scopes && row->reason)
+        && row->access && row->refresh && row->scopes && row->reason
+        && row->holder)
     {
         return stored;
     }
@@ -400,7 +450,7 @@ ngx_http_claude_relay_token(ngx_http_claude_relay_ctx_t *ctx)
     version = node->version;
     now = ngx_http_claude_relay_now();
 
-    if (version && version == a->proof_version
+    if (version && version == a->proof_version && node->tie == a->proof_tie
         && version != node->rejected
         && (node->expires == 0
             || node->expires - now > NGX_HTTP_CLAUDE_RELAY_MARGIN))
@@ -478,7 +528,7 @@ ngx_http_claude_relay_proof(ngx_http_claude_relay_main_conf_t *rmcf,
         return NGX_DECLINED;
     }
 
-    if (tokens->version == a->proof_version) {
+    if (tokens->version == a->proof_version && tokens->tie == a->proof_tie) {
         ngx_shmtx_unlock(&rmcf->shpool->mutex);
         return NGX_OK;
     }
@@ -512,6 +562,7 @@ ngx_http_claude_relay_proof(ngx_http_claude_relay_main_conf_t *rmcf,
     len = out.last - out.start;
 
     a->proof_version = (ngx_atomic_uint_t) tokens->version;
+    a->proof_tie = (ngx_atomic_uint_t) tokens->tie;
 
     ngx_shmtx_unlock(&rmcf->shpool->mutex);
 

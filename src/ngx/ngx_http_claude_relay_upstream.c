@@ -192,9 +192,14 @@ ngx_http_claude_relay_choose(ngx_http_claude_relay_ctx_t *ctx)
         if (rc == NGX_AGAIN) {
             ngx_http_claude_relay_live_state(ctx,
                                            NGX_HTTP_CLAUDE_RELAY_LIVE_QUEUED);
-            ngx_http_claude_relay_wait(ctx,
-                           ngx_min(ngx_http_claude_relay_patience(ctx) + 1,
-                                   NGX_HTTP_CLAUDE_RELAY_SLOT_POLL));
+            left = ctx->place
+                   ? (ngx_msec_int_t) ngx_http_claude_relay_patience(ctx)
+                   : (ngx_msec_int_t) (ctx->share_until - ngx_current_msec);
+
+            left = ngx_max(left, 0) + 1;
+
+            ngx_http_claude_relay_wait(ctx, (ngx_msec_t)
+                           ngx_min(left, NGX_HTTP_CLAUDE_RELAY_SLOT_POLL));
             return NGX_AGAIN;
         }
 
@@ -222,12 +227,22 @@ again:
     if (rc == NGX_OK) {
         ctx->wait_until = 0;
         ctx->turn_until = 0;
+        ctx->slots_until = 0;
+        ctx->slots_asked = 0;
         return NGX_OK;
     }
 
     if (rc == NGX_AGAIN) {
 
         left = ngx_http_claude_relay_slot_patience(ctx);
+
+        if (ctx->slots_until) {
+
+            /* other nodes are asked, which is no wait for a slot */
+
+            left = (ngx_msec_int_t) (ctx->slots_until - ngx_current_msec);
+            left = ngx_max(left, 0) + 1;
+        }
 
         if (left > 0) {
             left = ngx_min(left, NGX_HTTP_CLAUDE_RELAY_SLOT_POLL);

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_redis.h"
 
 
 typedef enum {
@@ -36,13 +37,16 @@ typedef enum {
     NGX_HTTP_CLAUDE_RELAY_VAR_COST,
     NGX_HTTP_CLAUDE_RELAY_VAR_PRICE,
     NGX_HTTP_CLAUDE_RELAY_VAR_LIMIT,
-    NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW
+    NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW,
+    NGX_HTTP_CLAUDE_RELAY_VAR_FLEET
 } ngx_http_claude_relay_var_e;
 
 
 static ngx_http_claude_relay_ctx_t *ngx_http_claude_relay_variable_ctx(
     ngx_http_request_t *r, uintptr_t data);
 static ngx_int_t ngx_http_claude_relay_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_claude_relay_variable_node(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_claude_relay_variable_key_id(ngx_http_request_t *r,
     ngx_http_claude_relay_ctx_t *ctx, ngx_str_t *s);
@@ -89,7 +93,25 @@ static ngx_http_variable_t  ngx_http_claude_relay_vars[] = {
     ngx_http_claude_relay_var("price", PRICE),
     ngx_http_claude_relay_var("limit", LIMIT),
     ngx_http_claude_relay_var("shadow", SHADOW),
+    ngx_http_claude_relay_var("fleet", FLEET),
+
+    /* of no request */
+
+    { ngx_string("claude_relay_node"), NULL,
+      ngx_http_claude_relay_variable_node, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
       ngx_http_null_variable
+};
+
+
+/* by ngx_http_claude_relay_fleet_result_e; the first one is "-" in a log */
+
+static ngx_str_t  ngx_http_claude_relay_fleet_results[] = {
+    ngx_null_string,
+    ngx_string("miss"),
+    ngx_string("found"),
+    ngx_string("late"),
+    ngx_string("granted")
 };
 
 
@@ -266,6 +288,10 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
         ngx_http_claude_relay_text_limit(ctx,
                            data == NGX_HTTP_CLAUDE_RELAY_VAR_SHADOW, &s);
         break;
+
+    case NGX_HTTP_CLAUDE_RELAY_VAR_FLEET:
+        s = ngx_http_claude_relay_fleet_results[ctx->fleet_result];
+        break;
     }
 
     if (s.len == 0) {
@@ -275,6 +301,29 @@ ngx_http_claude_relay_variable(ngx_http_request_t *r,
 
     v->len = s.len;
     v->data = s.data;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_claude_relay_variable_node(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_claude_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module);
+
+    if (rmcf->redis == NULL || rmcf->redis->node.len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->len = rmcf->redis->node.len;
+    v->data = rmcf->redis->node.data;
     v->valid = 1;
     v->no_cacheable = 0;
     v->not_found = 0;

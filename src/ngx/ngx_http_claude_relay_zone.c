@@ -11,7 +11,7 @@
 #include "ngx_http_claude_relay_audit.h"
 #include "ngx_http_claude_relay_passwords.h"
 #include "ngx_http_claude_relay_feed.h"
-#include "ngx_http_claude_relay_fleet.h"
+#include "ngx_http_claude_relay_shares.h"
 #include "ngx_http_claude_relay_live.h"
 #include "ngx_http_claude_relay_work.h"
 
@@ -346,6 +346,7 @@ ngx_http_claude_relay_node_free_locked(
 
     ngx_http_claude_relay_notes_free_locked(rmcf, &node->failures);
     ngx_http_claude_relay_notes_free_locked(rmcf, &node->tests);
+    ngx_http_claude_relay_share_node_free_locked(rmcf, node);
 
     ngx_slab_free_locked(rmcf->shpool, node);
 }
@@ -794,6 +795,7 @@ ngx_http_claude_relay_row_drop_locked(ngx_http_claude_relay_main_conf_t *rmcf,
         ngx_http_claude_relay_counters_recount_locked(rmcf);
     }
 
+    ngx_http_claude_relay_shares_recount_locked(rmcf);
     ngx_http_claude_relay_subjects_sweep_locked(rmcf);
 }
 

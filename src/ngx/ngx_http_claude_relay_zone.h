@@ -35,11 +35,15 @@
 
 typedef struct {
     uint64_t                           version;     /* the store's */
+    uint64_t                           tie;         /* of two of a version */
+    uint64_t                           fence;
     ncr_msec_t                         expires;     /* 0 = not known */
     ncr_msec_t                         granted;
     uint32_t                           access;      /* lengths */
     uint32_t                           refresh;
     uint32_t                           scopes;
+    uint32_t                           holder;
+    unsigned                           own:1;       /* made by this node */
     u_char                             data[];
 } ngx_http_claude_relay_tokens_t;
 
@@ -92,6 +96,18 @@ typedef struct {
 } ngx_http_claude_relay_tally_t;
 
 
+/* what other nodes of a fleet know of an account's health: see
+ * fleet_health.c; edits is what was looked at, the other two what was said */
+
+typedef struct {
+    uint64_t                           edits;
+    uint64_t                           rests;
+    uint64_t                           windows;
+    ncr_msec_t                         stamp;       /* by Redis' clock */
+    ngx_uint_t                         asked;       /* Redis, of this one */
+} ngx_http_claude_relay_shared_t;
+
+
 /*
  * An account's part that all workers share; found by name after a reload.
  * What stands under "tokens" is true for accounts that live by them.
@@ -109,6 +125,7 @@ struct ngx_http_claude_relay_node_s {
     ncr_msec_t                         used;        /* the zone's turn */
     uint64_t                           picks;
     ncr_health_t                       health;
+    ngx_http_claude_relay_shared_t     shared;
 
     /* the store's row, as it was applied last */
 
@@ -116,10 +133,11 @@ struct ngx_http_claude_relay_node_s {
     uint64_t                           seq;
     uint64_t                           removed;     /* seq of a tombstone */
 
-    /* tokens; version and expires are read without the lock */
+    /* tokens; version, tie and expires are read without the lock */
 
     ngx_http_claude_relay_tokens_t    *tokens;
     ngx_atomic_t                       version;     /* 0 = none */
+    ngx_atomic_t                       tie;         /* the same with a fleet */
     ncr_msec_t                         expires;
     uint64_t                           rejected;    /* version of a 401 */
     ncr_msec_t                         login;       /* needs one since then */
@@ -155,6 +173,8 @@ struct ngx_http_claude_relay_node_s {
     uint64_t                           told_refreshes;
 
     ngx_http_claude_relay_tally_t      tally;
+
+    ngx_http_claude_relay_share_t     *share;   /* of slots; NULL: none */
 };
 
 

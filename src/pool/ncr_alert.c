@@ -32,7 +32,7 @@ static ncr_msec_t ncr_alert_age(ncr_msec_t since, ncr_msec_t now);
 
 static const char  *ncr_alert_kinds[] = {
     "needs-login", "resting", "quota", "budget", "errors", "pool", "store",
-    "ledger", "audit", "security"
+    "ledger", "audit", "security", "fleet"
 };
 
 static const char  *ncr_alert_levels[] = { "info", "warning", "critical" };

@@ -39,6 +39,7 @@ typedef enum {
     NCR_ALERT_LEDGER,
     NCR_ALERT_AUDIT,
     NCR_ALERT_SECURITY,
+    NCR_ALERT_FLEET,
     NCR_ALERT_KINDS
 } ncr_alert_kind_e;
 

@@ -24,7 +24,7 @@ static ncr_msec_t ncr_health_family_verdict(ncr_health_t *h,
     ncr_str_t *family, ncr_msec_t end, ncr_msec_t now);
 static ncr_family_rest_t *ncr_health_family(ncr_health_t *h,
     ncr_str_t *family);
-static void ncr_health_window_set(ncr_health_t *h, ncr_window_t *w);
+static ncr_uint_t ncr_health_window_set(ncr_health_t *h, ncr_window_t *w);
 
 
 ncr_eligible_e
@@ -112,6 +112,7 @@ ncr_health_verdict(ncr_health_t *h, ncr_verdict_t *v, ncr_uint_t status,
 
     h->until = end;
     h->since = now;
+    h->edits++;
     h->why = v->class;
     h->window = (ncr_health_window(v) != 0);
 
@@ -130,9 +131,11 @@ ncr_health_success(ncr_health_t *h, ncr_str_t *family, ncr_msec_t started,
     ncr_msec_t now)
 {
     h->success_at = now;
+    h->proved = ncr_max(h->proved, started);
 
-    if (h->failed_at < started) {
+    if (h->failed_at < started && h->fails) {
         h->fails = 0;
+        h->edits++;
     }
 
     if (h->since >= started || h->until == NCR_HEALTH_FOREVER) {
@@ -141,6 +144,10 @@ ncr_health_success(ncr_health_t *h, ncr_str_t *family, ncr_msec_t started,
 
     if (h->window && h->until > now) {
         return;
+    }
+
+    if (h->until || h->half_open) {
+        h->edits++;
     }
 
     h->until = 0;
@@ -181,7 +188,9 @@ ncr_health_limits(ncr_health_t *h, ncr_limits_t *limits, ncr_msec_t now)
             continue;
         }
 
-        ncr_health_window_set(h, &limits->windows[i]);
+        if (ncr_health_window_set(h, &limits->windows[i])) {
+            h->edits++;
+        }
     }
 }
 
@@ -197,6 +206,16 @@ ncr_health_clear(ncr_health_t *h)
     h->window = 0;
 
     memset(h->families, 0, sizeof(h->families));
+}
+
+
+void
+ncr_health_reset(ncr_health_t *h, ncr_msec_t now)
+{
+    ncr_health_clear(h);
+
+    h->cleared = ncr_max(h->cleared, now);
+    h->edits++;
 }
 
 
@@ -319,6 +338,8 @@ ncr_health_family_verdict(ncr_health_t *h, ncr_str_t *family, ncr_msec_t end,
     }
 
     rest->until = end;
+    rest->since = now;
+    h->edits++;
 
     return end;
 }
@@ -351,11 +372,13 @@ ncr_health_family(ncr_health_t *h, ncr_str_t *family)
 }
 
 
-static void
+/* 1: it tells something new */
+
+static ncr_uint_t
 ncr_health_window_set(ncr_health_t *h, ncr_window_t *w)
 {
     ncr_uint_t     i;
-    ncr_window_t  *to;
+    ncr_window_t  *to, old;
 
     to = NULL;
 
@@ -367,6 +390,8 @@ ncr_health_window_set(ncr_health_t *h, ncr_window_t *w)
     }
 
     if (to != NULL) {
+
+        old = *to;
 
         /* what this reply did not tell about the same window still holds */
 
@@ -384,12 +409,13 @@ ncr_health_window_set(ncr_health_t *h, ncr_window_t *w)
             to->reset = w->reset;
         }
 
-        return;
+        return to->utilization != old.utilization || to->reset != old.reset
+               || to->status != old.status;
     }
 
     if (h->nwindows < NCR_WINDOWS) {
         h->windows[h->nwindows++] = *w;
-        return;
+        return 1;
     }
 
     to = &h->windows[0];
@@ -401,12 +427,16 @@ ncr_health_window_set(ncr_health_t *h, ncr_window_t *w)
     }
 
     *to = *w;
+
+    return 1;
 }
 
 
 void
-ncr_health_renewed(ncr_health_t *h)
+ncr_health_renewed(ncr_health_t *h, ncr_msec_t now)
 {
+    h->renewed = ncr_max(h->renewed, now);
+
     if (h->why != NCR_CLASS_AUTH || h->until == 0) {
         return;
     }
@@ -414,4 +444,5 @@ ncr_health_renewed(ncr_health_t *h)
     h->until = 0;
     h->fails = 0;
     h->half_open = 0;
+    h->edits++;
 }

@@ -26,6 +26,7 @@
 typedef struct {
     char          name[NCR_FAMILY_LEN]; /* "" = free */
     ncr_msec_t    until;
+    ncr_msec_t    since;                /* when that verdict fell */
 } ncr_family_rest_t;
 
 
@@ -45,6 +46,13 @@ typedef struct {
     ncr_msec_t         windows_at;      /* when they were told last */
     uint64_t           requests;
     uint64_t           errors;
+    uint64_t           edits;           /* of what others should know */
+
+    /* what has ended rests, so that it can end those of other nodes */
+
+    ncr_msec_t         proved;          /* start of the latest success */
+    ncr_msec_t         cleared;         /* by an operator */
+    ncr_msec_t         renewed;         /* another credential */
 
     /* private */
 
@@ -92,11 +100,14 @@ void ncr_health_success(ncr_health_t *h, ncr_str_t *family,
 /* newest windows win; those not told are kept until their reset is past */
 void ncr_health_limits(ncr_health_t *h, ncr_limits_t *limits, ncr_msec_t now);
 
-/* an operator's reset */
+/* no rest is left, on this node */
 void ncr_health_clear(ncr_health_t *h);
 
+/* the same by an operator, who means all nodes */
+void ncr_health_reset(ncr_health_t *h, ncr_msec_t now);
+
 /* another credential: a rest for the old one's sake is over */
-void ncr_health_renewed(ncr_health_t *h);
+void ncr_health_renewed(ncr_health_t *h, ncr_msec_t now);
 
 
 #endif /* _NCR_HEALTH_H_INCLUDED_ */

@@ -21,7 +21,7 @@
 #define NCR_STORE_COLUMNS                                                     \
     "id, seq, name, conf, removed, version, settings, secret, proxy, "        \
     "created, updated, tokens, access, refresh, expires, granted, scopes, "   \
-    "meta, pending, failed, reason"
+    "meta, pending, failed, reason, fence, holder"
 
 #define NCR_STORE_HOOK                                                        \
     "name, version, kind, enabled, url, secret, settings, state, created, "   \
@@ -71,19 +71,20 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
     "SELECT " NCR_STORE_COLUMNS " FROM accounts WHERE id > ?1"
     " ORDER BY id LIMIT 1",
 
-    "SELECT max(version) FROM accounts WHERE name = ?1 AND removed = 1",
+    "SELECT " NCR_STORE_COLUMNS " FROM accounts"
+    " WHERE name = ?1 AND removed = 1 ORDER BY version DESC, id DESC LIMIT 1",
 
     /* not OR REPLACE, which would also replace another row of that name */
 
     "INSERT INTO accounts (" NCR_STORE_COLUMNS ") VALUES"
     " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-    " ?16, ?17, ?18, ?19, ?20, ?21)"
+    " ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)"
     " ON CONFLICT (id) DO UPDATE SET"
     " seq = ?2, name = ?3, conf = ?4, removed = ?5, version = ?6,"
     " settings = ?7, secret = ?8, proxy = ?9, created = ?10, updated = ?11,"
     " tokens = ?12, access = ?13, refresh = ?14, expires = ?15,"
     " granted = ?16, scopes = ?17, meta = ?18, pending = ?19, failed = ?20,"
-    " reason = ?21",
+    " reason = ?21, fence = ?22, holder = ?23",
 
     "SELECT id, data, expires FROM logins WHERE id = ?1",
 
@@ -163,8 +164,9 @@ static const char  *ncr_store_sqls[NCR_STORE_SQL_N] = {
 
     "SELECT 1 FROM objects WHERE digest = ?1 AND id <> ?2",
 
-    "SELECT max(version) FROM objects"
-    " WHERE kind = ?1 AND name = ?2 AND removed = 1",
+    "SELECT " NCR_STORE_OBJECT " FROM objects"
+    " WHERE kind = ?1 AND name = ?2 AND removed = 1"
+    " ORDER BY version DESC, id DESC LIMIT 1",
 
     "INSERT INTO objects (" NCR_STORE_OBJECT ") VALUES"
     " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
@@ -359,7 +361,11 @@ ncr_store_open_file(ncr_store_t *store, ncr_store_options_t *options)
 
         store->older = 1;
 
-        return NCR_OK;
+        return (version < 4)
+               ? ncr_store_exec(store, "CREATE TEMP VIEW accounts AS"
+                                " SELECT *, 0 AS fence, '' AS holder"
+                                " FROM main.accounts")
+               : NCR_OK;
     }
 
     return ncr_store_migrate(store, ncr_store_steps, ncr_store_version);

@@ -83,6 +83,10 @@ typedef struct {
     ncr_msec_t    pending;              /* a refresh was begun then */
     ncr_msec_t    failed;               /* needs a login since then */
     char         *reason;               /* of that */
+    uint64_t      fence;                /* of the refresh that has brought
+                                           them, in a fleet; 0: of none */
+    char         *holder;               /* the node that has made them; "":
+                                           this one */
 } ncr_store_account_t;
 
 
@@ -142,7 +146,8 @@ ncr_int_t ncr_store_put(ncr_store_t *store, ncr_store_account_t *row,
 
 /*
  * Leaves a tombstone; accounts of nginx.conf, too.  NCR_DECLINED: none, or of
- * another version; UINT64_MAX: whatever is there.
+ * another version; UINT64_MAX: whatever is there.  The versions of both parts
+ * are raised, so that a removal is newer than what it removes.
  */
 ncr_int_t ncr_store_remove(ncr_store_t *store, const char *name,
     uint64_t version, ncr_msec_t now);
@@ -159,7 +164,8 @@ ncr_int_t ncr_store_adopt(ncr_store_t *store, const char *name,
  * as it is), scopes and meta (NULL: as they are); clears pending, failed and
  * reason, raises row->tokens.  If have is not UINT64_MAX, only if the tokens
  * are still of this version: NCR_DECLINED if not, or if there is no such
- * account.  Sets row->tokens, ->seq, ->id.
+ * account.  row->fence and ->holder (NULL: this node) go with them.  Sets
+ * row->tokens, ->seq, ->id.
  */
 ncr_int_t ncr_store_tokens(ncr_store_t *store, ncr_store_account_t *row,
     uint64_t have, ncr_msec_t now);
@@ -312,6 +318,75 @@ ncr_int_t ncr_store_object_activate(ncr_store_t *store, uint64_t id,
 /* as ncr_store_restore(), in one transaction; sets neither id nor seq */
 ncr_int_t ncr_store_object_restore(ncr_store_t *store,
     ncr_store_object_t *rows, size_t n);
+
+/*
+ * Nodes of a fleet have the same rows, each in a file of its own; see
+ * ncr_store_merge.c.  Of two states of a row the one of the higher version is
+ * newer, and of one version that of the higher tie; those of which both are
+ * equal are the same.  An account is two rows, that of the operator and that
+ * of its tokens.
+ */
+
+typedef struct {
+    uint64_t      version;
+    uint64_t      tie;                  /* < 2^63 */
+} ncr_store_order_t;
+
+void ncr_store_account_order(ncr_store_account_t *row,
+    ncr_store_order_t *order);
+void ncr_store_tokens_order(ncr_store_account_t *row,
+    ncr_store_order_t *order);
+void ncr_store_object_order(ncr_store_object_t *row,
+    ncr_store_order_t *order);
+
+/* 1: there are no tokens in it, whatever their version */
+ncr_uint_t ncr_store_bare(ncr_store_account_t *row);
+
+/*
+ * Puts the row of another node into this file, under an id of this file's,
+ * if it is newer than what is here; row->removed is a tombstone.  Of accounts
+ * there is the operator's part (of the store, not of nginx.conf; of a
+ * tombstone row->tokens, too), or that of the tokens, whose meta goes along,
+ * and, of an account of nginx.conf, settings.  NCR_OK: it was; NCR_DECLINED: it is as old, or older, or (of
+ * tokens) there is no account of this name; NCR_BAD: it cannot be, an account
+ * of nginx.conf or another key's secret is in its way: ncr_store_error()
+ * tells, and nothing was changed.
+ */
+ncr_int_t ncr_store_merge_account(ncr_store_t *store,
+    ncr_store_account_t *row);
+ncr_int_t ncr_store_merge_tokens(ncr_store_t *store,
+    ncr_store_account_t *row);
+ncr_int_t ncr_store_merge_object(ncr_store_t *store, ncr_store_object_t *row);
+
+/* objects of this kind are the fleet's, not of one file */
+ncr_uint_t ncr_store_shared(const char *kind);
+
+/* what there is of a name: the live one, or the last one that was removed;
+ * NCR_DECLINED: there never was one */
+ncr_int_t ncr_store_last(ncr_store_t *store, const char *name,
+    ncr_store_account_t *row);
+ncr_int_t ncr_store_object_last(ncr_store_t *store, const char *kind,
+    const char *name, ncr_store_object_t *row);
+
+/* "a/NAME", "t/NAME" or "o/KIND/NAME" */
+#define NCR_STORE_ROW     (2 + NCR_STORE_KIND + NCR_STORE_NAME)
+
+typedef struct {
+    char               name[NCR_STORE_ROW];
+    ncr_store_order_t  order;
+    uint64_t           seq;
+    unsigned           removed:1;
+} ncr_store_entry_t;
+
+typedef ncr_int_t (*ncr_store_entry_pt)(void *data, ncr_store_entry_t *entry);
+
+/*
+ * All rows that a fleet shares, by their names, in the order of seq: those of
+ * accounts, or objects.  Up to max of them above *seq, which moves on.
+ * NCR_OK: there may be more; NCR_DONE: that were all.
+ */
+ncr_int_t ncr_store_scan(ncr_store_t *store, ncr_uint_t objects,
+    uint64_t *seq, size_t max, ncr_store_entry_pt handler, void *data);
 
 /*
  * What is written between these two is one transaction, and synced once.  A

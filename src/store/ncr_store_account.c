@@ -187,7 +187,7 @@ ncr_store_put_row(ncr_store_t *store, ncr_store_account_t *row,
 
 
 /*
- * The version goes on from where a removed account of this name has left it:
+ * The versions go on from where a removed account of this name has left them:
  * whoever still has that one's must not be taken for up to date.
  */
 
@@ -195,27 +195,25 @@ static ncr_int_t
 ncr_store_put_new(ncr_store_t *store, const char *name, ncr_msec_t now,
     ncr_store_account_t *cur)
 {
-    sqlite3_stmt  *stmt;
+    uint64_t   version, tokens;
+    ncr_int_t  rc;
+
+    rc = ncr_store_row_removed(store, name, cur);
+
+    version = cur->version;
+    tokens = cur->tokens;
+
+    ncr_store_row_free(cur);
+
+    if (rc != NCR_OK && rc != NCR_DECLINED) {
+        return rc;
+    }
 
     ncr_store_row_new(cur, name);
 
     cur->created = now;
-
-    stmt = ncr_store_stmt(store, NCR_STORE_SQL_TOMBSTONE);
-
-    if (stmt == NULL) {
-        return ncr_store_fail(store);
-    }
-
-    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
-
-    if (sqlite3_step(stmt) != SQLITE_ROW) {
-        return ncr_store_fail(store);
-    }
-
-    cur->version = (uint64_t) sqlite3_column_int64(stmt, 0);
-
-    sqlite3_reset(stmt);
+    cur->version = version;
+    cur->tokens = tokens;
 
     return ncr_store_count(store, "id", 1, 0, &cur->id);
 }
@@ -250,6 +248,7 @@ ncr_store_remove(ncr_store_t *store, const char *name, uint64_t version,
         ncr_store_row_bury(&cur);
 
         cur.version++;
+        cur.tokens += (cur.tokens != 0);
         cur.updated = now;
 
         rc = ncr_store_row_save(store, &cur, 0);
@@ -368,12 +367,16 @@ ncr_store_tokens_row(ncr_store_t *store, ncr_store_account_t *row,
         || ncr_store_row_set(store, &cur->refresh, row->refresh) != NCR_OK
         || ncr_store_row_set(store, &cur->scopes, row->scopes) != NCR_OK
         || ncr_store_row_set(store, &cur->meta, row->meta) != NCR_OK
-        || ncr_store_row_set(store, &cur->reason, "") != NCR_OK)
+        || ncr_store_row_set(store, &cur->reason, "") != NCR_OK
+        || ncr_store_row_set(store, &cur->holder,
+                             row->holder ? row->holder : "")
+           != NCR_OK)
     {
         return NCR_ERROR;
     }
 
     cur->tokens++;
+    cur->fence = row->fence;
     cur->expires = row->expires;
     cur->pending = 0;
     cur->failed = 0;
@@ -678,8 +681,10 @@ ncr_store_restore_tokens(ncr_store_t *store, ncr_store_account_t *row,
     cur->granted = row->granted;
     cur->pending = row->pending;
     cur->failed = row->failed;
+    cur->fence = row->fence;
 
     if (ncr_store_row_set(store, &cur->access, row->access) != NCR_OK
+        || ncr_store_row_set(store, &cur->holder, row->holder) != NCR_OK
         || ncr_store_row_set(store, &cur->refresh, row->refresh) != NCR_OK
         || ncr_store_row_set(store, &cur->scopes, row->scopes) != NCR_OK
         || ncr_store_row_set(store, &cur->meta, row->meta) != NCR_OK)

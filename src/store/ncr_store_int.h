@@ -291,6 +291,10 @@ ncr_int_t ncr_store_row(ncr_store_t *store, sqlite3_stmt *stmt,
 ncr_int_t ncr_store_row_name(ncr_store_t *store, const char *name,
     ncr_store_account_t *row);
 
+/* the last one that was removed, in the same way */
+ncr_int_t ncr_store_row_removed(ncr_store_t *store, const char *name,
+    ncr_store_account_t *row);
+
 /* any, a tombstone too */
 ncr_int_t ncr_store_row_id(ncr_store_t *store, ncr_store_sql_e sql,
     uint64_t id, ncr_store_account_t *row);
@@ -314,6 +318,26 @@ void ncr_store_row_bury(ncr_store_account_t *row);
 
 /* NCR_OK, or an error: it does not fit */
 ncr_int_t ncr_store_name(ncr_store_t *store, const char *name);
+
+
+/* ncr_store_object.c; the same of objects */
+
+ncr_int_t ncr_store_object_name(ncr_store_t *store, const char *kind,
+    const char *name, ncr_store_object_t *row);
+ncr_int_t ncr_store_object_removed(ncr_store_t *store, const char *kind,
+    const char *name, ncr_store_object_t *row);
+
+/* the row that stmt stands on; its text is SQLite's, until the next step */
+ncr_int_t ncr_store_object_row(ncr_store_t *store, sqlite3_stmt *stmt,
+    ncr_store_object_t *row);
+
+/* NCR_OK: no other row has its digest; NCR_DECLINED: one has */
+ncr_int_t ncr_store_object_free_digest(ncr_store_t *store,
+    ncr_store_object_t *row, uint64_t id);
+
+/* all of the row, with the next seq */
+ncr_int_t ncr_store_object_save(ncr_store_t *store, ncr_store_object_t *row,
+    uint64_t floor);
 
 
 /* ncr_store_login.c */

@@ -13,18 +13,15 @@
 #include "ncr_store_int.h"
 
 
-static ncr_int_t ncr_store_object_row(ncr_store_t *store, sqlite3_stmt *stmt,
-    ncr_store_object_t *row);
 static ncr_int_t ncr_store_object_each(ncr_store_t *store, sqlite3_stmt *stmt,
     uint64_t *seq, ncr_store_object_pt handler, void *data);
 static ncr_int_t ncr_store_object_own(ncr_store_t *store,
     sqlite3_stmt *stmt, ncr_store_object_t *row);
-static ncr_int_t ncr_store_object_name(ncr_store_t *store, const char *kind,
-    const char *name, ncr_store_object_t *row);
+static ncr_int_t ncr_store_object_named(ncr_store_t *store,
+    ncr_store_sql_e sql, const char *kind, const char *name,
+    ncr_store_object_t *row);
 static ncr_int_t ncr_store_object_id(ncr_store_t *store, uint64_t id,
     ncr_store_object_t *row);
-static ncr_int_t ncr_store_object_free_digest(ncr_store_t *store,
-    ncr_store_object_t *row, uint64_t id);
 static ncr_int_t ncr_store_object_new(ncr_store_t *store,
     ncr_store_object_t *row, ncr_msec_t now, ncr_store_object_t *cur);
 static ncr_int_t ncr_store_object_put_row(ncr_store_t *store,
@@ -39,8 +36,6 @@ static ncr_int_t ncr_store_object_restore_row(ncr_store_t *store,
     ncr_store_object_t *row);
 static ncr_int_t ncr_store_object_restore_id(ncr_store_t *store,
     ncr_store_object_t *row, ncr_store_object_t *cur);
-static ncr_int_t ncr_store_object_save(ncr_store_t *store,
-    ncr_store_object_t *row, uint64_t floor);
 static ncr_int_t ncr_store_object_says(ncr_store_t *store, const char *what,
     const char *kind);
 
@@ -180,7 +175,7 @@ ncr_store_object_each(ncr_store_t *store, sqlite3_stmt *stmt, uint64_t *seq,
 
 /* its text is SQLite's, until the next step */
 
-static ncr_int_t
+ncr_int_t
 ncr_store_object_row(ncr_store_t *store, sqlite3_stmt *stmt,
     ncr_store_object_t *row)
 {
@@ -282,9 +277,27 @@ ncr_store_object_own(ncr_store_t *store, sqlite3_stmt *stmt,
 }
 
 
-static ncr_int_t
+ncr_int_t
 ncr_store_object_name(ncr_store_t *store, const char *kind, const char *name,
     ncr_store_object_t *row)
+{
+    return ncr_store_object_named(store, NCR_STORE_SQL_OBJECT_NAME, kind,
+                                  name, row);
+}
+
+
+ncr_int_t
+ncr_store_object_removed(ncr_store_t *store, const char *kind,
+    const char *name, ncr_store_object_t *row)
+{
+    return ncr_store_object_named(store, NCR_STORE_SQL_OBJECT_TOMBSTONE, kind,
+                                  name, row);
+}
+
+
+static ncr_int_t
+ncr_store_object_named(ncr_store_t *store, ncr_store_sql_e sql,
+    const char *kind, const char *name, ncr_store_object_t *row)
 {
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
@@ -297,7 +310,7 @@ ncr_store_object_name(ncr_store_t *store, const char *kind, const char *name,
         return rc;
     }
 
-    stmt = ncr_store_stmt(store, NCR_STORE_SQL_OBJECT_NAME);
+    stmt = ncr_store_stmt(store, sql);
 
     if (stmt == NULL) {
         return ncr_store_fail(store);
@@ -331,7 +344,7 @@ ncr_store_object_id(ncr_store_t *store, uint64_t id, ncr_store_object_t *row)
 
 /* NCR_OK: no other row has it; NCR_DECLINED: one has */
 
-static ncr_int_t
+ncr_int_t
 ncr_store_object_free_digest(ncr_store_t *store, ncr_store_object_t *row,
     uint64_t id)
 {
@@ -535,30 +548,24 @@ static ncr_int_t
 ncr_store_object_new(ncr_store_t *store, ncr_store_object_t *row,
     ncr_msec_t now, ncr_store_object_t *cur)
 {
-    sqlite3_stmt  *stmt;
+    uint64_t   version;
+    ncr_int_t  rc;
 
-    memset(cur, 0, sizeof(ncr_store_object_t));
+    rc = ncr_store_object_removed(store, row->kind, row->name, cur);
+
+    version = cur->version;
+
+    ncr_store_object_free(cur);
+
+    if (rc != NCR_OK && rc != NCR_DECLINED) {
+        return rc;
+    }
+
     memcpy(cur->kind, row->kind, NCR_STORE_KIND);
     memcpy(cur->name, row->name, strlen(row->name));
 
     cur->created = now;
-
-    stmt = ncr_store_stmt(store, NCR_STORE_SQL_OBJECT_TOMBSTONE);
-
-    if (stmt == NULL) {
-        return ncr_store_fail(store);
-    }
-
-    sqlite3_bind_text(stmt, 1, row->kind, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 2, row->name, -1, SQLITE_STATIC);
-
-    if (sqlite3_step(stmt) != SQLITE_ROW) {
-        return ncr_store_fail(store);
-    }
-
-    cur->version = (uint64_t) sqlite3_column_int64(stmt, 0);
-
-    sqlite3_reset(stmt);
+    cur->version = version;
 
     return ncr_store_count(store, "object", 1, 0, &cur->id);
 }
@@ -845,7 +852,7 @@ ncr_store_object_restore_id(ncr_store_t *store, ncr_store_object_t *row,
 }
 
 
-static ncr_int_t
+ncr_int_t
 ncr_store_object_save(ncr_store_t *store, ncr_store_object_t *row,
     uint64_t floor)
 {

@@ -36,7 +36,8 @@ static const ncr_store_member_t  ncr_store_texts[] = {
     ncr_store_column(6, settings),
     ncr_store_column(16, scopes),
     ncr_store_column(17, meta),
-    ncr_store_column(20, reason)
+    ncr_store_column(20, reason),
+    ncr_store_column(22, holder)
 };
 
 static const ncr_store_member_t  ncr_store_secrets[] = {
@@ -58,14 +59,17 @@ static const ncr_store_member_t  ncr_store_numbers[] = {
     ncr_store_column(14, expires),
     ncr_store_column(15, granted),
     ncr_store_column(18, pending),
-    ncr_store_column(19, failed)
+    ncr_store_column(19, failed),
+    ncr_store_column(21, fence)
 };
 
-#define NCR_STORE_TEXTS    4
+#define NCR_STORE_TEXTS    5
 #define NCR_STORE_SECRETS  4
-#define NCR_STORE_NUMBERS  10
+#define NCR_STORE_NUMBERS  11
 
 
+static ncr_int_t ncr_store_row_named(ncr_store_t *store, ncr_store_sql_e sql,
+    const char *name, ncr_store_account_t *row);
 static ncr_int_t ncr_store_row_one(ncr_store_t *store, sqlite3_stmt *stmt,
     ncr_store_account_t *row);
 static void ncr_store_row_place(ncr_seal_place_t *place, char *id,
@@ -151,6 +155,22 @@ ncr_int_t
 ncr_store_row_name(ncr_store_t *store, const char *name,
     ncr_store_account_t *row)
 {
+    return ncr_store_row_named(store, NCR_STORE_SQL_BY_NAME, name, row);
+}
+
+
+ncr_int_t
+ncr_store_row_removed(ncr_store_t *store, const char *name,
+    ncr_store_account_t *row)
+{
+    return ncr_store_row_named(store, NCR_STORE_SQL_TOMBSTONE, name, row);
+}
+
+
+static ncr_int_t
+ncr_store_row_named(ncr_store_t *store, ncr_store_sql_e sql, const char *name,
+    ncr_store_account_t *row)
+{
     ncr_int_t      rc;
     sqlite3_stmt  *stmt;
 
@@ -162,7 +182,7 @@ ncr_store_row_name(ncr_store_t *store, const char *name,
         return rc;
     }
 
-    stmt = ncr_store_stmt(store, NCR_STORE_SQL_BY_NAME);
+    stmt = ncr_store_stmt(store, sql);
 
     if (stmt == NULL) {
         return ncr_store_fail(store);
@@ -341,6 +361,7 @@ ncr_store_row_bury(ncr_store_account_t *row)
     row->granted = 0;
     row->pending = 0;
     row->failed = 0;
+    row->fence = 0;
 }
 
 

@@ -178,7 +178,10 @@ const ncr_store_step_t  ncr_store_steps[] = {
       "    told      INTEGER NOT NULL,"
       "    ended     INTEGER NOT NULL,"
       "    data      TEXT NOT NULL"
-      ") WITHOUT ROWID;" }
+      ") WITHOUT ROWID;" },
+
+    { "ALTER TABLE accounts ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;"
+      "ALTER TABLE accounts ADD COLUMN holder TEXT NOT NULL DEFAULT '';" }
 };
 
 

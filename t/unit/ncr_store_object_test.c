@@ -481,6 +481,8 @@ ncr_test_migrate(void)
                         "DROP TABLE people; DROP TABLE sessions;"
                         "DROP TABLE actions; DROP TABLE hooks;"
                         "DROP TABLE deliveries; DROP TABLE alerts;"
+                        "ALTER TABLE accounts DROP COLUMN fence;"
+                        "ALTER TABLE accounts DROP COLUMN holder;"
                         "DELETE FROM counters WHERE name = 'object';"
                         "PRAGMA user_version = 1");
 
@@ -504,7 +506,7 @@ ncr_test_migrate(void)
 
     store = ncr_test_open();
     ncr_test(store
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 3,
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 4,
              "older schema: migrated");
     ncr_test(ncr_store_find(store, "old", &account) == NCR_OK
              && strcmp(account.secret, "s") == 0

@@ -260,7 +260,7 @@ ncr_test_create(void)
 
     ncr_test(ncr_test_value(ncr_test_path, "PRAGMA application_id")
              == NCR_STORE_APPLICATION
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 3,
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 4,
              "says what it is");
 
     ncr_store_close(NULL);

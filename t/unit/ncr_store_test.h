@@ -18,6 +18,7 @@
 #include "../../src/store/ncr_store_key.c"
 #include "../../src/store/ncr_store_lock.c"
 #include "../../src/store/ncr_store_login.c"
+#include "../../src/store/ncr_store_merge.c"
 #include "../../src/store/ncr_store_object.c"
 #include "../../src/store/ncr_store_person.c"
 #include "../../src/store/ncr_store_rows.c"

@@ -232,6 +232,7 @@ static ncr_store_step_t  ncr_test_steps[] = {
     { NULL },
     { NULL },
     { NULL },
+    { NULL },
     { "ALTER TABLE accounts ADD COLUMN note TEXT NOT NULL DEFAULT 'none';"
       "CREATE TABLE extra (a INTEGER)" },
     { "INSERT INTO extra VALUES (42)" },
@@ -253,24 +254,24 @@ ncr_test_schema(void)
 
     (void) ncr_test_put(store, "a", "s-a");
 
-    ncr_test(ncr_store_migrate(store, ncr_test_steps, 3) == NCR_OK
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 3,
+    ncr_test(ncr_store_migrate(store, ncr_test_steps, 4) == NCR_OK
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 4,
              "migrate: up to date");
 
-    ncr_test(ncr_store_migrate(store, ncr_test_steps, 6) == NCR_ERROR
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 3
+    ncr_test(ncr_store_migrate(store, ncr_test_steps, 7) == NCR_ERROR
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 4
              && ncr_test_value(ncr_test_path, "SELECT count(*) FROM"
                                " sqlite_schema WHERE name = 'extra'") == 0,
              "migrate: a step fails, nothing is done");
 
-    ncr_test(ncr_store_migrate(store, ncr_test_steps, 5) == NCR_OK
-             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 5
+    ncr_test(ncr_store_migrate(store, ncr_test_steps, 6) == NCR_OK
+             && ncr_test_value(ncr_test_path, "PRAGMA user_version") == 6
              && ncr_test_value(ncr_test_path, "SELECT a FROM extra") == 42,
              "migrate: two steps");
     ncr_test(ncr_test_value(ncr_test_path, "SELECT note = 'none' FROM"
                             " accounts") == 1
              && ncr_test_has(store, "a", "s-a"), "rows are kept");
-    ncr_test(ncr_store_migrate(other, ncr_test_steps, 5) == NCR_OK
+    ncr_test(ncr_store_migrate(other, ncr_test_steps, 6) == NCR_OK
              && ncr_test_value(ncr_test_path, "SELECT count(*) FROM extra")
                 == 1, "migrate: another process was faster");
     ncr_test(ncr_test_has(other, "a", "s-a")
@@ -285,8 +286,8 @@ ncr_test_schema(void)
 
     store = ncr_test_open_key(NCR_TEST_KEY, &rc);
     ncr_test(rc == NCR_ERROR && store == NULL
-             && strstr(ncr_test_error, "schema of version 5")
-             && strstr(ncr_test_error, "up to 3"), "a newer schema");
+             && strstr(ncr_test_error, "schema of version 6")
+             && strstr(ncr_test_error, "up to 4"), "a newer schema");
     ncr_test(ncr_test_untouched(len), "is not touched");
 
     (void) ncr_test_sql(ncr_test_path, "PRAGMA user_version = 0");
@@ -304,7 +305,7 @@ ncr_test_schema(void)
     ncr_test_options(&options, NCR_TEST_KEY);
     options.readonly = 1;
     ncr_test(ncr_store_open(&options, &store, ncr_test_error) == NCR_OK
-             && ncr_store_migrate(store, ncr_test_steps, 3) == NCR_ERROR,
+             && ncr_store_migrate(store, ncr_test_steps, 4) == NCR_ERROR,
              "not migrated by a reader");
     ncr_store_close(store);
     ncr_test_clean();
