@@ -19,6 +19,7 @@ my $P = "{claude-relay}:";
 
 my $up = sandbox();
 my $redis = redis();
+my $way = slow($redis, 0);          # of the third node
 
 sub chain { $up->oauth_chain($_[0] // "many") }
 
@@ -86,6 +87,12 @@ sub storm {
 
     pump(sub { !grep { !$_->{done} } @w }, 60);
     my $served = grep { ($_->{status} // 0) == 200 } @w;
+
+    for my $w (grep { ($_->{status} // 0) != 200 } @w) {
+        diag("status " . ($w->{status} // "none") . ": "
+             . substr($w->{body}, 0, 200));
+    }
+
     $_->close for @w;
 
     return $served;
@@ -99,7 +106,8 @@ my $account = login_account("many", expires => -10, expires_in => 0);
 $up->oauth(do => "before=2500");
 
 my $fleet = fleet(3, redis => $redis, workers => 4, accounts => $account,
-                  params => "lease=${LEASE}s", location =>
+                  params => "lease=${LEASE}s",
+                  each => sub { $_[0] == 2 ? (redis => $way) : () }, location =>
                   "claude_relay_retry_wait 30s;",
                   allow => [qr/exited on signal 9/, qr/Redis is away/,
                             qr/is not refreshed/, qr/needs a login/,
@@ -272,10 +280,10 @@ $up->oauth(do => "before=1000");
 
 $node = force($n3);
 ok(wait_for(sub { in_flight() == 1 }), "fleet: the third node is at it");
-$redis->pause;
+$way->hole;
 is($node->(), 200, "fleet: it has new tokens");
 $n3->kill9;
-$redis->resume;
+$way->cut;
 is(rotations(), $made + 1, "fleet: which nobody else has");
 
 ok(wait_for(sub {
@@ -284,6 +292,7 @@ ok(wait_for(sub {
 }, 60), "fleet: the others need a login");
 is(counter("invalid_grants"), 1, "fleet: the dead token was shown once");
 
+$way->heal;
 $n3->start;
 ok(wait_for(sub { !grep { access_of($_) ne chain()->{access} }
                         $fleet->nodes }, 60),

@@ -119,7 +119,7 @@ like(row("o/key/anna"), qr/^3 /, "fleet: its version went on");
 make(0, "groups", "team");
 make(1, "users", "bob", group => "team");
 agrees("/users/bob", "group", "team", "a user is on all nodes, in its group");
-$r = api(1, "PATCH", "/settings", { branding => { title => "Ours" } });
+$r = api(1, "PATCH", "/settings", { branding => { name => "Ours" } });
 is($r->status, 200, "fleet: settings are changed on node 1")
     || diag($r->body);
 ok(wait_for(sub { 3 == grep { api($_, "GET", "/settings")->body =~ /Ours/ }
@@ -127,7 +127,7 @@ ok(wait_for(sub { 3 == grep { api($_, "GET", "/settings")->body =~ /Ours/ }
 
 # removed
 
-$r = api(1, "DELETE", "/keys/anna");
+$r = api(1, "DELETE", "/keys/anna?permanent=true");
 is($r->status, 204, "fleet: a key is removed on node 1");
 ok(wait_for(sub { all("/keys/anna") eq "404 404 404" }),
    "fleet: and gone on all nodes") || diag(all("/keys/anna"));
@@ -186,7 +186,7 @@ my $node = $fleet->node(2);
 $node->stop;
 
 make(0, "keys", "late");
-$r = api(0, "DELETE", "/keys/away1");
+$r = api(0, "DELETE", "/keys/away1?permanent=true");
 is($r->status, 204, "fleet: one more is removed");
 
 $node->start;

@@ -92,6 +92,7 @@ static ngx_uint_t ngx_http_claude_relay_fleet_word(ngx_str_t *text,
 
 static ngx_http_claude_relay_fleet_part_t
     *ngx_http_claude_relay_fleet_parts[] = {
+    &ngx_http_claude_relay_fleet_rows,
     &ngx_http_claude_relay_fleet_moves,
     &ngx_http_claude_relay_fleet_ends,
     &ngx_http_claude_relay_fleet_shares,
@@ -981,9 +982,13 @@ static void
 ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
     ngx_http_claude_relay_redis_e state, const char *error)
 {
+    ngx_uint_t                      told;
     ngx_http_claude_relay_fleet_t  *fleet;
 
     fleet = ag->rmcf->zone->fleet;
+
+    /* it is away until it was there: once is enough, but that is told */
+    told = (fleet->error[0] != '\0' || error[0] == '\0');
 
     ngx_shmtx_lock(&ag->rmcf->shpool->mutex);
 
@@ -992,7 +997,7 @@ ngx_http_claude_relay_agent_state(ngx_http_claude_relay_agent_t *ag,
 
     ngx_shmtx_unlock(&ag->rmcf->shpool->mutex);
 
-    if (fleet->state == (ngx_atomic_uint_t) state) {
+    if (fleet->state == (ngx_atomic_uint_t) state && told) {
         return;
     }
 

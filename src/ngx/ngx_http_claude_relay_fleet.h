@@ -84,7 +84,7 @@ struct ngx_http_claude_relay_fleet_s {
     uint64_t                           latest;  /* the same, as Redis told */
     ngx_atomic_t                       synced;  /* 1: all rows were seen once */
     ngx_uint_t                         durable; /* Redis has an AOF */
-    ngx_atomic_t                       told;    /* seq of this store: Redis
+    ngx_atomic_t                       acked;   /* seq of this store: Redis
                                                  * has all changes up to it */
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];
     ngx_atomic_t                       twin;    /* another node has this

@@ -407,7 +407,7 @@ ngx_http_claude_relay_rows_publish(void)
         }
     }
 
-    if (seq > fleet->told) {
-        fleet->told = (ngx_atomic_uint_t) seq;
+    if (seq > fleet->acked) {
+        fleet->acked = (ngx_atomic_uint_t) seq;
     }
 }

@@ -240,6 +240,13 @@ ngx_http_claude_relay_redis_server(ngx_conf_t *cf,
     t->naddrs = u.naddrs;
     t->literal = (u.naddrs != 0);
 
+    /* an IPv6 address, without its brackets */
+
+    if (u.host.len > 2 && u.host.data[0] == '[') {
+        u.host.data++;
+        u.host.len -= 2;
+    }
+
     if (u.family == AF_UNIX) {
         t->host = *value;
 

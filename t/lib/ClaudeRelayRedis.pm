@@ -19,7 +19,7 @@ Wait until the node's agent says so, and why.
 
 =item seen($node)
 
-What it has said last: "there", "away: why", or "".
+What it says in /health: "there", "slow: ", "away: why"; or "".
 
 =item served($node)
 
@@ -54,10 +54,10 @@ sub one {
 sub seen {
     my ($node) = @_;
 
-    my ($last) = $node->error_log
-                 =~ /.*Redis[ ]is[ ](there|away:[^\n]*);?[^\n]*?/s;
+    my $fleet = eval { $node->fleet } or return "";
 
-    return $last // "";
+    return "there" if $fleet->{state} eq "up";
+    return "$fleet->{state}: " . ($fleet->{error} // "");
 }
 
 
@@ -71,7 +71,7 @@ sub is_there {
 sub is_away {
     my ($node, $regex) = @_;
 
-    return wait_for(sub { seen($node) =~ /^away: .*$regex/ }, 20);
+    return wait_for(sub { seen($node) =~ /^away: .*(?:$regex)/ }, 20);
 }
 
 
