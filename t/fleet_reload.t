@@ -255,10 +255,22 @@ for my $i (1 .. 3) {
 }
 
 
-# ---- another binary
+# ---- another binary, which nginx makes only as a daemon
 
-SKIP: {
-    my $old = $n1->pid;
+{
+    $n1->stop;
+    $n1->write;
+    spew($n1->file, slurp($n1->file) =~ s/daemon off/daemon on/r);
+
+    is($n1->run("$n1->{dir}/stderr"), 0, "fleet: a node as a daemon");
+
+    ok(wait_for(sub { -s "$n1->{dir}/nginx.pid" && $n1->listens }, 10 * $slow),
+       "fleet: which listens");
+
+    my $old = $n1->{pid} = $n1->pid;
+
+    ok($fleet->ready, "fleet: two nodes");
+
     my $boot = told($n1)->{boot};
 
     kill "USR2", $old;
@@ -266,30 +278,27 @@ SKIP: {
     ok(wait_for(sub { my $now = $n1->pid // $old;
                       $now != $old && kill 0, $now }, 10 * $slow),
        "fleet: USR2: a new master");
+
+    $n1->{pid} = $n1->pid;
+
     ok(wait_for(sub { scalar(my @now = $n1->workers) == 4 }, 10 * $slow),
        "fleet: USR2: with workers");
 
-    my $new = $n1->pid;
-
     kill "QUIT", $old;
 
-    ok(wait_for(sub { waitpid($old, 1) == $old || !kill 0, $old }, 10 * $slow),
+    ok(wait_for(sub { !kill 0, $old }, 10 * $slow),
        "fleet: USR2 and QUIT: the old master leaves");
-
-    $n1->{pid} = $new;
-
     ok($fleet->ready, "fleet: USR2 and QUIT: two nodes");
     isnt(told($n1)->{boot}, $boot, "fleet: USR2 and QUIT: another boot");
     ok(wait_for(sub { !$n1->fleet->{twin} && $n1->health->{status} eq "ok" },
                 20 * $slow), "fleet: USR2 and QUIT: it is not its own twin");
     same("behind an upgrade");
 
-    # the harness has not started this one
+    my $new = delete $n1->{pid};
 
     kill "QUIT", $new;
-    ok(wait_for(sub { !kill 0, $new }, 10 * $slow), "fleet: QUIT: it leaves");
-    delete $n1->{pid};
 
+    ok(wait_for(sub { !kill 0, $new }, 10 * $slow), "fleet: QUIT: it leaves");
     ok(wait_for(sub { $n2->fleet->{nodes} == 1 }, ($lease + 5) * $slow),
        "fleet: QUIT: the other node is alone");
     is($n2->post("/v1/messages", message())->status, 200,
