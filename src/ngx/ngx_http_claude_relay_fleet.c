@@ -89,6 +89,7 @@ static ngx_uint_t ngx_http_claude_relay_fleet_word(ngx_str_t *text,
 
 static ngx_http_claude_relay_fleet_part_t
     *ngx_http_claude_relay_fleet_parts[] = {
+    &ngx_http_claude_relay_fleet_rows,
     &ngx_http_claude_relay_fleet_moves,
     &ngx_http_claude_relay_fleet_ends,
     &ngx_http_claude_relay_fleet_shares,
