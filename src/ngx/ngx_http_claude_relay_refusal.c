@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_live.h"
 
 
@@ -65,6 +66,17 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
 
     if (ctx->error == NCR_CLASS_OK) {
         ctx->error = ctx->refusal;
+    }
+
+    if (ctx->error == NCR_CLASS_OK
+        && ngx_http_claude_relay_fleet_unready(
+               ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module)))
+    {
+        ctx->error = NCR_CLASS_SERVER;
+        return ngx_http_claude_relay_error(r, ctx,
+                       NGX_HTTP_SERVICE_UNAVAILABLE,
+                       "the accounts of the fleet are not here yet, try again "
+                       "soon", 1);
     }
 
     switch (ctx->error) {
@@ -134,6 +146,15 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     default:
         status = NGX_HTTP_SERVICE_UNAVAILABLE;
         message = "no account of this relay can serve the request now";
+
+        if (ngx_http_claude_relay_fleet_unready(
+                ngx_http_get_module_main_conf(r,
+                                              ngx_http_claude_relay_module)))
+        {
+            message = "the accounts of the fleet are not here yet, try again "
+                      "soon";
+            after = ngx_max(after, 1);
+        }
 
         /* what was no account's own fault may be over soon */
 
