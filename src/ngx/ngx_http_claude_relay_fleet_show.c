@@ -52,6 +52,7 @@ ngx_http_claude_relay_fleet_look(ngx_http_claude_relay_main_conf_t *rmcf,
     look->synced = fleet->synced;
     look->durable = fleet->durable;
     look->twin = fleet->twin;
+    look->agent = fleet->agent;
 
     ngx_memcpy(look->boot, fleet->boot, sizeof(look->boot));
     ngx_memcpy(look->error, fleet->error, sizeof(look->error));
