@@ -579,6 +579,7 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_msec_t                         place_from;
     ngx_msec_t                         share_until; /* Redis is asked, 0: no */
     ngx_msec_t                         slots_until; /* the same, of accounts */
+    ngx_msec_t                         slots_since;
     ngx_uint_t                         fleet_mode;  /* see shares.h */
     ngx_http_claude_relay_claim_t     *claims;  /* limits that count it */
     ngx_uint_t                         nclaims;

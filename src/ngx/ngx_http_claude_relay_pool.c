@@ -797,7 +797,8 @@ ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     e = ngx_http_claude_relay_share_account_locked(ch->rmcf, a,
-                                                   ctx->fleet_mode);
+                                                   ctx->fleet_mode,
+                                                   ctx->slots_since);
 
     return e != NCR_SHARE_OK && e != NCR_SHARE_ASK;
 }
