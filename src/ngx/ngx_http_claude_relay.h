@@ -609,6 +609,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_fleet_result_e  fleet_result;
     ngx_http_claude_relay_look_t      *look;    /* asked of the fleet */
     ngx_http_claude_relay_account_t   *proposed;    /* to it, or NULL */
+    ncr_msec_t                         proposed_at; /* its node's "used" */
+    ncr_msec_t                         proposed_was;    /* and before */
     ngx_uint_t                         unknown; /* see fleet.h */
     ncr_class_e                        moved;   /* why, if MOVED */
     ncr_msec_t                         soonest; /* when waiting may help */
