@@ -71,7 +71,7 @@ static void ngx_http_claude_relay_agent_peers(
     ncr_msec_t redis);
 static ngx_uint_t ngx_http_claude_relay_agent_missed(
     ngx_http_claude_relay_fleet_t *fleet, ngx_http_claude_relay_peer_t *peers,
-    ngx_uint_t n, ncr_msec_t redis);
+    ngx_uint_t n, ncr_msec_t redis, ncr_msec_t lease);
 static ngx_int_t ngx_http_claude_relay_agent_peer(
     ngx_http_claude_relay_peer_t *peer, redisReply *name, redisReply *value,
     ncr_msec_t redis);
@@ -885,7 +885,8 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
 
     ngx_shmtx_lock(&ag->rmcf->shpool->mutex);
 
-    missed = ngx_http_claude_relay_agent_missed(fleet, peers, k, redis);
+    missed = ngx_http_claude_relay_agent_missed(fleet, peers, k, redis,
+                                      (ncr_msec_t) ag->rmcf->redis->lease);
 
     alive += missed;
     k = ngx_min(k + missed, NGX_HTTP_CLAUDE_RELAY_PEERS);
@@ -907,7 +908,8 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
 
 static ngx_uint_t
 ngx_http_claude_relay_agent_missed(ngx_http_claude_relay_fleet_t *fleet,
-    ngx_http_claude_relay_peer_t *peers, ngx_uint_t n, ncr_msec_t redis)
+    ngx_http_claude_relay_peer_t *peers, ngx_uint_t n, ncr_msec_t redis,
+    ncr_msec_t lease)
 {
     ngx_uint_t                     i, j, missed;
     ngx_http_claude_relay_peer_t  *old;
@@ -929,6 +931,10 @@ ngx_http_claude_relay_agent_missed(ngx_http_claude_relay_fleet_t *fleet,
         if (j < n) {
             continue;
         }
+
+        /* for one lease more, whatever it has said */
+
+        old->deadline = ngx_min(old->deadline, redis + lease);
 
         missed++;
 
