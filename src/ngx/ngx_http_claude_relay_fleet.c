@@ -69,6 +69,9 @@ static void ngx_http_claude_relay_agent_skew(
 static void ngx_http_claude_relay_agent_peers(
     ngx_http_claude_relay_agent_t *ag, redisReply **e, size_t n,
     ncr_msec_t redis);
+static ngx_uint_t ngx_http_claude_relay_agent_missed(
+    ngx_http_claude_relay_fleet_t *fleet, ngx_http_claude_relay_peer_t *peers,
+    ngx_uint_t n, ncr_msec_t redis);
 static ngx_int_t ngx_http_claude_relay_agent_peer(
     ngx_http_claude_relay_peer_t *peer, redisReply *name, redisReply *value,
     ncr_msec_t redis);
@@ -855,7 +858,7 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
     redisReply **e, size_t n, ncr_msec_t redis)
 {
     size_t                          i;
-    ngx_uint_t                      alive, k;
+    ngx_uint_t                      alive, k, missed;
     ngx_http_claude_relay_peer_t   *peers;
     ngx_http_claude_relay_fleet_t  *fleet;
 
@@ -882,6 +885,11 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
 
     ngx_shmtx_lock(&ag->rmcf->shpool->mutex);
 
+    missed = ngx_http_claude_relay_agent_missed(fleet, peers, k, redis);
+
+    alive += missed;
+    k = ngx_min(k + missed, NGX_HTTP_CLAUDE_RELAY_PEERS);
+
     ngx_memcpy(fleet->peers, peers, sizeof(fleet->peers));
     fleet->npeers = k;
     fleet->nodes = ngx_max(alive, 1);
@@ -889,6 +897,47 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
     ngx_shmtx_unlock(&ag->rmcf->shpool->mutex);
 
     ngx_free(peers);
+}
+
+
+/*
+ * Where Redis was emptied, those that it has not heard of yet are there all the
+ * same: each node's part of a limit depends on how many they are.
+ */
+
+static ngx_uint_t
+ngx_http_claude_relay_agent_missed(ngx_http_claude_relay_fleet_t *fleet,
+    ngx_http_claude_relay_peer_t *peers, ngx_uint_t n, ncr_msec_t redis)
+{
+    ngx_uint_t                     i, j, missed;
+    ngx_http_claude_relay_peer_t  *old;
+
+    missed = 0;
+
+    for (i = 0; i < fleet->npeers; i++) {
+
+        old = &fleet->peers[i];
+
+        if (!old->alive || old->deadline < redis) {
+            continue;
+        }
+
+        for (j = 0; j < n && ngx_strcmp(old->name, peers[j].name) != 0; j++) {
+            /* void */
+        }
+
+        if (j < n) {
+            continue;
+        }
+
+        missed++;
+
+        if (n + missed <= NGX_HTTP_CLAUDE_RELAY_PEERS) {
+            peers[n + missed - 1] = *old;
+        }
+    }
+
+    return missed;
 }
 
 

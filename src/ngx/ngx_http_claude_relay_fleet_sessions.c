@@ -384,6 +384,12 @@ ngx_http_claude_relay_look_found(ngx_http_claude_relay_ctx_t *ctx,
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
 
+    /* it was not its turn */
+
+    if (ctx->proposed && ctx->proposed->node->used == ctx->proposed_at) {
+        ctx->proposed->node->used = ctx->proposed_was;
+    }
+
     if (ngx_http_claude_relay_bond_locked(rmcf->zone, key, now) == NULL) {
 
         bond = ngx_http_claude_relay_bond_set_locked(rmcf, list, key,
