@@ -17,7 +17,8 @@ my $redis = redis();
 my $other = "bob-secret-000001";
 
 my $fleet = fleet(3, redis => $redis,
-    params => "timeout=" . (asan() ? 2000 : 500) . "ms",
+    params => "timeout=" . (asan() ? 2000 : 500) . "ms"
+              . " command_timeout=4s",
     workers => asan() ? 1 : 2,
     http => "claude_relay_key bob { secret $other; }"
             . "claude_relay_rest server=1 server_max=1 overloaded=1;",
@@ -78,11 +79,11 @@ sub account_in_redis {
 
 my $probes = 0;
 
-# each node asks Redis for what it does not know
+# all workers of each node ask Redis for what they do not know
 
 sub ready {
     return wait_for(sub {
-        for my $i (0 .. 2) {
+        for my $i (map { ($_) x 8 } 0 .. 2) {
             my (undef, $log) = by($i, "probe-" . $probes++);
             return if !$log->{session} || !key_of($log);
         }
@@ -437,6 +438,37 @@ ok(ready(), "fleet: three nodes");
        "fleet: back: what was bound meanwhile is told");
     is((by($_, "paused-3"))[0], account_in_redis($log),
        "fleet: back: and found, node $_") for 1, 2;
+}
+
+# one round trip and no more, over a wire on which it takes 150 ms
+
+{
+    my $wire = slow($redis, 150);
+    my $far = fleet(1, redis => $wire,
+                    params => '"prefix={far}:" timeout=800ms',
+                    accounts => join "", map { account("a$_") } 1 .. 4);
+    my $node = $far->node(0);
+
+    my $took = sub {
+        my @took;
+
+        for my $session (@_) {
+            my $began = time;
+            $node->post("/v1/messages", message(), session($session));
+            push @took, time - $began;
+        }
+
+        return (sort { $a <=> $b } @took)[@took / 2];
+    };
+
+    ok($far->ready, "fleet: a node far from Redis");
+
+    my $cold = $took->(map { "cold-$_" } 1 .. 11);
+    my $warm = $took->(map { "cold-$_" } 1 .. 11);
+
+    ok($cold > 0.145, "fleet: a session that is new waits for it, $cold s");
+    ok($warm < 0.145 || asan(), "fleet: one that is known does not, $warm s");
+    ok($cold < 0.295 || asan(), "fleet: it is one round trip");
 }
 
 $monitor->stop;

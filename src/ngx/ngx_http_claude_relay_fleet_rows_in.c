@@ -574,7 +574,7 @@ ngx_http_claude_relay_rows_take(ngx_http_claude_relay_batch_t *batch,
         item = &batch->items[batch->n];
 
         item->len = e->len;
-        item->text = malloc(e->len + 1);
+        item->text = ngx_alloc(e->len + 1, ngx_cycle->log);
 
         if (item->text == NULL) {
             return NGX_ERROR;

@@ -24,7 +24,7 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
 {
     char         buf[NCR_MODEL_LEN + 64];
     time_t       after;
-    ngx_uint_t   status;
+    ngx_uint_t   status, unready;
     const char  *message;
 
     if (ctx->killed) {
@@ -68,15 +68,11 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
         ctx->error = ctx->refusal;
     }
 
-    if (ctx->error == NCR_CLASS_OK
-        && ngx_http_claude_relay_fleet_unready(
-               ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module)))
-    {
+    unready = ngx_http_claude_relay_fleet_unready(
+                ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module));
+
+    if (unready && ctx->error == NCR_CLASS_OK) {
         ctx->error = NCR_CLASS_SERVER;
-        return ngx_http_claude_relay_error(r, ctx,
-                       NGX_HTTP_SERVICE_UNAVAILABLE,
-                       "the accounts of the fleet are not here yet, try again "
-                       "soon", 1);
     }
 
     switch (ctx->error) {
@@ -147,10 +143,7 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
         status = NGX_HTTP_SERVICE_UNAVAILABLE;
         message = "no account of this relay can serve the request now";
 
-        if (ngx_http_claude_relay_fleet_unready(
-                ngx_http_get_module_main_conf(r,
-                                              ngx_http_claude_relay_module)))
-        {
+        if (unready) {
             message = "the accounts of the fleet are not here yet, try again "
                       "soon";
             after = ngx_max(after, 1);
