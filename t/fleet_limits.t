@@ -55,7 +55,8 @@ my $fleet = fleet(3, redis => $redis, workers => asan() ? 1 : 2,
             . key("many", "account four;")
             . key("big", "limit cost:0.01/day;")
             . key("warm", "limit requests:1000000/day; limit cost:1000/day;"),
-    location => "claude_relay_retry_wait 0; claude_relay_limit_headers on;");
+    location => "claude_relay_retry_wait 0; claude_relay_limit_headers on;",
+    allow => [qr/exited on signal 9/]);
 
 ok($fleet->ready, "fleet: three nodes");
 
@@ -285,6 +286,33 @@ sub used {
     ok($fleet->ready, "fleet: it is back");
     ok(wait_for(sub { say_as(0, "slots")->status == 200 }, 20),
        "fleet: and may have slots again");
+}
+
+
+# ---- a worker that dies takes no share with it
+
+{
+    my @held = map { wire($nodes[0]->port,
+                          ask(path => "/v1/messages", close => 1,
+                              key => "slots-secret-0001",
+                              body => body(do => "first=20000,output=1")))
+                   } 1 .. 6;
+
+    ok(wait_for(sub { pump(sub { 1 }, 1); under_way($nodes[0], "slots") == 6 },
+                20), "fleet: all slots are taken");
+
+    is(say_as(1, "slots")->status, 429, "fleet: there is none for another node");
+
+    if (!asan()) {
+        kill "KILL", $nodes[0]->workers;
+
+        ok(wait_for(sub { say_as(1, "slots")->status == 200 }, 20),
+           "fleet: its workers are killed, and the slots are there again");
+        ok(wait_for(sub { (eval { say_as(0, "slots")->status } // 0) == 200 },
+                    20), "fleet: for their own node, too");
+    }
+
+    $_->close for @held;
 }
 
 

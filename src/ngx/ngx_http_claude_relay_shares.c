@@ -372,6 +372,14 @@ ngx_http_claude_relay_share_account_locked(
         return NCR_SHARE_OK;
     }
 
+    /* there may be many of them to be looked at */
+
+    if (mode == NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS
+        && a->node->inflight < sh->share.cap)
+    {
+        return NCR_SHARE_OK;
+    }
+
     return ngx_http_claude_relay_share_judge_locked(rmcf, sh,
                                                     a->max_concurrency, 1,
                                                     mode, since);
