@@ -23,12 +23,16 @@ my $fleet = fleet(3, redis => $redis,
     http => "claude_relay_key bob { secret $other; }"
             . "claude_relay_rest server=1 server_max=1 overloaded=1;",
     accounts => join("", map { account("a$_") } 1 .. 4)
+                . join("", map { account("o$_", "platform openai;"
+                                        . " api_key sk-o$_-0001;"
+                                        . " pool openai;") } 1 .. 3)
                 . account("s1", "pool strict;")
                 . account("s2", "pool strict;"),
     location => "claude_relay_sticky ttl=600 renew=300;"
                 . "claude_relay_retry_wait 0;",
     server => "location /brief/ { claude_relay;"
               . " claude_relay_sticky ttl=600 renew=1; }"
+              . "location /openai/ { claude_relay; claude_relay_pool openai; }"
               . "location /strict/ { claude_relay; claude_relay_pool strict;"
               . " claude_relay_sticky strict; claude_relay_retry_wait 0; }");
 
@@ -283,6 +287,78 @@ ok(ready(), "fleet: three nodes");
 }
 
 
+# stored responses, and their threads
+
+{
+    my $ask = sub {
+        my ($i, $id, @headers) = @_;
+
+        my $r = $fleet->node($i)->post("/openai/v1/responses", encode({
+            model => "gpt-5.5", input => "message " . ++$probes,
+            $id ? (previous_response_id => $id) : () }), @headers);
+
+        return $r->status == 200 ? ($fleet->node($i)->log->{account},
+                                    $r->json->{id}) : $r->status;
+    };
+
+    for (["a session", "session_id: thread"], ["no session"]) {
+        my ($name, @headers) = @$_;
+        my @bad;
+
+        for my $n (1 .. 6) {
+            my ($at, $id) = $ask->($n % 3, undef,
+                                   map { "$_-$n" } @headers);
+
+            for my $i ($n + 1, $n + 2, $n) {
+                my $r;
+
+                # these are told together, after a while
+
+                wait_for(sub {
+                    $r = $fleet->node($i % 3)->get("/openai/v1/responses/$id");
+                    return $r->status == 200;
+                }, 3);
+
+                my ($who, $next) = $ask->($i % 3, $id,
+                                          map { "$_-$n" } @headers);
+
+                push @bad, "$n: $at, $who, " . $r->status
+                    if $who ne $at || $r->status != 200;
+                $id = $next // $id;
+            }
+        }
+
+        is_deeply(\@bad, [], "fleet: a thread with $name goes on at its "
+                  . "account, and is found");
+    }
+
+    my (undef, $id) = $ask->(0);
+    is($fleet->node(1)->request("GET", "/openai/v1/responses/$id",
+                                key => $other)->status, 404,
+       "fleet: another key's response is none");
+
+    # many at once are few commands
+
+    $ask->(0, undef, "session_id: many");
+    sleep 0.3;
+    $monitor->clear;
+
+    my @c = map { $fleet->node(0)->connect } 1 .. 20;
+
+    for my $c (@c) {
+        $c->request("POST", "/openai/v1/responses", headers =>
+                    ["session_id: many", "Content-Type: application/json"],
+                    body => encode({ model => "gpt-5.5", input => "x" }));
+    }
+
+    is(join(" ", map { $_->response->status } @c), join(" ", ("200") x 20),
+       "fleet: many of one thread");
+    sleep 0.3;
+    ok($monitor->count(qr/:i:/) <= 8, "fleet: are told together, "
+       . $monitor->count(qr/:i:/));
+}
+
+
 # an operator ends sessions
 
 {
@@ -381,8 +457,14 @@ ok(ready(), "fleet: three nodes");
     $redis->cli("SET", key_of($log), $want, "PX", 600_000);
     sleep 1.2;
     is((by(0, "late", "/brief"))[0], $at, "fleet: what is known is not asked");
-    ok(wait_for(sub { (by(0, "late", "/brief"))[0] eq $want }, 5),
-       "fleet: but a renewal finds what the others have");
+    my @seen;
+
+    ok(wait_for(sub {
+        my ($who, $log) = by(0, "late", "/brief");
+        push @seen, "$who $log->{sticky} $log->{attempts}";
+        return $who eq $want;
+    }, 5), "fleet: but a renewal finds what the others have")
+        or diag "$at, not $want: ", join "; ", @seen;
 
     # flushed: told again
 
@@ -400,7 +482,7 @@ ok(ready(), "fleet: three nodes");
 
     my ($id) = $redis->keys("*:i:*");
     $id //= "none";
-    like($redis->cli("GET", $id), qr/^a\d\nalice$/,
+    like($redis->cli("GET", $id), qr/^[ao]\d\nalice$/,
          "fleet: flushed: with their accounts and keys");
 }
 

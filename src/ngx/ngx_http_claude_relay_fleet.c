@@ -24,6 +24,9 @@
  * is another node: after a restart it is its own old one */
 #define NGX_HTTP_CLAUDE_RELAY_TWINS       3
 
+/* a lease that is longer was made up, ms */
+#define NGX_HTTP_CLAUDE_RELAY_NONSENSE    86400000
+
 /* clocks that differ by more are told of, ms */
 #define NGX_HTTP_CLAUDE_RELAY_SKEW        1000
 
@@ -92,7 +95,6 @@ static ngx_uint_t ngx_http_claude_relay_fleet_word(ngx_str_t *text,
 
 static ngx_http_claude_relay_fleet_part_t
     *ngx_http_claude_relay_fleet_parts[] = {
-    &ngx_http_claude_relay_fleet_rows,
     &ngx_http_claude_relay_fleet_moves,
     &ngx_http_claude_relay_fleet_ends,
     &ngx_http_claude_relay_fleet_shares,
@@ -910,8 +912,12 @@ ngx_http_claude_relay_agent_missed(ngx_http_claude_relay_fleet_t *fleet,
     ngx_http_claude_relay_peer_t *peers, ngx_uint_t n, ncr_msec_t redis,
     ncr_msec_t lease)
 {
+    ncr_msec_t                     lease;
     ngx_uint_t                     i, j, missed;
     ngx_http_claude_relay_peer_t  *old;
+
+    lease = (ncr_msec_t)
+                     ngx_http_claude_relay_the_agent.rmcf->redis->lease;
 
     missed = 0;
 
@@ -919,7 +925,11 @@ ngx_http_claude_relay_agent_missed(ngx_http_claude_relay_fleet_t *fleet,
 
         old = &fleet->peers[i];
 
-        if (!old->alive || old->deadline < redis) {
+        /* no node says so of itself that it is there for much longer */
+
+        if (!old->alive || old->deadline < redis
+            || old->deadline - redis > 2 * lease)
+        {
             continue;
         }
 
@@ -964,7 +974,9 @@ ngx_http_claude_relay_agent_peer(ngx_http_claude_relay_peer_t *peer,
 
     deadline = ngx_atoi(word.data, word.len);
 
-    if (deadline < 0 || !ngx_http_claude_relay_fleet_word(&text, &word)
+    if (deadline < 0
+        || deadline - redis > NGX_HTTP_CLAUDE_RELAY_NONSENSE
+        || !ngx_http_claude_relay_fleet_word(&text, &word)
         || word.len >= sizeof(peer->boot))
     {
         return NGX_DECLINED;
