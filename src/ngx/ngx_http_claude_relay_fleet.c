@@ -101,6 +101,7 @@ static ngx_http_claude_relay_fleet_part_t
     &ngx_http_claude_relay_fleet_freed,
     &ngx_http_claude_relay_fleet_health,
     &ngx_http_claude_relay_fleet_usage,
+    &ngx_http_claude_relay_fleet_rows,
     NULL
 };
 
