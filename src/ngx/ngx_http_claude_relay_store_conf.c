@@ -178,6 +178,10 @@ ngx_http_claude_relay_store_param(ngx_conf_t *cf,
 
     if (ncr_str_prefix(ncr(value), "passphrase=")) {
 
+        if (store->key_file.len) {
+            return "takes \"secret=\" or \"passphrase=\", not both";
+        }
+
         text.data = value->data + 11;
         text.len = value->len - 11;
 
