@@ -117,7 +117,7 @@ static ngx_command_t  ngx_http_claude_relay_commands[] = {
       NULL },
 
     { ngx_string("claude_relay_store"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
       ngx_http_claude_relay_store,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,

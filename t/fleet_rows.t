@@ -150,11 +150,11 @@ is(statuses($other), "200 200 200", "fleet: what is known goes on");
 
 my $third = make(0, "keys", "away0");
 make(1, "keys", "away1");
-$r = api(0, "PATCH", "/keys/anna", { note => "by 0" });
+$r = api(0, "PATCH", "/keys/anna", { description => "by 0" });
 is($r->status, 200, "fleet: changed on node 0");
-$r = api(1, "PATCH", "/keys/anna", { note => "by 1" });
+$r = api(1, "PATCH", "/keys/anna", { description => "by 1" });
 is($r->status, 200, "fleet: and on node 1");
-$r = api(1, "PATCH", "/keys/anna", { note => "by 1 again" });
+$r = api(1, "PATCH", "/keys/anna", { description => "by 1 again" });
 is($r->status, 200, "fleet: twice");
 
 is(status(0, $third), 200, "fleet: a key made meanwhile is good where it is");
@@ -166,7 +166,7 @@ ok($fleet->ready, "fleet: Redis is there again");
 ok(wait_for(sub { statuses($third) eq "200 200 200" }),
    "fleet: the key is known on all nodes") || diag(statuses($third));
 agrees("/keys/away1", "name", "away1", "and so is the other one");
-agrees("/keys/anna", "note", "by 1 again", "the last of two changes stays");
+agrees("/keys/anna", "description", "by 1 again", "the last of two changes stays");
 
 
 # emptied: all is told again
@@ -176,8 +176,8 @@ ok(wait_for(sub { row("o/key/anna") && row("a/first") && row("o/user/bob") }),
    "fleet: what Redis has lost is told again");
 ok($fleet->ready, "fleet: and the nodes are there");
 
-$r = api(2, "PATCH", "/keys/anna", { note => "after" });
-agrees("/keys/anna", "note", "after", "changes go on");
+$r = api(2, "PATCH", "/keys/anna", { description => "after" });
+agrees("/keys/anna", "description", "after", "changes go on");
 
 
 # one that was away

@@ -8,6 +8,7 @@ use strict;
 use ClaudeRelay;
 use ClaudeRelayFleet;
 use Test::More;
+use Time::Local qw/ timegm /;
 use Time::HiRes qw/ time sleep /;
 
 
@@ -16,24 +17,34 @@ my $redis = redis();
 my $other = "bob-secret-000001";
 
 my $fleet = fleet(3, redis => $redis,
-    params => "timeout=" . (asan() ? 2000 : 500) . "ms",
+    params => "timeout=" . (asan() ? 2000 : 500) . "ms"
+              . " command_timeout=4s",
     workers => asan() ? 1 : 2,
     http => "claude_relay_key bob { secret $other; }"
-            . "claude_relay_rest server=1 server_max=1;",
+            . "claude_relay_rest server=1 server_max=1 overloaded=1;",
     accounts => join("", map { account("a$_") } 1 .. 4)
+                . join("", map { account("o$_", "platform openai;"
+                                        . " api_key sk-o$_-0001;"
+                                        . " pool openai;") } 1 .. 3)
                 . account("s1", "pool strict;")
                 . account("s2", "pool strict;"),
     location => "claude_relay_sticky ttl=600 renew=300;"
                 . "claude_relay_retry_wait 0;",
     server => "location /brief/ { claude_relay;"
               . " claude_relay_sticky ttl=600 renew=1; }"
+              . "location /openai/ { claude_relay; claude_relay_pool openai; }"
               . "location /strict/ { claude_relay; claude_relay_pool strict;"
               . " claude_relay_sticky strict; claude_relay_retry_wait 0; }");
 
-ok($fleet->ready, "fleet: three nodes");
-
 my $monitor = $redis->monitor;
 
+
+sub timegm_of {
+    my ($y, $m, $d, $h, $i, $s) =
+        $_[0] =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)/;
+
+    return timegm($s, $i, $h, $d, $m - 1, $y);
+}
 
 sub session { "X-Claude-Code-Session-Id: $_[0]" }
 
@@ -54,7 +65,7 @@ sub by {
 
 # what requests have sent, not what nodes send by themselves
 
-sub asked { $monitor->count(qr/"[si]"|:[si]:[0-9a-f]{32}"/) }
+sub asked { $monitor->count(qr/:[si]:[0-9a-f]{32}"/) }
 
 sub key_of {
     my ($log) = @_;
@@ -64,7 +75,28 @@ sub key_of {
     return $key;
 }
 
-sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key) }
+sub account_in_redis {
+    my $key = key_of($_[0]);
+
+    return $key && $redis->cli("GET", $key);
+}
+
+my $probes = 0;
+
+# all workers of each node ask Redis for what they do not know
+
+sub ready {
+    return wait_for(sub {
+        for my $i (map { ($_) x 8 } 0 .. 2) {
+            my (undef, $log) = by($i, "probe-" . $probes++);
+            return if !$log->{session} || !key_of($log);
+        }
+
+        return 1;
+    }, 30);
+}
+
+ok(ready(), "fleet: three nodes");
 
 
 # one after the other, through any node
@@ -133,26 +165,31 @@ sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key)
 }
 
 
-# what a node has found ends with what it is a copy of
+# what a node has found is as old as it is where it was made
 
 {
-    my (undef, $log) = by(0, "ttl");
+    my (undef, $log) = by(0, "old");
 
-    $redis->cli("PEXPIRE", key_of($log), 2000);
-    by(1, "ttl");
+    $redis->cli("PEXPIRE", key_of($log), 400_000);
+    by(1, "old");
 
     my ($s) = grep { $_->{session} eq $log->{session} }
                   @{ $fleet->node(1)->control("GET", "/v1/sessions?limit=1000")
                          ->json->{sessions} };
 
-    ok($s, "fleet: a session that was found is told");
-    is($s->{expires}, $s->{renewed} =~ s/.*//r . $s->{expires},
-       "fleet: and when it ends");
-    ok(wait_for(sub { !key_of($log) }, 5), "fleet: its time is over");
+    my $ends = abs(timegm_of($s->{expires}) - time);
 
-    (undef, $log) = by(1, "ttl");
-    is($log->{sticky}, "hit", "fleet: renewed, as it was old")
-        if key_of($log);
+    ok($ends > 300 && $ends <= 401, "fleet: a session ends for all nodes at "
+       . "the same time, in $ends s");
+    ok($redis->cli("PTTL", key_of($log)) <= 400_000,
+       "fleet: it is not renewed before it is time");
+
+    (undef, $log) = by(0, "older");
+    $redis->cli("PEXPIRE", key_of($log), 200_000);
+    by(1, "older");
+
+    ok(wait_for(sub { $redis->cli("PTTL", key_of($log)) > 500_000 }, 5),
+       "fleet: and then it is, by whoever has it");
 }
 
 
@@ -247,6 +284,78 @@ sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key)
 
     is($fleet->node(1)->get("/v1/messages/batches/msgbatch_nix")->status, 404,
        "fleet: one that nobody has");
+}
+
+
+# stored responses, and their threads
+
+{
+    my $ask = sub {
+        my ($i, $id, @headers) = @_;
+
+        my $r = $fleet->node($i)->post("/openai/v1/responses", encode({
+            model => "gpt-5.5", input => "message " . ++$probes,
+            $id ? (previous_response_id => $id) : () }), @headers);
+
+        return $r->status == 200 ? ($fleet->node($i)->log->{account},
+                                    $r->json->{id}) : $r->status;
+    };
+
+    for (["a session", "session_id: thread"], ["no session"]) {
+        my ($name, @headers) = @$_;
+        my @bad;
+
+        for my $n (1 .. 6) {
+            my ($at, $id) = $ask->($n % 3, undef,
+                                   map { "$_-$n" } @headers);
+
+            for my $i ($n + 1, $n + 2, $n) {
+                my $r;
+
+                # these are told together, after a while
+
+                wait_for(sub {
+                    $r = $fleet->node($i % 3)->get("/openai/v1/responses/$id");
+                    return $r->status == 200;
+                }, 3);
+
+                my ($who, $next) = $ask->($i % 3, $id,
+                                          map { "$_-$n" } @headers);
+
+                push @bad, "$n: $at, $who, " . $r->status
+                    if $who ne $at || $r->status != 200;
+                $id = $next // $id;
+            }
+        }
+
+        is_deeply(\@bad, [], "fleet: a thread with $name goes on at its "
+                  . "account, and is found");
+    }
+
+    my (undef, $id) = $ask->(0);
+    is($fleet->node(1)->request("GET", "/openai/v1/responses/$id",
+                                key => $other)->status, 404,
+       "fleet: another key's response is none");
+
+    # many at once are few commands
+
+    $ask->(0, undef, "session_id: many");
+    sleep 0.3;
+    $monitor->clear;
+
+    my @c = map { $fleet->node(0)->connect } 1 .. 20;
+
+    for my $c (@c) {
+        $c->request("POST", "/openai/v1/responses", headers =>
+                    ["session_id: many", "Content-Type: application/json"],
+                    body => encode({ model => "gpt-5.5", input => "x" }));
+    }
+
+    is(join(" ", map { $_->response->status } @c), join(" ", ("200") x 20),
+       "fleet: many of one thread");
+    sleep 0.3;
+    ok($monitor->count(qr/:i:/) <= 8, "fleet: are told together, "
+       . $monitor->count(qr/:i:/));
 }
 
 
@@ -348,8 +457,14 @@ sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key)
     $redis->cli("SET", key_of($log), $want, "PX", 600_000);
     sleep 1.2;
     is((by(0, "late", "/brief"))[0], $at, "fleet: what is known is not asked");
-    ok(wait_for(sub { (by(0, "late", "/brief"))[0] eq $want }, 5),
-       "fleet: but a renewal finds what the others have");
+    my @seen;
+
+    ok(wait_for(sub {
+        my ($who, $log) = by(0, "late", "/brief");
+        push @seen, "$who $log->{sticky} $log->{attempts}";
+        return $who eq $want;
+    }, 5), "fleet: but a renewal finds what the others have")
+        or diag "$at, not $want: ", join "; ", @seen;
 
     # flushed: told again
 
@@ -360,13 +475,14 @@ sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key)
     ok(wait_for(sub { (account_in_redis($log) // "") eq $want }, 5),
        "fleet: flushed: a renewal makes it again");
 
-    ok(wait_for(sub { $redis->keys("*:s:*") > 30 }, 10),
+    ok(wait_for(sub { my @all = $redis->keys("*:s:*"); @all > 30 }, 10),
        "fleet: flushed: all nodes tell what they have");
-    ok(wait_for(sub { $redis->keys("*:i:*") >= 1 }, 10),
+    ok(wait_for(sub { my @all = $redis->keys("*:i:*"); @all >= 1 }, 10),
        "fleet: flushed: and batches");
 
     my ($id) = $redis->keys("*:i:*");
-    like($redis->cli("GET", $id), qr/^a\d\nalice$/,
+    $id //= "none";
+    like($redis->cli("GET", $id), qr/^[ao]\d\nalice$/,
          "fleet: flushed: with their accounts and keys");
 }
 
@@ -396,7 +512,7 @@ sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key)
         for 1 .. 4;
 
     $redis->resume;
-    ok($fleet->ready, "fleet: it is back");
+    ok(ready(), "fleet: it is back");
 
     my ($who, $log) = by(0, "paused-3");
 
@@ -404,6 +520,37 @@ sub account_in_redis { my $key = key_of($_[0]); $key && $redis->cli("GET", $key)
        "fleet: back: what was bound meanwhile is told");
     is((by($_, "paused-3"))[0], account_in_redis($log),
        "fleet: back: and found, node $_") for 1, 2;
+}
+
+# one round trip and no more, over a wire on which it takes 150 ms
+
+{
+    my $wire = slow($redis, 150);
+    my $far = fleet(1, redis => $wire,
+                    params => '"prefix={far}:" timeout=800ms',
+                    accounts => join "", map { account("a$_") } 1 .. 4);
+    my $node = $far->node(0);
+
+    my $took = sub {
+        my @took;
+
+        for my $session (@_) {
+            my $began = time;
+            $node->post("/v1/messages", message(), session($session));
+            push @took, time - $began;
+        }
+
+        return (sort { $a <=> $b } @took)[@took / 2];
+    };
+
+    ok($far->ready, "fleet: a node far from Redis");
+
+    my $cold = $took->(map { "cold-$_" } 1 .. 11);
+    my $warm = $took->(map { "cold-$_" } 1 .. 11);
+
+    ok($cold > 0.145, "fleet: a session that is new waits for it, $cold s");
+    ok($warm < 0.145 || asan(), "fleet: one that is known does not, $warm s");
+    ok($cold < 0.295 || asan(), "fleet: it is one round trip");
 }
 
 $monitor->stop;

@@ -351,6 +351,7 @@ my $l = listen_to($n1, "?types=fleet");
                  . "\"in_flight\":-1e300,\"skew\":null}",
         "deep", "$far boot " . "[" x 2000,
         "long", "$far boot {\"version\":\"" . "v" x 4000 . "\"}",
+        "far", int((time + 365 * 86400) * 1000) . " boot {}",
         "no-deadline", "boot {}",
         "n" x 500, "$far boot {}",
         "huge", "9" x 40 . " boot {}",
@@ -367,6 +368,7 @@ my $l = listen_to($n1, "?types=fleet");
     is(peer($f, "types")->{$_}, undef, "fleet: nonsense: no such $_")
         for qw/ version started workers in_flight skew_ms /;
     is(peer($f, "n2")->{state}, "alive", "fleet: nonsense: the others are there");
+    ok(!peer($f, "far"), "fleet: nonsense: no lease of a year");
     is(scalar(grep { length $_->{name} > 64 } @{ $f->{nodes} }), 0,
        "fleet: nonsense: no name is too long");
 
@@ -394,7 +396,9 @@ my $l = listen_to($n1, "?types=fleet");
 
     $redis->cli("DEL", $key);
 
-    ok($fleet->ready, "fleet: it is gone: all is well");
+    ok($fleet->ready, "fleet: it is gone: all is well")
+        || diag explain map { [$_->health->{status}, $_->fleet] }
+                            $fleet->nodes;
 }
 
 

@@ -579,6 +579,7 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_msec_t                         place_from;
     ngx_msec_t                         share_until; /* Redis is asked, 0: no */
     ngx_msec_t                         slots_until; /* the same, of accounts */
+    ngx_msec_t                         slots_since;
     ngx_uint_t                         fleet_mode;  /* see shares.h */
     ngx_http_claude_relay_claim_t     *claims;  /* limits that count it */
     ngx_uint_t                         nclaims;
@@ -608,6 +609,8 @@ struct ngx_http_claude_relay_ctx_s {
     ngx_http_claude_relay_fleet_result_e  fleet_result;
     ngx_http_claude_relay_look_t      *look;    /* asked of the fleet */
     ngx_http_claude_relay_account_t   *proposed;    /* to it, or NULL */
+    ncr_msec_t                         proposed_at; /* its node's "used" */
+    ncr_msec_t                         proposed_was;    /* and before */
     ngx_uint_t                         unknown; /* see fleet.h */
     ncr_class_e                        moved;   /* why, if MOVED */
     ncr_msec_t                         soonest; /* when waiting may help */

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_api.h"
+#include "ngx_http_claude_relay_fleet.h"
 
 
 /* how long a change may take to arrive in this worker's roster, ms */
@@ -420,6 +421,8 @@ ngx_http_claude_relay_call_body(ngx_http_request_t *r)
 static void
 ngx_http_claude_relay_call_start(ngx_http_claude_relay_call_t *call)
 {
+    const char  *why;
+
     if (call->rmcf->store == NULL) {
 
         if (call->way->store) {
@@ -431,6 +434,18 @@ ngx_http_claude_relay_call_start(ngx_http_claude_relay_call_t *call)
 
         ngx_http_claude_relay_call_begin(call);
         return;
+    }
+
+    if (ngx_http_claude_relay_fleet_changes(call->way)) {
+
+        why = ngx_http_claude_relay_fleet_record(call->rmcf);
+
+        if (why) {
+            ngx_http_claude_relay_call_error(call,
+                               NGX_HTTP_SERVICE_UNAVAILABLE, NULL,
+                               "nothing can be changed now: %s", why);
+            return;
+        }
     }
 
     if (!call->way->look) {
@@ -595,8 +610,7 @@ ngx_http_claude_relay_call_settling(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    call->next = call->settled;
-    call->next(call);
+    ngx_http_claude_relay_call_acked(call, call->settled);
 }
 
 

@@ -266,6 +266,13 @@ void ngx_http_claude_relay_call_timer(ngx_http_claude_relay_call_t *call,
 void ngx_http_claude_relay_call_settle(ngx_http_claude_relay_call_t *call,
     ngx_http_claude_relay_call_pt next);
 
+/* fleet_record.c: until Redis has the change of call->seq, if it is the
+ * record; else at once.  Does a way change what that has? */
+void ngx_http_claude_relay_call_acked(ngx_http_claude_relay_call_t *call,
+    ngx_http_claude_relay_call_pt next);
+ngx_uint_t ngx_http_claude_relay_fleet_changes(
+    ngx_http_claude_relay_way_t *way);
+
 /* copies what a job read into call->found; for run() */
 void ngx_http_claude_relay_call_found(ngx_http_claude_relay_call_t *call,
     ncr_store_account_t *row);

@@ -122,6 +122,14 @@ ngx_http_claude_relay_api_fleet(ngx_http_claude_relay_call_t *call)
     ngx_http_claude_relay_show_words(json, "error", look.error);
     ngx_http_claude_relay_show_str(json, "node", &rmcf->redis->node);
     ngx_http_claude_relay_show_words(json, "boot", look.boot);
+
+    if (look.agent) {
+        (void) cJSON_AddNumberToObject(json, "agent", (double) look.agent);
+
+    } else {
+        (void) cJSON_AddNullToObject(json, "agent");
+    }
+
     ngx_http_claude_relay_show_str(json, "prefix", &rmcf->redis->prefix);
     (void) cJSON_AddNumberToObject(json, "alive", (double) look.nodes);
     (void) cJSON_AddBoolToObject(json, "synced", look.synced != 0);

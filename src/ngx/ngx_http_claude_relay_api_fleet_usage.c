@@ -162,9 +162,10 @@ ngx_http_claude_relay_api_fleet_usage(ngx_http_claude_relay_call_t *call)
     }
 
     if (call->rmcf->redis == NULL) {
-        ngx_http_claude_relay_call_error(call, NGX_HTTP_NOT_FOUND, NULL,
-                                         "this nginx is in no fleet: there is "
-                                         "no \"claude_relay_redis\"");
+
+        /* no fleet, and nothing that one has used */
+
+        ngx_http_claude_relay_fleet_answer(asked);
         return;
     }
 

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_fleet.h"
 
 
 #define NGX_HTTP_CLAUDE_RELAY_CREDENTIAL_MIN  10
@@ -108,6 +109,12 @@ ngx_http_claude_relay_authorize(ngx_http_request_t *r,
     if (rc == NGX_ERROR) {
         ctx->refused.status = NGX_HTTP_INTERNAL_SERVER_ERROR;
         *why = "internal error";
+
+    } else if (rc == NGX_DECLINED
+               && ngx_http_claude_relay_fleet_unready(rmcf))
+    {
+        ctx->refused.status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        *why = "the keys of the fleet are not here yet, try again soon";
     }
 
     return (rc == NGX_OK) ? NGX_OK : NGX_ERROR;

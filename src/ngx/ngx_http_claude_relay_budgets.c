@@ -287,7 +287,12 @@ ngx_http_claude_relay_near_locked(ngx_http_claude_relay_teller_t *t,
 
     if (c) {
         all = c->counter;
-        ngx_http_claude_relay_share_shown_locked(t->rmcf, c, &all);
+
+        /* with what others have used, as far as it is known */
+
+        if (c->share) {
+            ncr_share_shown(&c->share->share, &all);
+        }
     }
 
     if (c == NULL || c->counter.end <= now

@@ -299,7 +299,9 @@ ngx_http_claude_relay_doc_settling(ngx_http_claude_relay_call_t *call)
         return;
     }
 
-    doc->done(call);
+    call->seq = doc->row.seq;
+
+    ngx_http_claude_relay_call_acked(call, doc->done);
 }
 
 

@@ -24,6 +24,9 @@
  * is another node: after a restart it is its own old one */
 #define NGX_HTTP_CLAUDE_RELAY_TWINS       3
 
+/* a lease that is longer was made up, ms */
+#define NGX_HTTP_CLAUDE_RELAY_NONSENSE    86400000
+
 /* clocks that differ by more are told of, ms */
 #define NGX_HTTP_CLAUDE_RELAY_SKEW        1000
 
@@ -69,6 +72,9 @@ static void ngx_http_claude_relay_agent_skew(
 static void ngx_http_claude_relay_agent_peers(
     ngx_http_claude_relay_agent_t *ag, redisReply **e, size_t n,
     ncr_msec_t redis);
+static ngx_uint_t ngx_http_claude_relay_agent_missed(
+    ngx_http_claude_relay_fleet_t *fleet, ngx_http_claude_relay_peer_t *peers,
+    ngx_uint_t n, ncr_msec_t redis, ncr_msec_t lease);
 static ngx_int_t ngx_http_claude_relay_agent_peer(
     ngx_http_claude_relay_peer_t *peer, redisReply *name, redisReply *value,
     ncr_msec_t redis);
@@ -89,7 +95,6 @@ static ngx_uint_t ngx_http_claude_relay_fleet_word(ngx_str_t *text,
 
 static ngx_http_claude_relay_fleet_part_t
     *ngx_http_claude_relay_fleet_parts[] = {
-    &ngx_http_claude_relay_fleet_rows,
     &ngx_http_claude_relay_fleet_moves,
     &ngx_http_claude_relay_fleet_ends,
     &ngx_http_claude_relay_fleet_shares,
@@ -855,7 +860,7 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
     redisReply **e, size_t n, ncr_msec_t redis)
 {
     size_t                          i;
-    ngx_uint_t                      alive, k;
+    ngx_uint_t                      alive, k, missed;
     ngx_http_claude_relay_peer_t   *peers;
     ngx_http_claude_relay_fleet_t  *fleet;
 
@@ -882,6 +887,12 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
 
     ngx_shmtx_lock(&ag->rmcf->shpool->mutex);
 
+    missed = ngx_http_claude_relay_agent_missed(fleet, peers, k, redis,
+                                      (ncr_msec_t) ag->rmcf->redis->lease);
+
+    alive += missed;
+    k = ngx_min(k + missed, NGX_HTTP_CLAUDE_RELAY_PEERS);
+
     ngx_memcpy(fleet->peers, peers, sizeof(fleet->peers));
     fleet->npeers = k;
     fleet->nodes = ngx_max(alive, 1);
@@ -889,6 +900,60 @@ ngx_http_claude_relay_agent_peers(ngx_http_claude_relay_agent_t *ag,
     ngx_shmtx_unlock(&ag->rmcf->shpool->mutex);
 
     ngx_free(peers);
+}
+
+
+/*
+ * Where Redis was emptied, those that it has not heard of yet are there all the
+ * same: each node's part of a limit depends on how many they are.
+ */
+
+static ngx_uint_t
+ngx_http_claude_relay_agent_missed(ngx_http_claude_relay_fleet_t *fleet,
+    ngx_http_claude_relay_peer_t *peers, ngx_uint_t n, ncr_msec_t redis,
+    ncr_msec_t lease)
+{
+    ncr_msec_t                     lease;
+    ngx_uint_t                     i, j, missed;
+    ngx_http_claude_relay_peer_t  *old;
+
+    lease = (ncr_msec_t)
+                     ngx_http_claude_relay_the_agent.rmcf->redis->lease;
+
+    missed = 0;
+
+    for (i = 0; i < fleet->npeers; i++) {
+
+        old = &fleet->peers[i];
+
+        /* no node says so of itself that it is there for much longer */
+
+        if (!old->alive || old->deadline < redis
+            || old->deadline - redis > 2 * lease)
+        {
+            continue;
+        }
+
+        for (j = 0; j < n && ngx_strcmp(old->name, peers[j].name) != 0; j++) {
+            /* void */
+        }
+
+        if (j < n) {
+            continue;
+        }
+
+        /* for one lease more, whatever it has said */
+
+        old->deadline = ngx_min(old->deadline, redis + lease);
+
+        missed++;
+
+        if (n + missed <= NGX_HTTP_CLAUDE_RELAY_PEERS) {
+            peers[n + missed - 1] = *old;
+        }
+    }
+
+    return missed;
 }
 
 
@@ -910,7 +975,9 @@ ngx_http_claude_relay_agent_peer(ngx_http_claude_relay_peer_t *peer,
 
     deadline = ngx_atoi(word.data, word.len);
 
-    if (deadline < 0 || !ngx_http_claude_relay_fleet_word(&text, &word)
+    if (deadline < 0
+        || deadline - redis > NGX_HTTP_CLAUDE_RELAY_NONSENSE
+        || !ngx_http_claude_relay_fleet_word(&text, &word)
         || word.len >= sizeof(peer->boot))
     {
         return NGX_DECLINED;

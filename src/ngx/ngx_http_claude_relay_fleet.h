@@ -205,6 +205,17 @@ void ngx_http_claude_relay_fleet_changed(ngx_queue_t *accounts,
     ngx_queue_t *objects);
 
 
+/*
+ * fleet_record.c: "claude_relay_store redis".  unready: 1: what the record has
+ * is not all here.  record: NULL, or why nothing can be changed now.  Without
+ * it 0 and NULL.
+ */
+ngx_uint_t ngx_http_claude_relay_fleet_unready(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+const char *ngx_http_claude_relay_fleet_record(
+    ngx_http_claude_relay_main_conf_t *rmcf);
+
+
 /* fleet_sessions.c */
 
 /* bits of ctx->unknown: what this node does not know */

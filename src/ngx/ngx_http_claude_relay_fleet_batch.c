@@ -66,7 +66,7 @@ static void
 ngx_http_claude_relay_batch_forget(ngx_http_claude_relay_item_t *item)
 {
     if (item->text) {
-        free(item->text);
+        ngx_free(item->text);
         item->text = NULL;
     }
 }

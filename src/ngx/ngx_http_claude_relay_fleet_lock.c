@@ -17,9 +17,8 @@
  */
 
 
-#include "ngx_http_claude_relay_fleet.h"
+#include "ngx_http_claude_relay_fleet_rows.h"
 #include "ngx_http_claude_relay_refresh.h"
-#include "ncr_wire.h"
 
 
 /* a lock ends by itself after this long, unless it is renewed, ms */
@@ -113,39 +112,6 @@ static ngx_http_claude_relay_script_t  ngx_http_claude_relay_lock_take = {
     "redis.call('SET', KEYS[1],\n"
     "           ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. fence, 'PX', ARGV[3])\n"
     "return {1, fence, ''}\n",
-
-    ""
-};
-
-
-/*
- * KEYS: rows, the number of their last change, rows by that, the bus.  ARGV:
- * node, the row's name, the row.
- */
-
-static ngx_http_claude_relay_script_t  ngx_http_claude_relay_lock_put = {
-    "tokens",
-
-    "local function above(a, b)\n"
-    "    if #a ~= #b then return #a > #b end\n"
-    "    return a > b\n"
-    "end\n"
-    "local row = redis.call('HGET', KEYS[1], ARGV[2])\n"
-    "if row then\n"
-    "    local v, t = string.match(ARGV[3], '^(%d+) (%d+) ')\n"
-    "    local ov, ot = string.match(row, '^(%d+) (%d+) ')\n"
-    "    if ov and (above(ov, v)\n"
-    "               or (ov == v and not above(t, ot))) then\n"
-    "        return 0\n"
-    "    end\n"
-    "end\n"
-    "local n = redis.call('INCR', KEYS[2])\n"
-    "redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])\n"
-    "redis.call('ZADD', KEYS[3], n, ARGV[2])\n"
-    "redis.call('PUBLISH', KEYS[4],\n"
-    "           ARGV[1] .. ' r ' .. string.format('%d', n) .. ' '\n"
-    "           .. ARGV[2])\n"
-    "return n\n",
 
     ""
 };
@@ -629,17 +595,17 @@ ngx_http_claude_relay_fleet_lock_tell(ngx_http_claude_relay_fleet_lock_t *lock,
     }
 
     argv[0] = ngx_http_claude_relay_fleet_key(rmcf, key[0], "rows", NULL);
-    argv[1] = ngx_http_claude_relay_fleet_key(rmcf, key[1], "v", NULL);
-    argv[2] = ngx_http_claude_relay_fleet_key(rmcf, key[2], "rv", NULL);
+    argv[1] = ngx_http_claude_relay_fleet_key(rmcf, key[1], "rv", NULL);
+    argv[2] = ngx_http_claude_relay_fleet_key(rmcf, key[2], "v", NULL);
     argv[3] = ngx_http_claude_relay_fleet_key(rmcf, key[3], "bus", NULL);
     argv[4] = rmcf->redis->node;
     argv[6].data = (u_char *) text;
     argv[6].len = len;
 
     (void) ngx_http_claude_relay_redis_call(ngx_http_claude_relay_redis(rmcf),
-                                            NULL,
-                                            &ngx_http_claude_relay_lock_put, 4,
-                                            argv, 7);
+                                        NULL,
+                                        &ngx_http_claude_relay_rows_put_text,
+                                        4, argv, 7);
     ngx_free(text);
 }
 

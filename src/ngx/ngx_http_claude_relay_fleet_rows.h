@@ -193,6 +193,10 @@ ngx_uint_t ngx_http_claude_relay_rows_bad(redisReply *reply,
 
 /* fleet_rows_out.c */
 
+/* of rows by their texts: keys "rows", "rv", "v" and "bus"; the node, and
+ * pairs of names and texts */
+extern ngx_http_claude_relay_script_t  ngx_http_claude_relay_rows_put_text;
+
 void ngx_http_claude_relay_rows_tell(void);
 
 /* up to which change of the store Redis has all of them */

@@ -223,6 +223,11 @@ ngx_http_claude_relay_rows_note(redisReply **e)
     text.data = (u_char *) e[2]->str;
     text.len = e[2]->len;
 
+    /* "": it is not there */
+
+    order.version = 0;
+    order.tie = 0;
+
     if (ncr_wire_name(&wire, ncr(&name)) != NCR_OK
         || (text.len && ncr_wire_order(ncr(&text), &order, &rest) != NCR_OK))
     {
@@ -234,11 +239,6 @@ ngx_http_claude_relay_rows_note(redisReply **e)
         }
 
         return NGX_OK;
-    }
-
-    if (text.len == 0) {
-        order.version = 0;
-        order.tie = 0;
     }
 
     known = ngx_http_claude_relay_rows_known(&name, 1);
@@ -574,7 +574,7 @@ ngx_http_claude_relay_rows_take(ngx_http_claude_relay_batch_t *batch,
         item = &batch->items[batch->n];
 
         item->len = e->len;
-        item->text = malloc(e->len + 1);
+        item->text = ngx_alloc(e->len + 1, ngx_cycle->log);
 
         if (item->text == NULL) {
             return NGX_ERROR;

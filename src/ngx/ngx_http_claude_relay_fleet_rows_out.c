@@ -31,7 +31,7 @@ static void ngx_http_claude_relay_rows_told(ngx_uint_t done);
  * was lost.
  */
 
-static ngx_http_claude_relay_script_t  ngx_http_claude_relay_rows_put_text = {
+ngx_http_claude_relay_script_t  ngx_http_claude_relay_rows_put_text = {
     "put",
 
     "local function newer(a, b)\n"

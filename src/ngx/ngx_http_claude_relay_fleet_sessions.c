@@ -17,6 +17,10 @@
 #include "ngx_http_claude_relay_fleet_sessions.h"
 
 
+/* threads whose sessions have names are told together, ms */
+#define NGX_HTTP_CLAUDE_RELAY_GATHER  100
+
+
 struct ngx_http_claude_relay_look_s {
     ngx_http_claude_relay_ask_t        ask;
     ngx_http_claude_relay_ctx_t       *ctx;
@@ -52,6 +56,9 @@ static void ngx_http_claude_relay_fleet_kept(ngx_http_claude_relay_ask_t *ask,
 static void ngx_http_claude_relay_fleet_follow(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_said_t *said, ngx_str_t *account);
+static void ngx_http_claude_relay_fleet_gather(
+    ngx_http_claude_relay_main_conf_t *rmcf, u_char *key, ngx_str_t *value);
+static void ngx_http_claude_relay_fleet_gathered(ngx_event_t *ev);
 static ngx_int_t ngx_http_claude_relay_fleet_set(
     ngx_http_claude_relay_main_conf_t *rmcf, const char *kind, u_char *key,
     ngx_str_t *value, ncr_msec_t ttl);
@@ -128,6 +135,13 @@ static ngx_http_claude_relay_script_t  ngx_http_claude_relay_script_drop = {
 
     ""
 };
+
+
+static ngx_http_claude_relay_say_t  ngx_http_claude_relay_threads;
+static ngx_event_t                  ngx_http_claude_relay_threads_event;
+
+/* debug builds read the fd of whatever a timer's data points to */
+static ngx_connection_t             ngx_http_claude_relay_nothing;
 
 
 ngx_int_t
@@ -383,6 +397,12 @@ ngx_http_claude_relay_look_found(ngx_http_claude_relay_ctx_t *ctx,
     list = session ? &rmcf->zone->sessions : &rmcf->zone->ids;
 
     ngx_shmtx_lock(&rmcf->shpool->mutex);
+
+    /* it was not its turn */
+
+    if (ctx->proposed && ctx->proposed->node->used == ctx->proposed_at) {
+        ctx->proposed->node->used = ctx->proposed_was;
+    }
 
     if (ngx_http_claude_relay_bond_locked(rmcf->zone, key, now) == NULL) {
 
@@ -710,7 +730,8 @@ ngx_http_claude_relay_fleet_follow(ngx_http_claude_relay_main_conf_t *rmcf,
 }
 
 
-/* a batch or a file is found by its id alone, a thread by its session, too */
+/* a batch or a file is found by its id alone; so is a stored response, but the
+ * next message of its thread by the name of its session, too */
 
 void
 ngx_http_claude_relay_fleet_id(ngx_http_claude_relay_ctx_t *ctx)
@@ -718,10 +739,6 @@ ngx_http_claude_relay_fleet_id(ngx_http_claude_relay_ctx_t *ctx)
     u_char                              text[NGX_HTTP_CLAUDE_RELAY_SAID];
     ngx_str_t                           value, owner;
     ngx_http_claude_relay_main_conf_t  *rmcf;
-
-    if (ctx->thread && ctx->has_session && !ctx->hashed) {
-        return;
-    }
 
     rmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_claude_relay_module);
@@ -733,8 +750,72 @@ ngx_http_claude_relay_fleet_id(ngx_http_claude_relay_ctx_t *ctx)
                              &ctx->account->name, &owner)
                 - text;
 
+    if (ctx->thread && ctx->has_session && !ctx->hashed && !ngx_exiting) {
+
+        /* there are as many of them as requests */
+
+        ngx_http_claude_relay_fleet_gather(rmcf, ctx->id_key, &value);
+        return;
+    }
+
     (void) ngx_http_claude_relay_fleet_set(rmcf, "i:", ctx->id_key, &value,
-                                     NGX_HTTP_CLAUDE_RELAY_ID_TTL);
+                                           NGX_HTTP_CLAUDE_RELAY_ID_TTL);
+}
+
+
+static void
+ngx_http_claude_relay_fleet_gather(ngx_http_claude_relay_main_conf_t *rmcf,
+    u_char *key, ngx_str_t *value)
+{
+    ngx_event_t                   *ev;
+    ngx_http_claude_relay_say_t   *say;
+    ngx_http_claude_relay_said_t  *said;
+
+    ev = &ngx_http_claude_relay_threads_event;
+    say = &ngx_http_claude_relay_threads;
+
+    say->rmcf = rmcf;
+    said = &say->said[say->n++];
+
+    ngx_memcpy(said->key, key, sizeof(said->key));
+    said->session = 0;
+    said->ttl = NGX_HTTP_CLAUDE_RELAY_ID_TTL;
+    said->len = value->len;
+    ngx_memcpy(said->value, value->data, value->len);
+
+    if (say->n == NGX_HTTP_CLAUDE_RELAY_SAYS) {
+        ngx_http_claude_relay_fleet_gathered(ev);
+        return;
+    }
+
+    if (!ev->timer_set) {
+        ngx_http_claude_relay_nothing.fd = (ngx_socket_t) -1;
+
+        ev->handler = ngx_http_claude_relay_fleet_gathered;
+        ev->data = &ngx_http_claude_relay_nothing;
+        ev->log = ngx_cycle->log;
+        ev->cancelable = 1;
+
+        ngx_add_timer(ev, NGX_HTTP_CLAUDE_RELAY_GATHER);
+    }
+}
+
+
+static void
+ngx_http_claude_relay_fleet_gathered(ngx_event_t *ev)
+{
+    ngx_http_claude_relay_say_t  *say;
+
+    say = &ngx_http_claude_relay_threads;
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    if (say->n) {
+        (void) ngx_http_claude_relay_bonds_say(say);
+        say->n = 0;
+    }
 }
 
 

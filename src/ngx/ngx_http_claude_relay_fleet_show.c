@@ -52,6 +52,7 @@ ngx_http_claude_relay_fleet_look(ngx_http_claude_relay_main_conf_t *rmcf,
     look->synced = fleet->synced;
     look->durable = fleet->durable;
     look->twin = fleet->twin;
+    look->agent = fleet->agent;
 
     ngx_memcpy(look->boot, fleet->boot, sizeof(look->boot));
     ngx_memcpy(look->error, fleet->error, sizeof(look->error));
@@ -96,7 +97,8 @@ ngx_http_claude_relay_fleet_degraded(ngx_http_claude_relay_main_conf_t *rmcf)
     ngx_http_claude_relay_fleet_look(rmcf, &look);
 
     return look.state != NGX_HTTP_CLAUDE_RELAY_REDIS_UP
-           || look.twin;
+           || look.twin
+           || ngx_http_claude_relay_fleet_record(rmcf) != NULL;
 }
 
 

@@ -24,6 +24,7 @@ typedef struct {
     ngx_uint_t                         synced;
     ngx_uint_t                         durable;
     ngx_uint_t                         twin;
+    ngx_pid_t                          agent;   /* 0: none just now */
     ngx_uint_t                         silent;  /* no agent, for too long */
     char                               boot[17];
     char                               error[NGX_HTTP_CLAUDE_RELAY_REASON];

@@ -125,7 +125,9 @@ ngx_http_claude_relay_handler(ngx_http_request_t *r)
 
     if (ngx_http_claude_relay_auth(r, ctx) != NGX_OK) {
         ctx->error = (ctx->refused.status == NGX_HTTP_FORBIDDEN)
-                     ? NCR_CLASS_FORBIDDEN : NCR_CLASS_AUTH;
+                     ? NCR_CLASS_FORBIDDEN
+                     : (ctx->refused.status == NGX_HTTP_SERVICE_UNAVAILABLE)
+                     ? NCR_CLASS_SERVER : NCR_CLASS_AUTH;
 
         if (ctx->refused.status == 0) {
             (void) ngx_atomic_fetch_add(&rmcf->zone->refused, 1);
@@ -316,7 +318,11 @@ ngx_http_claude_relay_refuse(ngx_http_request_t *r,
         ctx->error = NCR_CLASS_CLIENT;
     }
 
-    return ngx_http_claude_relay_error(r, ctx, status, message, -1);
+    /* it is over soon */
+
+    return ngx_http_claude_relay_error(r, ctx, status, message,
+                          (ctx->refused.status == NGX_HTTP_SERVICE_UNAVAILABLE)
+                          ? 1 : -1);
 }
 
 

@@ -367,7 +367,8 @@ ngx_http_claude_relay_judge_shared_locked(ngx_http_claude_relay_ctx_t *ctx,
                                                  claim->limit->amount,
                                                  claim->want,
                               ad->alone ? NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE
-                                        : NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS);
+                                        : NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS,
+                                                 0);
 
     if (e == NCR_SHARE_ASK && ad->late && ctx->place == NULL) {
 
@@ -375,8 +376,10 @@ ngx_http_claude_relay_judge_shared_locked(ngx_http_claude_relay_ctx_t *ctx,
                                                      claim->limit->amount,
                                                      claim->want,
                                            (ctx->route.op == NCR_OP_SOCKET)
-                                           ? NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE
-                                           : NGX_HTTP_CLAUDE_RELAY_SHARE_LATE);
+                                           ? NGX_HTTP_CLAUDE_RELAY_SHARE_HASTE
+                                           : NGX_HTTP_CLAUDE_RELAY_SHARE_LATE,
+                                                 ctx->share_until
+                                                 - ad->rmcf->redis->timeout);
     }
 
     if (e == NCR_SHARE_ASK
@@ -1132,7 +1135,7 @@ ngx_http_claude_relay_account_share_locked(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     e = ngx_http_claude_relay_share_judge_locked(rmcf, sh, limit->amount, want,
-                                                 mode);
+                                                 mode, ctx->slots_since);
 
     if (e == NCR_SHARE_OK
         || (e == NCR_SHARE_ASK && mode == NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS))
@@ -1166,7 +1169,7 @@ ngx_http_claude_relay_account_asks_locked(ngx_http_claude_relay_ctx_t *ctx,
 
     if (a->max_concurrency
         && ngx_http_claude_relay_share_account_locked(rmcf, a,
-                                           NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS)
+                                           NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS, 0)
            != NCR_SHARE_OK)
     {
         rc = NGX_AGAIN;

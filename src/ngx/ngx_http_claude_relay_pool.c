@@ -371,7 +371,9 @@ ngx_http_claude_relay_propose_locked(ngx_http_claude_relay_ctx_t *ctx,
     /* who asks meanwhile shall propose another one */
 
     if (a) {
+        ctx->proposed_was = a->node->used;
         a->node->used = (ncr_msec_t) ++ch->rmcf->zone->turn;
+        ctx->proposed_at = a->node->used;
     }
 
     ctx->proposed = a;
@@ -795,7 +797,8 @@ ngx_http_claude_relay_full(ngx_http_claude_relay_ctx_t *ctx,
     }
 
     e = ngx_http_claude_relay_share_account_locked(ch->rmcf, a,
-                                                   ctx->fleet_mode);
+                                                   ctx->fleet_mode,
+                                                   ctx->slots_since);
 
     return e != NCR_SHARE_OK && e != NCR_SHARE_ASK;
 }

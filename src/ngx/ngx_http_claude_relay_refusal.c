@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_claude_relay_books.h"
+#include "ngx_http_claude_relay_fleet.h"
 #include "ngx_http_claude_relay_live.h"
 
 
@@ -23,7 +24,7 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
 {
     char         buf[NCR_MODEL_LEN + 64];
     time_t       after;
-    ngx_uint_t   status;
+    ngx_uint_t   status, unready;
     const char  *message;
 
     if (ctx->killed) {
@@ -65,6 +66,13 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
 
     if (ctx->error == NCR_CLASS_OK) {
         ctx->error = ctx->refusal;
+    }
+
+    unready = ngx_http_claude_relay_fleet_unready(
+                ngx_http_get_module_main_conf(r, ngx_http_claude_relay_module));
+
+    if (unready && ctx->error == NCR_CLASS_OK) {
+        ctx->error = NCR_CLASS_SERVER;
     }
 
     switch (ctx->error) {
@@ -134,6 +142,12 @@ ngx_http_claude_relay_refusal(ngx_http_request_t *r,
     default:
         status = NGX_HTTP_SERVICE_UNAVAILABLE;
         message = "no account of this relay can serve the request now";
+
+        if (unready) {
+            message = "the accounts of the fleet are not here yet, try again "
+                      "soon";
+            after = ngx_max(after, 1);
+        }
 
         /* what was no account's own fault may be over soon */
 

@@ -273,7 +273,8 @@ ngx_http_claude_relay_share_counter_locked(
 ncr_share_e
 ngx_http_claude_relay_share_judge_locked(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_http_claude_relay_share_t *sh,
-    uint64_t amount, uint64_t want, ngx_http_claude_relay_share_mode_e mode)
+    uint64_t amount, uint64_t want, ngx_http_claude_relay_share_mode_e mode,
+    ngx_msec_t since)
 {
     ncr_share_e     e;
     ncr_msec_t      tick;
@@ -313,9 +314,12 @@ ngx_http_claude_relay_share_judge_locked(
             return NCR_SHARE_ASK;
         }
 
-        if (!ncr_share_asked(&sh->share, tick) && sh->share.answered
-            && tick - sh->share.answered
-               <= 2 * (ncr_msec_t) rmcf->redis->timeout)
+        /* others have all of it, by what was heard just now, or last */
+
+        if (sh->share.answered
+            && ((mode == NGX_HTTP_CLAUDE_RELAY_SHARE_LATE
+                 && sh->share.answered >= (ncr_msec_t) since)
+                || sh->share.cap + sh->share.others_cap >= amount))
         {
             return NCR_SHARE_SHORT;
         }
@@ -344,6 +348,7 @@ ngx_http_claude_relay_share_mode(ngx_http_claude_relay_ctx_t *ctx,
         /* this time, nobody is asked */
 
         ctx->fleet_mode = NGX_HTTP_CLAUDE_RELAY_SHARE_LATE;
+        ctx->slots_since = ctx->slots_until - rmcf->redis->timeout;
         ctx->slots_until = 0;
     }
 }
@@ -353,7 +358,7 @@ ncr_share_e
 ngx_http_claude_relay_share_account_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a,
-    ngx_http_claude_relay_share_mode_e mode)
+    ngx_http_claude_relay_share_mode_e mode, ngx_msec_t since)
 {
     ngx_http_claude_relay_share_t  *sh;
 
@@ -367,9 +372,17 @@ ngx_http_claude_relay_share_account_locked(
         return NCR_SHARE_OK;
     }
 
+    /* there may be many of them to be looked at */
+
+    if (mode == NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS
+        && a->node->inflight < sh->share.cap)
+    {
+        return NCR_SHARE_OK;
+    }
+
     return ngx_http_claude_relay_share_judge_locked(rmcf, sh,
                                                     a->max_concurrency, 1,
-                                                    mode);
+                                                    mode, since);
 }
 
 

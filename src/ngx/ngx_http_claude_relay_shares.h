@@ -62,21 +62,22 @@ ngx_int_t ngx_http_claude_relay_shares_zone(
  * May "want" of a limit be reserved?  NCR_SHARE_ASK: Redis must be asked.  It
  * is, and what is asked goes out with ngx_http_claude_relay_shares_flush(),
  * without the lock; or who looks only sees that.  LATE: there was time for an
- * answer; where none came, the node decides by what it knows, as it does when
- * it is alone.
+ * answer since a moment; where none came, the node decides by what it knows, as
+ * it does when it is alone.  HASTE: the same, at once.
  */
 
 typedef enum {
     NGX_HTTP_CLAUDE_RELAY_SHARE_ASKS = 0,
     NGX_HTTP_CLAUDE_RELAY_SHARE_LOOKS,
     NGX_HTTP_CLAUDE_RELAY_SHARE_LATE,
+    NGX_HTTP_CLAUDE_RELAY_SHARE_HASTE,
     NGX_HTTP_CLAUDE_RELAY_SHARE_ALONE
 } ngx_http_claude_relay_share_mode_e;
 
 ncr_share_e ngx_http_claude_relay_share_judge_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_share_t *sh, uint64_t amount, uint64_t want,
-    ngx_http_claude_relay_share_mode_e mode);
+    ngx_http_claude_relay_share_mode_e mode, ngx_msec_t since);
 
 /* the share of a limit's counter, or of an account's slots; made, if need be;
  * node: of an account's limit, or NULL.  NULL: the zone is full */
@@ -153,7 +154,7 @@ ngx_int_t ngx_http_claude_relay_account_asks_locked(
 ncr_share_e ngx_http_claude_relay_share_account_locked(
     ngx_http_claude_relay_main_conf_t *rmcf,
     ngx_http_claude_relay_account_t *a,
-    ngx_http_claude_relay_share_mode_e mode);
+    ngx_http_claude_relay_share_mode_e mode, ngx_msec_t since);
 
 
 /* without the lock: what was asked goes out */

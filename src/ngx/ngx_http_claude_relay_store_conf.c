@@ -38,7 +38,10 @@ static ngx_int_t ngx_http_claude_relay_store_objects(
     ngx_http_claude_relay_main_conf_t *rmcf, ngx_log_t *log);
 
 
-/* claude_relay_store path [secret=file] [passphrase=env:NAME|file:path]; */
+/*
+ * claude_relay_store path [secret=file] [passphrase=env:NAME|file:path];
+ * claude_relay_store redis [cache=path] secret=...;
+ */
 
 char *
 ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -67,6 +70,23 @@ ngx_http_claude_relay_store(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     store->path = value[1];
+
+    if (value[1].len == 5 && ngx_strncmp(value[1].data, "redis", 5) == 0) {
+        store->record = 1;
+        ngx_str_set(&store->path, "claude-relay-cache/relay.db");
+    }
+
+    for (i = 2; store->record && i < cf->args->nelts; i++) {
+
+        if (ncr_str_prefix(ncr(&value[i]), "cache=")) {
+            store->path.data = value[i].data + 6;
+            store->path.len = value[i].len - 6;
+
+            if (store->path.len == 0) {
+                return "has an empty \"cache=\"";
+            }
+        }
+    }
 
     if (ngx_conf_full_name(cf->cycle, &store->path, 0) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -138,6 +158,10 @@ ngx_http_claude_relay_store_param(ngx_conf_t *cf,
 {
     char       *rv;
     ngx_str_t   text;
+
+    if (store->record && ncr_str_prefix(ncr(value), "cache=")) {
+        return NGX_CONF_OK;
+    }
 
     if (ncr_str_prefix(ncr(value), "secret=")) {
 
@@ -225,6 +249,13 @@ ngx_http_claude_relay_store_load(ngx_conf_t *cf,
     if (rmcf->shm_zone == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"claude_relay_store\" needs \"claude_relay_zone\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (rmcf->store->record && rmcf->redis == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"claude_relay_store redis\" needs "
+                      "\"claude_relay_redis\"");
         return NGX_CONF_ERROR;
     }
 
@@ -475,6 +506,16 @@ ngx_http_claude_relay_store_key(ngx_conf_t *cf,
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "there is a store \"%V\", but not its key \"%V\"",
                           &store->path, &store->key_file);
+            return NGX_CONF_ERROR;
+        }
+
+        /* nor one for a record that others have, too */
+
+        if (store->record) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "there is no \"%V\": all nodes of a fleet have the "
+                          "same key, copy it, or make the first one with "
+                          "\"openssl rand -hex 32\"", &store->key_file);
             return NGX_CONF_ERROR;
         }
 

@@ -268,7 +268,7 @@ ngx_http_claude_relay_subject_text_locked(
 {
     ngx_uint_t                        i;
     ngx_array_t                      *array;
-    ngx_http_claude_relay_key_t     **key;
+    ngx_http_claude_relay_key_t      *key;
     ngx_http_claude_relay_subject_t  *s;
 
     s = rmcf->subjects
@@ -289,9 +289,9 @@ ngx_http_claude_relay_subject_text_locked(
     key = array->elts;
 
     for (i = 0; i < array->nelts; i++) {
-        if (key[i]->key->id == id && key[i]->name.len < NCR_KEY_NAME) {
-            ngx_memcpy(name, key[i]->name.data, key[i]->name.len);
-            return key[i]->name.len;
+        if (key[i].key->id == id && key[i].name.len < NCR_KEY_NAME) {
+            ngx_memcpy(name, key[i].name.data, key[i].name.len);
+            return key[i].name.len;
         }
     }
 

@@ -347,10 +347,10 @@ ncr_uint_t ncr_store_bare(ncr_store_account_t *row);
  * if it is newer than what is here; row->removed is a tombstone.  Of accounts
  * there is the operator's part (of the store, not of nginx.conf; of a
  * tombstone row->tokens, too), or that of the tokens, whose meta goes along,
- * and, of an account of nginx.conf, settings.  NCR_OK: it was; NCR_DECLINED: it is as old, or older, or (of
- * tokens) there is no account of this name; NCR_BAD: it cannot be, an account
- * of nginx.conf or another key's secret is in its way: ncr_store_error()
- * tells, and nothing was changed.
+ * and, of an account of nginx.conf, settings.  NCR_OK: it was; NCR_DECLINED:
+ * it is as old, or older, or (of tokens) there is no account of this name;
+ * NCR_BAD: it cannot be, an account of nginx.conf or another key's secret is
+ * in its way: ncr_store_error() tells, and nothing was changed.
  */
 ncr_int_t ncr_store_merge_account(ncr_store_t *store,
     ncr_store_account_t *row);
