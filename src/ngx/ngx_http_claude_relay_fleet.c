@@ -913,12 +913,8 @@ ngx_http_claude_relay_agent_missed(ngx_http_claude_relay_fleet_t *fleet,
     ngx_http_claude_relay_peer_t *peers, ngx_uint_t n, ncr_msec_t redis,
     ncr_msec_t lease)
 {
-    ncr_msec_t                     lease;
     ngx_uint_t                     i, j, missed;
     ngx_http_claude_relay_peer_t  *old;
-
-    lease = (ncr_msec_t)
-                     ngx_http_claude_relay_the_agent.rmcf->redis->lease;
 
     missed = 0;
 
