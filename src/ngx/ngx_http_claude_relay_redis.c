@@ -78,8 +78,9 @@ static void ngx_http_claude_relay_redis_free(
     ngx_http_claude_relay_redis_t *redis);
 
 
-/* this worker's */
+/* this worker's; none is made any more when it leaves */
 static ngx_http_claude_relay_redis_t  *ngx_http_claude_relay_the_redis;
+static ngx_uint_t                      ngx_http_claude_relay_redis_left;
 
 
 ngx_http_claude_relay_redis_t *
@@ -102,7 +103,7 @@ ngx_http_claude_relay_redis(ngx_http_claude_relay_main_conf_t *rmcf)
         ngx_http_claude_relay_redis_free(redis);
     }
 
-    if (rmcf->redis == NULL || ngx_terminate) {
+    if (rmcf->redis == NULL || ngx_http_claude_relay_redis_left) {
         return NULL;
     }
 
@@ -142,7 +143,6 @@ ngx_http_claude_relay_redis(ngx_http_claude_relay_main_conf_t *rmcf)
 ngx_http_claude_relay_redis_e
 ngx_http_claude_relay_redis_state(ngx_http_claude_relay_redis_t *redis)
 {
-    ngx_msec_t                      limit;
     ngx_queue_t                    *q;
     ngx_http_claude_relay_link_t   *link;
     ngx_http_claude_relay_order_t  *order;
@@ -157,7 +157,10 @@ ngx_http_claude_relay_redis_state(ngx_http_claude_relay_redis_t *redis)
         return NGX_HTTP_CLAUDE_RELAY_REDIS_SLOW;
     }
 
-    /* an answer that has not come is later than any that has */
+    /*
+     * An answer that has not come is later than any that has.  It may be that
+     * this worker has not looked, so nothing is concluded for later.
+     */
 
     link = redis->link;
 
@@ -166,11 +169,9 @@ ngx_http_claude_relay_redis_state(ngx_http_claude_relay_redis_t *redis)
         q = ngx_queue_head(&link->sent);
         order = ngx_queue_data(q, ngx_http_claude_relay_order_t, queue);
 
-        limit = link->conf->timeout * NGX_HTTP_CLAUDE_RELAY_REDIS_LATE;
-
-        if (ngx_current_msec - order->born > limit) {
-            ngx_http_claude_relay_redis_timed(redis, limit);
-            redis->slow = 1;
+        if (ngx_current_msec - order->born
+            > link->conf->timeout * NGX_HTTP_CLAUDE_RELAY_REDIS_LATE)
+        {
             return NGX_HTTP_CLAUDE_RELAY_REDIS_SLOW;
         }
     }
@@ -190,7 +191,7 @@ ngx_http_claude_relay_redis_error(ngx_http_claude_relay_redis_t *redis)
         return redis->error;
     }
 
-    return redis->link->error;
+    return redis->slow ? "its answers are late" : redis->link->error;
 }
 
 
@@ -426,11 +427,8 @@ ngx_http_claude_relay_redis_wrong(ngx_http_claude_relay_redis_t *redis,
         if (!redis->refused) {
             redis->refused = 1;
 
-            (void) ngx_snprintf((u_char *) redis->error,
-                                sizeof(redis->error) - 1, "%s:%ui: %s%Z",
-                                link->here.host, link->here.port,
-                                ncr_redis_error_text(error));
-            redis->error[sizeof(redis->error) - 1] = '\0';
+            ngx_http_claude_relay_link_reason(link, redis->error,
+                                              ncr_redis_error_text(error));
 
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "Redis cannot be written: %s", redis->error);
@@ -781,6 +779,7 @@ ngx_http_claude_relay_redis_exit_process(void)
 {
     ngx_http_claude_relay_redis_t  *redis;
 
+    ngx_http_claude_relay_redis_left = 1;
     ngx_http_claude_relay_redis_listen_stop();
 
     redis = ngx_http_claude_relay_the_redis;
@@ -804,6 +803,7 @@ ngx_http_claude_relay_redis_free(ngx_http_claude_relay_redis_t *redis)
     }
 
     ngx_http_claude_relay_link_destroy(redis->link);
+    ngx_http_claude_relay_places_free();
 
     ngx_free(redis);
 }

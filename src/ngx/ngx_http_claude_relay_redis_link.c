@@ -22,8 +22,6 @@ static void ngx_http_claude_relay_link_connected(
     ngx_http_claude_relay_link_t *link);
 static void ngx_http_claude_relay_link_broken(
     ngx_http_claude_relay_link_t *link, const char *why);
-static void ngx_http_claude_relay_link_reason(
-    ngx_http_claude_relay_link_t *link, const char *why);
 static void ngx_http_claude_relay_link_pause(
     ngx_http_claude_relay_link_t *link);
 static void ngx_http_claude_relay_link_drop(
@@ -128,10 +126,6 @@ ngx_http_claude_relay_link_destroy(ngx_http_claude_relay_link_t *link)
 static void
 ngx_http_claude_relay_link_free(ngx_http_claude_relay_link_t *link)
 {
-    if (link->places) {
-        ngx_free(link->places);
-    }
-
     ngx_free(link->out);
     ngx_free(link);
 }
@@ -345,7 +339,7 @@ void
 ngx_http_claude_relay_link_lost(ngx_http_claude_relay_link_t *link,
     const char *why)
 {
-    ngx_http_claude_relay_link_reason(link, why);
+    ngx_http_claude_relay_link_reason(link, link->error, why);
 
     /* who is lost as soon as it is there has failed */
 
@@ -367,7 +361,7 @@ void
 ngx_http_claude_relay_link_failed(ngx_http_claude_relay_link_t *link,
     const char *why)
 {
-    ngx_http_claude_relay_link_reason(link, why);
+    ngx_http_claude_relay_link_reason(link, link->error, why);
     ngx_http_claude_relay_link_close(link);
 
     if (link->stopped) {
@@ -393,21 +387,26 @@ ngx_http_claude_relay_link_failed(ngx_http_claude_relay_link_t *link,
 }
 
 
-static void
+void
 ngx_http_claude_relay_link_reason(ngx_http_claude_relay_link_t *link,
-    const char *why)
+    char *buf, const char *why)
 {
-    if (link->here.port) {
-        (void) ngx_snprintf((u_char *) link->error, sizeof(link->error) - 1,
-                            "%s%s:%ui: %s%Z", link->sentinel ? "Sentinel " : "",
-                            link->here.host, link->here.port, why);
+    u_char  *p, *last;
 
-    } else {
-        (void) ngx_snprintf((u_char *) link->error, sizeof(link->error) - 1,
-                            "%s: %s%Z", link->here.host, why);
+    p = (u_char *) buf;
+    last = p + NGX_HTTP_CLAUDE_RELAY_REASON - 1;
+
+    p = ngx_slprintf(p, last, "%s%s", link->sentinel ? "Sentinel " : "",
+                     link->here.host);
+
+    /* a unix socket has no port */
+
+    if (link->here.port) {
+        p = ngx_slprintf(p, last, ":%ui", link->here.port);
     }
 
-    link->error[sizeof(link->error) - 1] = '\0';
+    p = ngx_slprintf(p, last, ": %s", why);
+    *p = '\0';
 }
 
 

@@ -124,8 +124,6 @@ struct ngx_http_claude_relay_link_s {
     ncr_redis_place_t                  here;    /* who that is; port 0: a
                                                  * unix socket */
     ncr_redis_place_t                  next;    /* to be gone to */
-    ncr_redis_place_t                 *places;  /* of a Cluster */
-    ngx_uint_t                         nplaces;
     ngx_uint_t                         turn;
     ngx_uint_t                         tried;   /* of this round */
     ngx_uint_t                         hops;
@@ -162,6 +160,10 @@ void ngx_http_claude_relay_link_failed(ngx_http_claude_relay_link_t *link,
     const char *why);
 void ngx_http_claude_relay_link_is_ready(ngx_http_claude_relay_link_t *link);
 
+/* who says why; buf is of NGX_HTTP_CLAUDE_RELAY_REASON bytes */
+void ngx_http_claude_relay_link_reason(ngx_http_claude_relay_link_t *link,
+    char *buf, const char *why);
+
 ngx_http_claude_relay_order_t *ngx_http_claude_relay_order(
     ngx_str_t *args, ngx_uint_t n);
 void ngx_http_claude_relay_order_free(ngx_http_claude_relay_order_t *order);
@@ -189,6 +191,9 @@ ngx_int_t ngx_http_claude_relay_link_another(
 
 /* it is connected; ends in link_is_ready(), link_failed() or elsewhere */
 ngx_int_t ngx_http_claude_relay_link_greet(ngx_http_claude_relay_link_t *link);
+
+/* nodes of a Cluster that were learned */
+void ngx_http_claude_relay_places_free(void);
 
 /* the words of a command; how many there are */
 ngx_uint_t ngx_http_claude_relay_probe(ngx_http_claude_relay_link_t *link,

@@ -56,6 +56,11 @@ static ngx_int_t ngx_http_claude_relay_reply_place(redisReply *host,
     redisReply *port, ncr_redis_place_t *place, ngx_uint_t may);
 
 
+/* of a Cluster, as its nodes tell; for all links of this worker */
+static ncr_redis_place_t  *ngx_http_claude_relay_places;
+static ngx_uint_t          ngx_http_claude_relay_nplaces;
+
+
 ngx_int_t
 ngx_http_claude_relay_link_whom(ngx_http_claude_relay_link_t *link)
 {
@@ -73,14 +78,15 @@ ngx_http_claude_relay_link_whom(ngx_http_claude_relay_link_t *link)
         return NGX_ERROR;
     }
 
-    n = link->conf->servers.nelts + link->nplaces;
+    n = link->conf->servers.nelts + ngx_http_claude_relay_nplaces;
     i = link->turn % n;
 
     link->sentinel = (link->conf->sentinel.len != 0);
 
     if (i >= link->conf->servers.nelts) {
+        i -= link->conf->servers.nelts;
         ngx_http_claude_relay_link_target(link,
-                              &link->places[i - link->conf->servers.nelts]);
+                                          &ngx_http_claude_relay_places[i]);
         return NGX_OK;
     }
 
@@ -96,7 +102,7 @@ ngx_http_claude_relay_link_another(ngx_http_claude_relay_link_t *link)
 {
     ngx_uint_t  n;
 
-    n = link->conf->servers.nelts + link->nplaces;
+    n = link->conf->servers.nelts + ngx_http_claude_relay_nplaces;
 
     link->named = 0;
     link->hops = 0;
@@ -527,15 +533,19 @@ ngx_http_claude_relay_greeted_slots(ngx_http_claude_relay_link_t *link,
         return NGX_OK;
     }
 
-    if (link->places == NULL) {
-        link->places = ngx_alloc(NGX_HTTP_CLAUDE_RELAY_LINK_PLACES
-                                 * sizeof(ncr_redis_place_t), ngx_cycle->log);
-        if (link->places == NULL) {
+    if (ngx_http_claude_relay_places == NULL) {
+
+        ngx_http_claude_relay_places =
+                             ngx_alloc(NGX_HTTP_CLAUDE_RELAY_LINK_PLACES
+                                       * sizeof(ncr_redis_place_t),
+                                       ngx_cycle->log);
+
+        if (ngx_http_claude_relay_places == NULL) {
             return NGX_OK;
         }
     }
 
-    link->nplaces = 0;
+    ngx_http_claude_relay_nplaces = 0;
 
     for (i = 0; i < reply->elements; i++) {
 
@@ -559,15 +569,17 @@ ngx_http_claude_relay_link_place(ngx_http_claude_relay_link_t *link,
     redisReply *node)
 {
     ngx_uint_t          i;
-    ncr_redis_place_t  *place;
+    ncr_redis_place_t  *place, *places;
 
-    if (link->nplaces == NGX_HTTP_CLAUDE_RELAY_LINK_PLACES
+    if (ngx_http_claude_relay_nplaces
+        == NGX_HTTP_CLAUDE_RELAY_LINK_PLACES
         || node->type != REDIS_REPLY_ARRAY || node->elements < 2)
     {
         return;
     }
 
-    place = &link->places[link->nplaces];
+    places = ngx_http_claude_relay_places;
+    place = &places[ngx_http_claude_relay_nplaces];
 
     if (ngx_http_claude_relay_reply_place(node->element[0], node->element[1],
                                           place, 1)
@@ -581,15 +593,27 @@ ngx_http_claude_relay_link_place(ngx_http_claude_relay_link_t *link,
                            NCR_REDIS_HOST);
     }
 
-    for (i = 0; i < link->nplaces; i++) {
-        if (link->places[i].port == place->port
-            && ngx_strcmp(link->places[i].host, place->host) == 0)
+    for (i = 0; i < ngx_http_claude_relay_nplaces; i++) {
+        if (places[i].port == place->port
+            && ngx_strcmp(places[i].host, place->host) == 0)
         {
             return;
         }
     }
 
-    link->nplaces++;
+    ngx_http_claude_relay_nplaces++;
+}
+
+
+void
+ngx_http_claude_relay_places_free(void)
+{
+    ngx_http_claude_relay_nplaces = 0;
+
+    if (ngx_http_claude_relay_places) {
+        ngx_free(ngx_http_claude_relay_places);
+        ngx_http_claude_relay_places = NULL;
+    }
 }
 
 
