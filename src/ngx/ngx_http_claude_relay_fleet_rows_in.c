@@ -223,6 +223,11 @@ ngx_http_claude_relay_rows_note(redisReply **e)
     text.data = (u_char *) e[2]->str;
     text.len = e[2]->len;
 
+    /* no text: a number without a row */
+
+    order.version = 0;
+    order.tie = 0;
+
     if (ncr_wire_name(&wire, ncr(&name)) != NCR_OK
         || (text.len && ncr_wire_order(ncr(&text), &order, &rest) != NCR_OK))
     {
@@ -234,11 +239,6 @@ ngx_http_claude_relay_rows_note(redisReply **e)
         }
 
         return NGX_OK;
-    }
-
-    if (text.len == 0) {
-        order.version = 0;
-        order.tie = 0;
     }
 
     known = ngx_http_claude_relay_rows_known(&name, 1);
