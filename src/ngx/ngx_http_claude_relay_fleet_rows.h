@@ -25,7 +25,7 @@
 #define NGX_HTTP_CLAUDE_RELAY_ENQUIRE   10000
 
 /* of what is told or fetched at a time, and of what is compared */
-#define NGX_HTTP_CLAUDE_RELAY_BATCH   50
+#define NGX_HTTP_CLAUDE_RELAY_BATCH   200
 #define NGX_HTTP_CLAUDE_RELAY_SCAN    512
 
 

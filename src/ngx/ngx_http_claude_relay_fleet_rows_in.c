@@ -223,7 +223,7 @@ ngx_http_claude_relay_rows_note(redisReply **e)
     text.data = (u_char *) e[2]->str;
     text.len = e[2]->len;
 
-    /* "": it is not there */
+    /* no text: a number without a row */
 
     order.version = 0;
     order.tie = 0;
