@@ -269,6 +269,8 @@ is(counter("invalid_grants"), 0, "fleet: nobody has tried an old one");
 # a node dies after the rotation, before it has told anybody: its store has
 # the tokens
 
+ok($fleet->ready, "fleet: all of them are there again");
+
 $made = rotations();
 $up->oauth(do => "before=1000");
 
