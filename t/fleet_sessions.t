@@ -514,6 +514,10 @@ ok(ready(), "fleet: three nodes");
     $redis->resume;
     ok(ready(), "fleet: it is back");
 
+    # each worker connects by itself, after a pause of two seconds at most
+
+    sleep 3;
+
     my ($who, $log) = by(0, "paused-3");
 
     ok(wait_for(sub { (account_in_redis($log) // "") ne "" }, 10),

@@ -66,6 +66,7 @@ http {
     scgi_temp_path temp/scgi;
     claude_relay_zone relay:8m;
     claude_relay_store store/relay.db secret=secret.key;
+    claude_relay_redis 127.0.0.1:9 node=smoke;
     claude_relay_allow_private_upstreams on;
     claude_relay_control unix:control.sock;
     claude_relay_account login {
@@ -141,7 +142,8 @@ version_of() {
 
 
 dynamic() {
-    local suite=$1 from=build/root-$1 dev name libs loader
+    local suite=$1 from=build/root-$1 dev name libs loader hiredis=
+    local -x C_INCLUDE_PATH= LIBRARY_PATH=
 
     # names of the same library in older and newer suites
 
@@ -155,6 +157,22 @@ dynamic() {
     then
         unavailable "dynamic, nginx of $suite"
         return 0
+    fi
+
+    # the newer hiredis, where a suite has it: 1.2 in place of 0.14
+
+    if [ "$suite" != bookworm ]; then
+        hiredis=build/hiredis-$suite
+
+        if ! util/suite.sh deb "$suite" $hiredis libhiredis-dev \
+            libhiredis1.1.0
+        then
+            unavailable "dynamic, hiredis of $suite"
+            return 0
+        fi
+
+        C_INCLUDE_PATH=$root/$hiredis/usr/include
+        LIBRARY_PATH=$(dirname "$(find "$root/$hiredis" -name libhiredis.so)")
     fi
 
     dev=$from/usr/share/nginx/src
@@ -174,8 +192,8 @@ dynamic() {
     smoke "$name" \
         "$root/build/matrix/$name/objs/ngx_http_claude_relay_module.so" \
         "$loader" --library-path \
-        "$(find "$root/$from" -name 'lib*.so.*' -printf '%h\n' \
-           | sort -u | paste -sd:)" \
+        "$(find "$root/$from" ${hiredis:+"$root/$hiredis"} \
+           -name 'lib*.so.*' -printf '%h\n' | sort -u | paste -sd:)" \
         "$root/$from/usr/sbin/nginx"
 }
 
