@@ -55,7 +55,8 @@ my $fleet = fleet(3, redis => $redis, workers => asan() ? 1 : 2,
             . key("many", "account four;")
             . key("big", "limit cost:0.01/day;")
             . key("warm", "limit requests:1000000/day; limit cost:1000/day;"),
-    location => "claude_relay_retry_wait 0; claude_relay_limit_headers on;",
+    location => "claude_relay_retry_wait 0; claude_relay_limit_headers on;"
+                . "claude_relay_sticky wait=20s;",
     allow => [qr/exited on signal 9/]);
 
 ok($fleet->ready, "fleet: three nodes");
@@ -319,7 +320,7 @@ sub used {
 # ---- slots of an account
 
 {
-    my $long = "first=" . (asan() ? 10000 : 4000) . ",output=1";
+    my $long = "first=" . (asan() ? 6000 : 4000) . ",output=1";
     my ($most, @seen) = (0);
 
     my @held = map { wire($nodes[$_ % 3]->port,

@@ -181,6 +181,7 @@ ngx_http_claude_relay_api_fleet_usage(ngx_http_claude_relay_call_t *call)
 static ngx_int_t
 ngx_http_claude_relay_fleet_words(ngx_http_claude_relay_fleet_asked_t *asked)
 {
+    ngx_int_t                      limit;
     ngx_str_t                      values[4];
     ncr_msec_t                     now;
     const char                    *wrong;
@@ -194,12 +195,17 @@ ngx_http_claude_relay_fleet_words(ngx_http_claude_relay_fleet_asked_t *asked)
         return NGX_ERROR;
     }
 
-    asked->limit = ngx_http_claude_relay_call_limit(call, &values[3],
+    limit = ngx_http_claude_relay_call_limit(call, &values[3],
                                            NGX_HTTP_CLAUDE_RELAY_FLEET_ROWS,
                                            NGX_HTTP_CLAUDE_RELAY_FLEET_MOST);
-    if (asked->limit == NGX_ERROR) {
+    if (limit == NGX_ERROR) {
+
+        /* "asked" went with the call's pool */
+
         return NGX_ERROR;
     }
+
+    asked->limit = limit;
 
     now = ngx_http_claude_relay_now();
     now += (ncr_msec_t) ncr_tz_offset(call->rmcf->tz, now) * 1000;
