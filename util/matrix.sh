@@ -143,7 +143,7 @@ version_of() {
 
 dynamic() {
     local suite=$1 from=build/root-$1 dev name libs loader hiredis=
-    local -x C_INCLUDE_PATH= LIBRARY_PATH=
+    local -x C_INCLUDE_PATH= HIREDIS_LIB=
 
     # names of the same library in older and newer suites
 
@@ -172,7 +172,7 @@ dynamic() {
         fi
 
         C_INCLUDE_PATH=$root/$hiredis/usr/include
-        LIBRARY_PATH=$(dirname "$(find "$root/$hiredis" -name libhiredis.so)")
+        HIREDIS_LIB=$(dirname "$(find "$root/$hiredis" -name libhiredis.so)")
     fi
 
     dev=$from/usr/share/nginx/src
