@@ -386,8 +386,15 @@ close $_->{socket} for @two;
 for my $round (1 .. 3) {
     my @l = map { listen_to("?types=request") } 1 .. 4;
 
-    kill "KILL", ($nginx->workers)[$round % 2];
-    until_true(sub { (my @now = $nginx->workers) == 2 }, 5);
+    my $dead = ($nginx->workers)[$round % 2];
+
+    # it is listed until its master knows
+
+    kill "KILL", $dead;
+    until_true(sub {
+        my @now = $nginx->workers;
+        return @now == 2 && !grep { $_ == $dead } @now;
+    }, 20);
 
     my $m = listen_to("?types=request");
 

@@ -226,8 +226,15 @@ for my $round (1 .. 3) {
     pump(sub { !grep { !$_->{done} } @w }, 10);
     $_->close for @w;
 
-    kill "KILL", ($nginx->workers)[$round % 2];
-    until_true(sub { (my @now = $nginx->workers) == 2 }, 5);
+    my $dead = ($nginx->workers)[$round % 2];
+
+    # it is listed until its master knows
+
+    kill "KILL", $dead;
+    until_true(sub {
+        my @now = $nginx->workers;
+        return @now == 2 && !grep { $_ == $dead } @now;
+    }, 20);
 
     my @all = eval { sessions("?account=two&limit=1000") };
     my $r = eval { call("DELETE", "/v1/sessions?account=two") };
