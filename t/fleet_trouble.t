@@ -74,6 +74,10 @@ sub by_session {
 sub together {
     my ($session, $name) = @_;
 
+    # each worker connects by itself, after a pause of two seconds at most
+
+    sleep 2.5 if $name =~ /^after/;
+
     my @by = map { by_session($_, $session) } 0 .. 2;
 
     is_deeply([@by[1, 2]], [@by[0, 0]], "fleet: $name: one session, one account");
